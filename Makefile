@@ -1,0 +1,52 @@
+# Everything that this project does, each target from an empty clone. `make` alone does what CI does.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.DEFAULT_GOAL := all
+.PHONY: all help demo test lint format types docs bench clean
+
+all: lint types docs test  ## What CI does: lint, types, docs, tests
+
+help:  ## This list
+	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: .venv/.example  ## Run the example application, on an embedded Valkey or on JWTSESSION_REDIS_URL
+	@$(BIN)/python -m example_app
+
+test: .venv/.dev  ## Run all tests, with branch coverage
+	@$(BIN)/pytest --cov --cov-report=term
+
+lint: .venv/.dev  ## Check format and lint
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+
+format: .venv/.dev  ## Format, and mend what lint can mend
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+types: .venv/.dev  ## Check types: mypy --strict, pyright
+	@$(BIN)/mypy
+	@$(BIN)/pyright
+
+docs: .venv/.dev  ## Build the documentation into site/, warnings are errors
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "site/index.html"
+
+bench: .venv/.dev  ## Measure: what a session adds to a request, side by side with the hand-written way
+	@$(BIN)/python -m benchmarks
+
+clean:  ## Remove what the targets made
+	rm -rf .venv site dist node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*
+
+.venv/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "jwtsession needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
+	@echo "Making .venv with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --constraint constraints.txt pip
+	@touch $@
+
+.venv/.example .venv/.dev: .venv/.%: .venv/.python pyproject.toml constraints.txt
+	@echo "Installing packages ($*), pinned by constraints.txt"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable . --group $*
+	@touch $@

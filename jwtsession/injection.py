@@ -1,0 +1,69 @@
+"""Makes `Annotated[UserSession, Depends()]` work: the only file that knows how, and the only one that needs to.
+
+FastAPI takes the class itself as the dependency. It asks `inspect.signature` for the class's parameters, resolves them
+and calls the class with them, in a thread, because it takes any class for blocking code. So:
+
+1. `bind()` gives the class a signature with one parameter: the provider's dependency.
+2. The metaclass hands the loaded session back when the class is called with just that parameter.
+3. `spare_thread()` replaces, once at start, the class in FastAPI's dependency trees by a coroutine function that does
+   the same as 2. The replacement equals the class, so that `dependency_overrides[UserSession]` still finds it.
+   A route that step 3 does not reach still works, by way of the thread.
+"""
+
+import inspect
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BaseModel
+
+_PARAMETER = "jwtsession_loaded__"
+
+
+class InjectableMeta(type(BaseModel)):  # type: ignore[misc]
+    """Metaclass of `Session`."""
+
+    def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **kwargs: Any) -> type:
+        """Make a model that ignores unknown fields, unless it says otherwise; `Session` itself does."""
+        of_free_form = any("__free_form__" in vars(base) for base in bases)
+        if of_free_form and "extra" not in namespace.get("model_config", {}):
+            kwargs.setdefault("extra", "ignore")
+        made: type = super().__new__(mcs, name, bases, namespace, **kwargs)
+        return made
+
+    if not TYPE_CHECKING:  # type checkers would take this for the constructor's signature
+
+        def __call__(cls, *args, **kwargs):
+            """Construct an instance, or pass on the one that FastAPI hands over."""
+            if _PARAMETER in kwargs:
+                return kwargs[_PARAMETER]
+            return super().__call__(*args, **kwargs)
+
+
+def bind(model: type[BaseModel], dependency: object) -> None:
+    """Make `Depends()` on the class resolve `dependency` (a FastAPI `Depends`). The newest binding counts."""
+    parameter = inspect.Parameter(_PARAMETER, inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[Any, dependency])
+    model.__signature__ = inspect.Signature([parameter])
+
+
+class _PassOn:
+    """A coroutine function in the place of a session class, equal to it as a dictionary's key."""
+
+    def __init__(self, model: type) -> None:
+        self.model = model
+        self.__signature__ = inspect.signature(model)
+
+    async def __call__(self, **loaded: Any) -> Any:
+        return loaded[_PARAMETER]
+
+    def __hash__(self) -> int:
+        return hash(self.model)
+
+    def __eq__(self, other: object) -> bool:
+        return other is self.model or (isinstance(other, _PassOn) and other.model is self.model)
+
+
+def spare_thread(node: Any) -> None:
+    """Spare FastAPI's thread for a node of a dependency tree (`fastapi.dependencies.models.Dependant`)."""
+    if isinstance(node.call, InjectableMeta) and any(sub.name == _PARAMETER for sub in node.dependencies):
+        node.call = _PassOn(node.call)
+        # Some versions of FastAPI compute this from `call` once and keep it.
+        getattr(node, "__dict__", {}).pop("is_coroutine_callable", None)

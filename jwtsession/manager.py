@@ -1,0 +1,426 @@
+"""`SessionManager`: the verbs of one request's session. The only file that knows both tokens and stores."""
+
+import asyncio
+import hashlib
+import inspect
+import logging
+import random
+import secrets
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, Generic, TypeVar, cast
+
+from . import models
+from .errors import (
+    AuthenticationError,
+    ExpiredTokenError,
+    SessionConflictError,
+    SessionNotFoundError,
+    StoreUnavailableError,
+)
+from .models import Claims, Session, Token
+from .stores import Outcome, SessionStore
+from .tokens import TokenCodec
+
+S = TypeVar("S", bound=Session)
+C = TypeVar("C", bound=Claims)
+T = TypeVar("T")
+
+logger = logging.getLogger("jwtsession")
+
+MUTATE_ATTEMPTS = 32
+"""How often `mutate()` starts again because somebody else was faster."""
+
+_TOUCHES_KEPT = 10_000
+
+
+def hashed(session_id: str) -> str:
+    """A session's id as it may stand in a log: enough to follow it, not enough to use it."""
+    return hashlib.sha256(session_id.encode()).hexdigest()[:12]
+
+
+class Sessions(Generic[S, C]):
+    """What all managers of one provider share: the codec, the store, the model and the times.
+
+    Args:
+        max_age: Idle timeout in seconds.
+        touch_interval: Seconds between two extensions of a session's time to live by reads.
+        clock: The time in seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        model: type[S],
+        codec: TokenCodec[C],
+        store: SessionStore,
+        *,
+        max_age: int,
+        touch_interval: int,
+        clock: Callable[[], float],
+    ) -> None:
+        self.model = model
+        self.codec = codec
+        self.store = store
+        self._max_age = max_age
+        # A quarter, so that a session that is read now and then does not end between two extensions.
+        self._touch_interval = min(touch_interval, max_age / 4)
+        self._clock = clock
+        self._touched: dict[str, float] = {}
+
+    async def read(self, session_id: str, exp: float | None) -> tuple[S, bytes]:
+        """The session and its bytes, its time to live extended if `touch_interval` has passed.
+
+        Raises:
+            SessionNotFoundError: There is none.
+            SessionCorruptError: It can't be read.
+            StoreUnavailableError: The store did not answer.
+        """
+        ttl = self.ttl(exp)
+        now = self._clock()
+        due = now - self._touched.get(session_id, 0.0) >= self._touch_interval
+        value = await self.store.load(session_id, ttl if due and ttl > 0 else None)
+        if value is None:
+            raise SessionNotFoundError
+        session = models.load(self.model, value)
+        if due:
+            self.touched(session_id)
+        return session, value
+
+    def now(self) -> float:
+        """The time in seconds since the epoch."""
+        return self._clock()
+
+    def ttl(self, exp: float | None) -> int:
+        """Milliseconds that the session may live from now: `max_age`, but never beyond the token's `exp`."""
+        seconds: float = self._max_age
+        if exp is not None:
+            seconds = min(seconds, exp - self._clock())
+        return int(seconds * 1000)
+
+    def touched(self, session_id: str) -> None:
+        """Remember that the time to live has just started again."""
+        self._touched.pop(session_id, None)
+        self._touched[session_id] = self._clock()
+        if len(self._touched) > _TOUCHES_KEPT:
+            # The oldest: forgetting it costs one more extension, nothing else.
+            del self._touched[next(iter(self._touched))]
+
+
+class SessionManager(Generic[S, C]):
+    """The session of one request, and the verbs that change what is stored.
+
+    One is made for each request; `Depends(sessions.get_manager)` and `request.state.<request_key>` give it.
+    Reading `session` costs nothing; each verb is a round trip to the store.
+    """
+
+    def __init__(self, sessions: Sessions[S, C]) -> None:
+        self._sessions = sessions
+        self._loop = asyncio.get_running_loop()
+        self._token_id: str | None = None
+        self._session: S | None = None
+        self._claims: C | None = None
+        self._token: str | None = None
+        self._stored = b""
+        self._refusal: AuthenticationError | None = None
+
+    def __repr__(self) -> str:
+        return f"SessionManager({'session' if self._session is not None else 'no session'})"
+
+    @property
+    def id(self) -> str | None:
+        """The session's id, or None where there is no session."""
+        return self._token_id if self._session is not None else None
+
+    @property
+    def session(self) -> S | None:
+        """The session's data, or None where there is no session. Changes in place are stored by `update()`."""
+        return self._session
+
+    @property
+    def claims(self) -> C | None:
+        """The claims of the request's token, or of the one just created; None where there is no session."""
+        return self._claims if self._session is not None else None
+
+    @property
+    def token(self) -> str | None:
+        """The JWT itself, or None where there is no session."""
+        return self._token if self._session is not None else None
+
+    @property
+    def sync(self) -> "SyncSessionManager[S, C]":
+        """The same verbs for `def` endpoints and other threads: each blocks until it is done."""
+        return SyncSessionManager(self, self._loop)
+
+    async def authenticate(self, token: object) -> None:
+        """Load the session that a token proves. The provider calls this once for each request.
+
+        A token that proves nothing leaves the manager without a session; `require()` tells why.
+
+        Raises:
+            StoreUnavailableError: The store did not answer.
+        """
+        try:
+            claims = self._sessions.codec.decode(token)
+            session_id = cast("str", claims.jti)
+            # From here on the token is genuine: it may destroy the session even where it can't be read.
+            self._token_id = session_id
+            session, stored = await self._sessions.read(session_id, claims.exp)
+        except AuthenticationError as error:
+            self.refuse(error)
+            return
+        self._session, self._claims, self._stored, self._token = session, claims, stored, cast("str", token)
+
+    def refuse(self, error: AuthenticationError) -> None:
+        """Remember why there is no session."""
+        self._refusal = error
+        id_hash = hashed(self._token_id) if self._token_id is not None else "-"
+        logger.info("refused: %s, session %s", error.code, id_hash)
+
+    def require(self) -> S:
+        """The session.
+
+        Raises:
+            AuthenticationError: There is none; its class and `code` tell why.
+        """
+        if self._session is None:
+            raise self._refusal or SessionNotFoundError()
+        return self._session
+
+    async def create(self, session: S | Mapping[str, Any], claims: C | None = None) -> Token:
+        """Store a new session under a new id and return its token: a login.
+
+        A session that the request came with ends.
+
+        Args:
+            session: The data. A mapping is validated into the provider's model.
+            claims: What the token carries besides `jti`; the codec fills in `iss`, `aud`, `iat` and `exp`.
+
+        Raises:
+            InvalidArgumentError: The session or the claims can't be stored or signed.
+            SessionTooLargeError: The session is too large.
+            StoreUnavailableError: The store did not answer.
+        """
+        old = self._token_id
+        new = models.to_model(self._sessions.model, session)
+        value = models.dump(new)
+        new_id, token, issued = self._sign(claims)
+        await self._store(new_id, token, issued, new, value)
+        logger.info("created: session %s", hashed(new_id))
+        if old is not None:
+            await self._sessions.store.destroy(old)
+        return self._answer(token, issued)
+
+    async def update(self, session: S | Mapping[str, Any] | None = None) -> S:
+        """Store the changed session and start its idle timeout again.
+
+        Args:
+            session: What to store instead of what was loaded; None stores the loaded one with its changes in place.
+
+        Raises:
+            SessionNotFoundError: There is no session, or it was destroyed or has expired. It is not brought back.
+            SessionConflictError: Somebody else changed it since it was loaded. Nothing is overwritten.
+            InvalidArgumentError: The session does not fit its model.
+            SessionTooLargeError: The session is too large.
+            StoreUnavailableError: The store did not answer.
+        """
+        session_id, current = self._present()
+        changed = current if session is None else models.to_model(self._sessions.model, session)
+        value = models.dump(changed, self._stored)
+        outcome = await self._sessions.store.update(session_id, self._stored, value, self._ttl())
+        self._check(outcome)
+        self._session, self._stored = changed, value
+        self._sessions.touched(session_id)
+        return changed
+
+    async def reload(self) -> S:
+        """Load the session again; changes in place that were not stored are lost.
+
+        Raises:
+            SessionNotFoundError: There is no session, or it was destroyed or has expired.
+            SessionCorruptError: Somebody stored what can't be read.
+            StoreUnavailableError: The store did not answer.
+        """
+        session_id, _ = self._present()
+        try:
+            self._session, self._stored = await self._sessions.read(session_id, self._exp())
+        except AuthenticationError as error:
+            self._forget(error)
+            raise
+        return self._session
+
+    async def touch(self) -> None:
+        """Start the idle timeout again.
+
+        Raises:
+            SessionNotFoundError: There is no session, or it was destroyed or has expired.
+            StoreUnavailableError: The store did not answer.
+        """
+        session_id, _ = self._present()
+        if not await self._sessions.store.touch(session_id, self._ttl()):
+            self._check(Outcome.GONE)
+        self._sessions.touched(session_id)
+
+    async def destroy(self) -> None:
+        """End the session: its token is worth nothing from now on, everywhere. A no-op where it is gone already.
+
+        Raises:
+            SessionNotFoundError: The request has no genuine token, so there is nothing to end.
+            StoreUnavailableError: The store did not answer; the session may still be there.
+        """
+        if self._token_id is None:
+            raise SessionNotFoundError from self._refusal
+        await self._sessions.store.destroy(self._token_id)
+        self._forget(SessionNotFoundError())
+        logger.info("destroyed: session %s", hashed(self._token_id))
+
+    async def regenerate(self, session: S | Mapping[str, Any] | None = None, claims: C | None = None) -> Token:
+        """Move the session to a new id and end the old one: after a login or a change of privilege.
+
+        Of two that do so at the same time one wins; the other is told that the session is gone.
+
+        Args:
+            session: What to store instead of what was loaded; None moves the loaded one with its changes in place.
+            claims: The new token's claims; None keeps the old token's. Its `exp` is kept where the new claims set none.
+
+        Raises:
+            SessionNotFoundError: There is no session, or it was destroyed, or somebody else moved it.
+            SessionConflictError: Somebody else changed it since it was loaded. It stays as it is.
+            InvalidArgumentError: The session or the claims can't be stored or signed.
+            SessionTooLargeError: The session is too large.
+            StoreUnavailableError: The store did not answer; the session may have ended.
+        """
+        session_id, current = self._present()
+        old = cast("C", self._claims)
+        new = current if session is None else models.to_model(self._sessions.model, session)
+        value = models.dump(new, self._stored)
+        if claims is None:
+            claims = old.model_copy(update={"jti": None, "iat": None})
+        elif claims.exp is None:
+            claims = claims.model_copy(update={"exp": old.exp})
+        # Signed first: claims that can't be signed must not cost the session.
+        new_id, token, issued = self._sign(claims)
+        self._check(await self._sessions.store.claim(session_id, self._stored))
+        await self._store(new_id, token, issued, new, value)
+        logger.info("regenerated: session %s is %s", hashed(session_id), hashed(new_id))
+        return self._answer(token, issued)
+
+    async def mutate(self, change: Callable[[S], S | None | Awaitable[S | None]]) -> S:
+        """Apply a function to the freshest state and store the result; start again where somebody else was faster.
+
+        Args:
+            change: Changes the session in place, or returns another one. Called once for each attempt.
+
+        Raises:
+            SessionNotFoundError: There is no session, or it was destroyed or has expired.
+            SessionConflictError: Somebody else was faster, time after time.
+            InvalidArgumentError: The changed session does not fit its model.
+            SessionTooLargeError: The changed session is too large.
+            StoreUnavailableError: The store did not answer: whether the change was applied is not known.
+        """
+        session_id, _ = self._present()
+        for attempt in range(MUTATE_ATTEMPTS):
+            current = await self.reload()
+            returned = change(current)
+            changed = await returned if inspect.isawaitable(returned) else returned
+            changed = current if changed is None else models.to_model(self._sessions.model, changed)
+            value = models.dump(changed, self._stored)
+            store = self._sessions.store
+            outcome = await store.update(session_id, self._stored, value, self._ttl(), once=True)
+            if outcome in (Outcome.DONE, Outcome.GONE):
+                self._check(outcome)
+                self._session, self._stored = changed, value
+                self._sessions.touched(session_id)
+                return changed
+            # SAME too: somebody else's write of the same bytes is not ours (two increments from 5 both write 6).
+            await asyncio.sleep(random.uniform(0, 0.001 * 2 ** min(attempt, 6)))
+        raise SessionConflictError
+
+    def _present(self) -> tuple[str, S]:
+        if self._session is None or self._token_id is None:
+            raise SessionNotFoundError from self._refusal
+        return self._token_id, self._session
+
+    def _exp(self) -> float | None:
+        return self._claims.exp if self._claims is not None else None
+
+    def _ttl(self) -> int:
+        ttl = self._sessions.ttl(self._exp())
+        if ttl <= 0:
+            raise ExpiredTokenError
+        return ttl
+
+    def _check(self, outcome: Outcome) -> None:
+        if outcome is Outcome.GONE:
+            error = SessionNotFoundError()
+            self._forget(error)
+            raise error
+        if outcome is Outcome.CONFLICT:
+            raise SessionConflictError
+
+    def _forget(self, error: AuthenticationError) -> None:
+        self._session = self._claims = self._token = None
+        self._refusal = error
+
+    def _sign(self, claims: C | None) -> tuple[str, str, C]:
+        new_id = secrets.token_urlsafe(32)
+        token, issued = self._sessions.codec.encode(new_id, claims)
+        return new_id, token, issued
+
+    async def _store(self, new_id: str, token: str, issued: C, session: S, value: bytes) -> None:
+        if not await self._sessions.store.create(new_id, value, max(1, self._sessions.ttl(issued.exp))):
+            # 256 random bits are taken: not by chance.
+            raise StoreUnavailableError("session_id_taken")
+        self._token_id, self._token, self._claims = new_id, token, issued
+        self._session, self._stored, self._refusal = session, value, None
+        self._sessions.touched(new_id)
+
+    def _answer(self, token: str, issued: C) -> Token:
+        expires_in = None if issued.exp is None else int(issued.exp) - int(self._sessions.now())
+        return Token(access_token=token, expires_in=expires_in)
+
+
+class SyncSessionManager(Generic[S, C]):
+    """`SessionManager.sync`: the manager's verbs as blocking calls, run on the application's event loop.
+
+    For `def` endpoints and other threads. On the event loop's own thread they raise `RuntimeError` instead of waiting
+    for themselves.
+    """
+
+    def __init__(self, manager: SessionManager[S, C], loop: asyncio.AbstractEventLoop) -> None:
+        self._manager = manager
+        self._loop = loop
+
+    def __repr__(self) -> str:
+        return f"Sync{self._manager!r}"
+
+    def create(self, session: S | Mapping[str, Any], claims: C | None = None) -> Token:
+        """See `SessionManager.create`."""
+        return self._run(self._manager.create, session, claims)
+
+    def update(self, session: S | Mapping[str, Any] | None = None) -> S:
+        """See `SessionManager.update`."""
+        return self._run(self._manager.update, session)
+
+    def reload(self) -> S:
+        """See `SessionManager.reload`."""
+        return self._run(self._manager.reload)
+
+    def touch(self) -> None:
+        """See `SessionManager.touch`."""
+        self._run(self._manager.touch)
+
+    def destroy(self) -> None:
+        """See `SessionManager.destroy`."""
+        self._run(self._manager.destroy)
+
+    def regenerate(self, session: S | Mapping[str, Any] | None = None, claims: C | None = None) -> Token:
+        """See `SessionManager.regenerate`."""
+        return self._run(self._manager.regenerate, session, claims)
+
+    def mutate(self, change: Callable[[S], S | None]) -> S:
+        """See `SessionManager.mutate`; `change` runs on the event loop, so it must not block."""
+        return self._run(self._manager.mutate, change)
+
+    def _run(self, verb: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
+        if asyncio._get_running_loop() is self._loop:
+            raise RuntimeError("manager.sync would wait for itself here: await the manager's own verb")
+        return asyncio.run_coroutine_threadsafe(verb(*args), self._loop).result()

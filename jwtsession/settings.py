@@ -1,0 +1,186 @@
+"""`SessionSettings`: every knob, from arguments or from the environment, checked when the application starts."""
+
+from typing import Any, Literal, Self, get_args
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from .errors import ConfigurationError
+
+Algorithm = Literal["HS256", "HS384", "HS512"]
+TokenSource = Literal["bearer", "header", "query", "body"]
+
+# RFC 7518 section 3.2: a key at least as long as the hash, in bytes.
+MIN_SECRET_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
+
+URL_SCHEMES = (
+    "redis",
+    "rediss",
+    "unix",
+    "redis+sentinel",
+    "rediss+sentinel",
+    "redis+cluster",
+    "rediss+cluster",
+    "embedded",
+)
+
+# The names that `jwt-redis-session` gave these settings.
+_ORIGINAL_NAMES = {"maxAge": "max_age", "requestKey": "request_key", "requestArg": "request_arg"}
+
+
+class SessionSettings(BaseSettings):
+    """The settings of one `SessionProvider`. Immutable.
+
+    Each may be given as an argument, or as an environment variable with the prefix `JWTSESSION_`
+    (`JWTSESSION_SECRET`, `JWTSESSION_MAX_AGE`, ...). The names `maxAge`, `requestKey` and `requestArg` of the npm
+    package `jwt-redis-session` are understood too.
+
+    Raises:
+        ConfigurationError: A setting is missing or can't work. The message names it and never shows the secret.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="JWTSESSION_", frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True
+    )
+
+    secret: SecretStr
+    """The key that signs the tokens: at least 32 bytes for HS256, 48 for HS384, 64 for HS512 (RFC 7518 section 3.2).
+
+    Make one with `python -c "import secrets; print(secrets.token_urlsafe(64))"`.
+    """
+
+    redis_url: SecretStr = SecretStr("redis://localhost:6379/0")
+    """Where the sessions live: `redis://`, `rediss://` (TLS), `unix://`, `redis+sentinel://h1:26379,h2:26379/name/0`,
+    `redis+cluster://h1:6379,h2:6379`, or `embedded://` (a Valkey server of the application's own, for development).
+    A `SecretStr`, because it may hold a password."""
+
+    keyspace: str = "sess:"
+    """Prefix of the session's key in Redis."""
+
+    max_age: int = Field(default=86_400, ge=1, le=10 * 365 * 86_400)
+    """Idle timeout in seconds, which is the key's time to live: a session that nobody uses for so long ends."""
+
+    absolute_max_age: int | None = Field(default=30 * 86_400, ge=1, le=10 * 365 * 86_400)
+    """Absolute timeout in seconds, which becomes the token's `exp`: a session ends then, however busy it is.
+    `None` issues tokens without `exp` and accepts them, as the original does."""
+
+    algorithm: Algorithm = "HS256"
+    """The one signature algorithm that is used and accepted."""
+
+    request_key: str = Field(default="session", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    """The manager of a request stands at `request.state.<request_key>`."""
+
+    request_arg: str = Field(default="accessToken", pattern=r"^[A-Za-z][A-Za-z0-9_]*$")
+    """Name of the token in a query or a body. The header's name is derived from it: see `header_name`."""
+
+    token_sources: tuple[TokenSource, ...] = ("bearer", "header")
+    """Where a token is looked for: `bearer` (`Authorization: Bearer`), `header` (`header_name`), `query`, `body`."""
+
+    multiple_tokens: Literal["refuse", "first"] = "refuse"
+    """A request with tokens in two places: `refuse` it with 400 (RFC 6750), or take the `first` of `token_sources`.
+
+    One place that holds two tokens is always a 400.
+    """
+
+    issuer: str | None = None
+    """The `iss` of every token that is issued, and required of every token that is accepted."""
+
+    audience: str | None = None
+    """The `aud` of every token that is issued, and required of every token that is accepted."""
+
+    leeway: int = Field(default=0, ge=0, le=60)
+    """Seconds by which the clocks of the machines that issue and verify tokens may differ."""
+
+    touch_interval: int = Field(default=60, ge=0)
+    """Seconds between two extensions of a session's time to live by reads: 0 extends at every read, as the original.
+
+    Never more than a quarter of `max_age`: a larger value is taken as that.
+    """
+
+    # No synthesized signature: required settings may come from the environment.
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise ConfigurationError(_describe(error)) from None
+
+    @classmethod
+    def node_compatible(cls, **values: Any) -> Self:
+        """The settings that share live sessions with the npm package `jwt-redis-session` on the same Redis.
+
+        Tokens are looked for as it does (header, then query, then body; the first one found counts) and have no `exp`.
+        Everything else is given as usual: `secret`, `keyspace`, `request_arg` and `max_age` must be what the original
+        was given.
+
+        Raises:
+            ConfigurationError: As the constructor does.
+        """
+        original: dict[str, Any] = {
+            "token_sources": ("header", "query", "body"),
+            "multiple_tokens": "first",
+            "absolute_max_age": None,
+        }
+        return cls(**(original | values))
+
+    @property
+    def header_name(self) -> str:
+        """The header that carries the token: `accessToken` gives `x-access-token`, as the original derives it."""
+        prefix = "x" if self.request_arg[0].upper() == self.request_arg[0] else "x-"
+        return prefix + "".join(f"-{c.lower()}" if c.upper() == c else c for c in self.request_arg)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_original_names(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        for original, name in _ORIGINAL_NAMES.items():
+            if original in values:
+                # The argument wins over the environment's value of the same setting.
+                values[name] = values.pop(original)
+        return values
+
+    @field_validator("redis_url")
+    @classmethod
+    def _known_scheme(cls, value: SecretStr) -> SecretStr:
+        try:
+            scheme = urlsplit(value.get_secret_value()).scheme
+        except ValueError:
+            scheme = ""
+        if scheme not in URL_SCHEMES:
+            raise ValueError("must start with one of " + ", ".join(f"{s}://" for s in URL_SCHEMES))
+        return value
+
+    @field_validator("token_sources")
+    @classmethod
+    def _each_source_once(cls, value: tuple[TokenSource, ...]) -> tuple[TokenSource, ...]:
+        if not value or len(set(value)) != len(value):
+            raise ValueError(f"must name one or more of {', '.join(get_args(TokenSource))}, each once")
+        return value
+
+    @field_validator("keyspace")
+    @classmethod
+    def _plain_keyspace(cls, value: str) -> str:
+        if not value or not value.isprintable() or "{" in value:
+            # In a cluster, braces would put every session into one slot.
+            raise ValueError("must be printable, not empty and without braces")
+        return value
+
+    @model_validator(mode="after")
+    def _long_enough_secret(self) -> Self:
+        size, least = len(self.secret.get_secret_value().encode()), MIN_SECRET_BYTES[self.algorithm]
+        if size < least:
+            raise ValueError(f"secret: {self.algorithm} needs at least {least} bytes, this one has {size}")
+        return self
+
+
+def _describe(error: ValidationError) -> str:
+    """What is wrong with which setting, without a word of its value."""
+    found = []
+    for item in error.errors(include_url=False, include_context=False, include_input=False):
+        name = ".".join(str(part) for part in item["loc"])
+        message = item["msg"].removeprefix("Value error, ")
+        if item["type"] == "missing":
+            message = f"is required: give it as an argument or as JWTSESSION_{name.upper()}"
+        found.append(f"{name}: {message}" if name else message)
+    return "; ".join(found)

@@ -1,0 +1,233 @@
+"""`RedisSessionStore`: sessions in Redis or Valkey, also behind Sentinel and in a cluster. Knows redis-py."""
+
+import asyncio
+import hashlib
+import logging
+import random
+from collections.abc import Awaitable
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlsplit, urlunsplit
+
+from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster, Sentinel
+from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.connection import parse_url
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    ConnectionError,
+    NoScriptError,
+    RedisClusterException,
+    RedisError,
+    ResponseError,
+    TimeoutError,
+)
+
+from ..errors import ConfigurationError, SessionCorruptError, StoreUnavailableError
+from .base import Outcome
+from .embedded import EmbeddedServer
+
+logger = logging.getLogger("jwtsession")
+
+DEADLINE = 2.5
+"""Seconds that one call may take in all, before it is a `StoreUnavailableError`."""
+
+# redis-py's own defaults hold a request for up to a minute when a server stalls. Options in the URL override these.
+_OPTIONS: dict[str, Any] = {
+    "socket_connect_timeout": 1.0,
+    "socket_timeout": 1.0,
+    "health_check_interval": 30,
+    "decode_responses": False,
+}
+_POOL_OPTIONS: dict[str, Any] = {"max_connections": 50, "timeout": 0.5}
+
+
+class _Script:
+    def __init__(self, name: str) -> None:
+        self.source = (Path(__file__).parent / name).read_bytes()
+        self.sha = hashlib.sha1(self.source, usedforsecurity=False).hexdigest()
+
+
+_UPDATE = _Script("update.lua")
+_CLAIM = _Script("claim.lua")
+
+
+class RedisSessionStore:
+    """A `SessionStore` in Redis 6.2 or newer, or any Valkey.
+
+    Args:
+        url: See `SessionSettings.redis_url`. Options of redis-py in its query override the defaults here
+            (`?max_connections=100&socket_timeout=0.5`).
+        client: A `redis.asyncio` client of your own instead of a URL. It is used as it is, and yours to close.
+        keyspace: Prefix of the keys.
+
+    Raises:
+        ConfigurationError: The URL can't be used, or the client decodes responses.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        client: "Redis | RedisCluster | None" = None,
+        keyspace: str = "sess:",
+    ) -> None:
+        if (url is None) == (client is None):
+            raise ConfigurationError("RedisSessionStore needs either a url or a client")
+        if client is not None and client.get_encoder().decode_responses:
+            raise ConfigurationError("client: must be made with decode_responses=False, sessions are bytes")
+        self._url = url
+        self._keyspace = keyspace
+        self._owns_client = client is None
+        self._client = client
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._server: EmbeddedServer | None = None
+        if url is not None:
+            if urlsplit(url).scheme == "embedded":
+                self._server = EmbeddedServer(url)
+            else:
+                _connect(url)  # connects to nothing yet, but refuses a URL that can't be used
+
+    def __repr__(self) -> str:
+        return f"RedisSessionStore(keyspace={self._keyspace!r})"
+
+    async def open(self) -> None:
+        """Start the embedded server where the URL asks for one. A server that is down does not matter yet."""
+        if self._server is not None:
+            self._url = await asyncio.to_thread(self._server.start)
+
+    async def close(self) -> None:
+        """Close the client, unless it is the caller's own, and leave the embedded server."""
+        if self._owns_client and self._client is not None:
+            client, self._client = self._client, None
+            await client.aclose()
+        if self._server is not None:
+            await asyncio.to_thread(self._server.stop)
+
+    async def ping(self) -> bool:
+        """See `SessionStore.ping`."""
+        try:
+            return bool(await self._call("PING"))
+        except StoreUnavailableError:
+            return False
+
+    async def create(self, session_id: str, value: bytes, ttl: int) -> bool:
+        """See `SessionStore.create`."""
+        key = self._keyspace + session_id
+        if await self._call("SET", key, value, "NX", "PX", ttl) is not None:
+            return True
+        # Also the answer where a first try stored it and only its reply was lost.
+        return cast("bytes | None", await self._call("GET", key)) == value
+
+    async def load(self, session_id: str, ttl: int | None = None) -> bytes | None:
+        """See `SessionStore.load`: one command, one round trip."""
+        key = self._keyspace + session_id
+        if ttl is None:
+            return cast("bytes | None", await self._call("GET", key))
+        return cast("bytes | None", await self._call("GETEX", key, "PX", ttl))
+
+    async def update(self, session_id: str, expected: bytes, value: bytes, ttl: int, *, once: bool = False) -> Outcome:
+        """See `SessionStore.update`."""
+        return await self._run(_UPDATE, session_id, expected, value, ttl, once=once)
+
+    async def touch(self, session_id: str, ttl: int) -> bool:
+        """See `SessionStore.touch`."""
+        return bool(await self._call("PEXPIRE", self._keyspace + session_id, ttl))
+
+    async def destroy(self, session_id: str) -> bool:
+        """See `SessionStore.destroy`."""
+        return bool(await self._call("DEL", self._keyspace + session_id))
+
+    async def claim(self, session_id: str, expected: bytes) -> Outcome:
+        """See `SessionStore.claim`."""
+        return await self._run(_CLAIM, session_id, expected)
+
+    async def _run(self, script: _Script, session_id: str, *args: bytes | int, once: bool = False) -> Outcome:
+        rest = (1, self._keyspace + session_id, *args)
+        try:
+            outcome = await self._call("EVALSHA", script.sha, *rest, once=once)
+        except NoScriptError:
+            outcome = await self._call("EVAL", script.source, *rest, once=once)
+        return Outcome(outcome.decode())
+
+    async def _call(self, *command: str | bytes | int, once: bool = False) -> Any:
+        """One command within the deadline; tried twice, unless `once`, where the connection failed."""
+        try:
+            async with asyncio.timeout(DEADLINE):
+                client = self._connected()
+                try:
+                    return await cast("Awaitable[Any]", client.execute_command(*command))
+                except (ConnectionError, TimeoutError) as error:
+                    if once or isinstance(error, (AuthenticationError, AuthorizationError)):
+                        raise
+                # Jitter, so that the callers of a server that restarts do not come back all at once.
+                await asyncio.sleep(random.uniform(0.0, 0.05))
+                return await cast("Awaitable[Any]", client.execute_command(*command))
+        except NoScriptError:
+            raise
+        except (RedisError, RedisClusterException, OSError) as error:
+            if isinstance(error, ResponseError) and "WRONGTYPE" in str(error):
+                raise SessionCorruptError from error
+            logger.error("the session store is unavailable: %s", type(error).__name__)
+            raise StoreUnavailableError from error
+
+    def _connected(self) -> "Redis | RedisCluster":
+        loop = asyncio.get_running_loop()
+        if self._client is not None and (loop is self._loop or not self._owns_client):
+            return self._client
+        if self._loop is not None and self._loop is not loop and not self._loop.is_closed() and self._client:
+            raise RuntimeError("this RedisSessionStore is in use by another event loop: give each loop its own")
+        if self._url is None or self._url.startswith("embedded:"):
+            raise StoreUnavailableError from RuntimeError("the embedded server starts with the provider's lifespan")
+        self._client, self._loop = _connect(self._url), loop
+        return self._client
+
+
+def _connect(url: str) -> "Redis | RedisCluster":
+    """A client for the URL; it connects when it is first used.
+
+    Raises:
+        ConfigurationError: The URL can't be used. The message does not show it, because it may hold a password.
+    """
+    retry = Retry(NoBackoff(), 0)  # `_call` does it, knowing which command may run twice
+    try:
+        parts = urlsplit(url)
+        kind = parts.scheme.partition("+")[2]
+        if not kind:
+            pool = BlockingConnectionPool.from_url(url, **_OPTIONS, **_POOL_OPTIONS, retry=retry)
+            return Redis.from_pool(pool)
+        # redis-py knows one host in a URL: read credentials and options with the first, then give it all of them.
+        user, at, hosts = parts.netloc.rpartition("@")
+        nodes = [_host_and_port(host, 26379 if kind == "sentinel" else 6379) for host in hosts.split(",")]
+        service, _, database = parts.path.lstrip("/").partition("/")
+        plain = parts._replace(
+            scheme=parts.scheme.partition("+")[0],
+            netloc=f"{user}{at}{hosts.split(',')[0]}",
+            path=f"/{database}" if kind == "sentinel" else "",
+        )
+        given: dict[str, Any] = dict(parse_url(urlunsplit(plain)))
+        tls = "connection_class" in given
+        for name in ("host", "port", "connection_class"):
+            given.pop(name, None)
+        options = _OPTIONS | given
+        if tls:
+            options["ssl"] = True
+        if kind == "cluster":
+            return RedisCluster(startup_nodes=[ClusterNode(*node) for node in nodes], retry=retry, **options)
+        if not service:
+            raise ConfigurationError("redis_url: a Sentinel URL ends in the service's name: host:26379/mymaster")
+        sentinel = Sentinel(nodes, sentinel_kwargs=dict(_OPTIONS), retry=retry, **options)
+        return cast("Redis", sentinel.master_for(service))
+    except (ValueError, TypeError, RedisError, RedisClusterException) as error:
+        if isinstance(error, ConfigurationError):
+            raise
+        raise ConfigurationError(f"redis_url: can't be used ({type(error).__name__})") from None
+
+
+def _host_and_port(text: str, default: int) -> tuple[str, int]:
+    parts = urlsplit(f"//{text}")
+    if not parts.hostname:
+        raise ValueError
+    return parts.hostname, parts.port or default

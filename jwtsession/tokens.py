@@ -1,0 +1,245 @@
+"""`TokenCodec`: a strict decoder in front of PyJWT, which keeps the cryptography. The only file that knows PyJWT."""
+
+import base64
+import json
+import math
+import re
+from collections.abc import Callable
+from typing import Any, Generic, NoReturn, TypeVar
+
+import jwt
+from pydantic_core import PydanticSerializationError
+
+from .errors import ConfigurationError, ExpiredTokenError, InvalidArgumentError, InvalidTokenError
+from .models import Claims
+
+C = TypeVar("C", bound=Claims)
+
+MAX_TOKEN_CHARS = 8_192
+
+# RFC 7515 section 3.1: the compact form, base64url without padding.
+_COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
+
+# At least 128 bits; also a UUID, which the original uses. Nothing that could leave the keyspace.
+_SESSION_ID = re.compile(r"[A-Za-z0-9_-]{22,128}")
+
+# RFC 8725 section 3: no key from the token, no compression, no nesting; RFC 7797: no JWT has b64; we know no `crit`.
+_REFUSED_HEADERS = frozenset({"jwk", "jku", "x5u", "x5c", "zip", "cty", "crit", "b64"})
+
+_REGISTERED = ("sub", "iss", "aud", "iat", "nbf", "exp", "jti")
+
+# The largest integer that every JSON reader keeps exactly; also far beyond any date.
+_MAX_NUMBER = 2**53
+
+
+def is_session_id(value: object) -> bool:
+    """Whether this has the form of a session's id: 22 to 128 characters of base64url."""
+    return isinstance(value, str) and _SESSION_ID.fullmatch(value) is not None
+
+
+class TokenCodec(Generic[C]):
+    """Issues and verifies the tokens of one service: one key, one algorithm.
+
+    Args:
+        secret: The HMAC key.
+        algorithm: `HS256`, `HS384` or `HS512`.
+        claims_model: What `decode` returns.
+        issuer: `iss` of every token, where given.
+        audience: `aud` of every token, where given; without it a token with an `aud` is refused.
+        absolute_max_age: Seconds from issue to `exp`. `None` issues tokens without `exp` and accepts them.
+        leeway: Seconds by which clocks may differ.
+        clock: The time in seconds since the epoch.
+
+    Raises:
+        ConfigurationError: The key can't be used with the algorithm.
+    """
+
+    def __init__(
+        self,
+        secret: bytes,
+        algorithm: str,
+        claims_model: type[C],
+        *,
+        issuer: str | None = None,
+        audience: str | None = None,
+        absolute_max_age: int | None = None,
+        leeway: int = 0,
+        clock: Callable[[], float],
+    ) -> None:
+        self._name = algorithm
+        self._model = claims_model
+        self._issuer = issuer
+        self._audience = audience
+        self._absolute_max_age = absolute_max_age
+        self._leeway = leeway
+        self._clock = clock
+        try:
+            self._algorithm = jwt.get_algorithm_by_name(algorithm)
+            self._key = self._algorithm.prepare_key(secret)
+        except (jwt.PyJWTError, NotImplementedError, TypeError, ValueError):
+            # Without the cause: PyJWT's message may hold the key.
+            raise ConfigurationError(f"secret: not a key for {algorithm}") from None
+
+    def encode(self, session_id: str, claims: C | None = None) -> tuple[str, C]:
+        """A token for the session, and the claims as they stand in it.
+
+        `iss`, `aud`, `iat` and `exp` are filled in where the caller left them out. `exp` is never later than
+        `absolute_max_age` allows.
+
+        Raises:
+            InvalidArgumentError: The claims set `jti`, have no JSON form, or make a token that `decode` would refuse.
+        """
+        now = self._clock()
+        payload = self._payload(claims)
+        payload["jti"] = session_id
+        payload.setdefault("iat", int(now))
+        if self._issuer is not None:
+            payload.setdefault("iss", self._issuer)
+        if self._audience is not None:
+            payload.setdefault("aud", self._audience)
+        if self._absolute_max_age is not None:
+            latest = int(now) + self._absolute_max_age
+            exp = payload.setdefault("exp", latest)
+            if _is_number(exp) and exp > latest:
+                payload["exp"] = latest
+        try:
+            token = jwt.encode(payload, self._key, algorithm=self._name)
+            issued = self._verify(token)
+        except (InvalidTokenError, ValueError, TypeError, RecursionError) as error:
+            reason = error.code if isinstance(error, InvalidTokenError) else type(error).__name__
+            raise InvalidArgumentError(f"these claims make a token that would be refused: {reason}") from None
+        if "exp" in payload and payload["exp"] <= now:
+            raise InvalidArgumentError("these claims make a token that has expired: exp")
+        return token, issued
+
+    def decode(self, token: object) -> C:
+        """The claims of a genuine token that is valid now.
+
+        Raises:
+            InvalidTokenError: Anything is wrong with it; `code` says what.
+            ExpiredTokenError: It is genuine, but its `exp` has passed.
+        """
+        claims = self._verify(token)
+        now = self._clock()
+        if claims.exp is not None and now >= claims.exp + self._leeway:
+            raise ExpiredTokenError
+        if claims.nbf is not None and now < claims.nbf - self._leeway:
+            raise InvalidTokenError("token_not_yet_valid")
+        if claims.iat is not None and now < claims.iat - self._leeway:
+            raise InvalidTokenError("token_issued_in_future")
+        return claims
+
+    def _payload(self, claims: C | None) -> dict[str, Any]:
+        if claims is None:
+            return {}
+        if not isinstance(claims, self._model):
+            raise InvalidArgumentError(f"expected {self._model.__name__}, got {type(claims).__name__}")
+        if claims.jti is not None:
+            raise InvalidArgumentError("jti is reserved: it is the session's id")
+        try:
+            payload = claims.model_dump(mode="json", by_alias=True, warnings=False)
+        except (PydanticSerializationError, RecursionError) as error:
+            raise InvalidArgumentError(f"the claims have no JSON form ({type(error).__name__})") from None
+        return {name: value for name, value in payload.items() if value is not None or name not in _REGISTERED}
+
+    def _verify(self, token: object) -> C:
+        """Everything but the times."""
+        if not isinstance(token, str) or len(token) > MAX_TOKEN_CHARS:
+            raise InvalidTokenError("token_malformed")
+        form = _COMPACT.fullmatch(token)
+        if form is None:
+            raise InvalidTokenError("token_malformed")
+        header, payload, signature = form.groups()
+        try:
+            self._check_header(_object(_unbase64(header)))
+            claims = _object(_unbase64(payload))
+            signature_bytes = _unbase64(signature)
+        except (ValueError, RecursionError):
+            raise InvalidTokenError("token_malformed") from None
+        self._check_claims(claims)
+        if not self._algorithm.verify(f"{header}.{payload}".encode(), self._key, signature_bytes):
+            raise InvalidTokenError("token_signature")
+        try:
+            return self._model.model_validate(claims)
+        except Exception:
+            # A validator of the caller's own may raise anything; the token's answer is 401 all the same.
+            raise InvalidTokenError("token_claims") from None
+
+    def _check_header(self, header: dict[str, Any]) -> None:
+        if header.get("alg") != self._name:
+            raise InvalidTokenError("token_algorithm")
+        if not _REFUSED_HEADERS.isdisjoint(header):
+            raise InvalidTokenError("token_header")
+        if header.get("typ", "JWT") != "JWT" or not isinstance(header.get("kid", ""), str):
+            raise InvalidTokenError("token_header")
+
+    def _check_claims(self, claims: dict[str, Any]) -> None:
+        for name in ("exp", "nbf", "iat"):
+            if name in claims and not _is_number(claims[name]):
+                raise InvalidTokenError("token_claims")
+        for name in ("iss", "sub"):
+            if name in claims and not isinstance(claims[name], str):
+                raise InvalidTokenError("token_claims")
+        if not is_session_id(claims.get("jti")):
+            raise InvalidTokenError("token_claims")
+        if "exp" not in claims and self._absolute_max_age is not None:
+            raise InvalidTokenError("token_claims")
+        if self._issuer is not None and claims.get("iss") != self._issuer:
+            raise InvalidTokenError("token_issuer")
+        if "aud" in claims or self._audience is not None:
+            audiences = claims.get("aud")
+            if isinstance(audiences, str):
+                audiences = [audiences]
+            if not isinstance(audiences, list) or not all(isinstance(each, str) for each in audiences):
+                raise InvalidTokenError("token_audience")
+            if self._audience not in audiences:
+                raise InvalidTokenError("token_audience")
+
+
+def _unbase64(segment: str) -> bytes:
+    value = base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
+    if base64.urlsafe_b64encode(value).rstrip(b"=") != segment.encode():
+        # Unused bits at the end: a second spelling of the same bytes.
+        raise ValueError
+    return value
+
+
+def _object(value: bytes) -> dict[str, Any]:
+    """A JSON object of strict UTF-8, with unique members and finite numbers.
+
+    Raises:
+        ValueError: It is anything else.
+    """
+    text = value.decode("utf-8")
+    found = _json.decode(text)
+    if not isinstance(found, dict):
+        raise ValueError
+    if "\\u" in text:
+        # Half of a surrogate pair is no character: it would fail later, when somebody encodes it.
+        json.dumps(found, ensure_ascii=False).encode("utf-8")
+    return found
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError
+    return found
+
+
+def _finite(number: str) -> float:
+    value = float(number)
+    if not math.isfinite(value):
+        raise ValueError
+    return value
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(constant)
+
+
+_json = json.JSONDecoder(object_pairs_hook=_unique, parse_float=_finite, parse_constant=_refuse)
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float) and -_MAX_NUMBER <= value <= _MAX_NUMBER  # type: ignore[operator]

@@ -1,0 +1,61 @@
+"""Fixtures for all tests."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests import servers
+
+SECRET = "a secret of the tests, and long enough for HS512: 0123456789abcdef"
+
+
+class Clock:
+    """Time that moves when a test says so."""
+
+    def __init__(self, now: float = 1_800_000_000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+    def tick(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(scope="session")
+def valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Server]:
+    server = servers.valkey(tmp_path_factory.mktemp("valkey")).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Server]:
+    server = servers.redis(tmp_path_factory.mktemp("redis")).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def valkey(valkey_server: servers.Server) -> servers.Server:
+    """A running Valkey, empty."""
+    valkey_server.command("FLUSHALL")
+    return valkey_server
+
+
+@pytest.fixture(params=["valkey", "redis"])
+def engine(request: pytest.FixtureRequest) -> servers.Server:
+    """A running server of each engine, empty."""
+    server: servers.Server = request.getfixturevalue(f"{request.param}_server")
+    server.command("FLUSHALL")
+    return server

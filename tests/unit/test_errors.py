@@ -1,0 +1,71 @@
+"""Tests of jwtsession.errors."""
+
+import pickle
+
+import pytest
+from starlette.exceptions import HTTPException
+
+from jwtsession import errors
+
+WITH_STATUS = [
+    (errors.MissingTokenError, 401, "missing_token"),
+    (errors.InvalidTokenError, 401, "invalid_token"),
+    (errors.ExpiredTokenError, 401, "expired_token"),
+    (errors.SessionNotFoundError, 401, "session_not_found"),
+    (errors.SessionCorruptError, 401, "session_corrupt"),
+    (errors.AmbiguousTokenError, 400, "ambiguous_token"),
+    (errors.SessionConflictError, 409, "session_conflict"),
+    (errors.SessionTooLargeError, 413, "session_too_large"),
+    (errors.StoreUnavailableError, 503, "store_unavailable"),
+]
+
+
+@pytest.mark.parametrize(("error", "status", "code"), WITH_STATUS)
+def test_each_error_is_the_http_answer_that_the_design_names(
+    error: type[errors.JWTSessionError], status: int, code: str
+) -> None:
+    """An error with a status is an HTTPException with that status and a machine code of its own."""
+    raised = error()
+    assert isinstance(raised, HTTPException)
+    assert raised.status_code == status
+    assert raised.code == code
+    assert raised.headers is not None
+    assert raised.headers["Cache-Control"] == "no-store"
+
+
+def test_every_401_has_one_body() -> None:
+    """No 401 tells a client more than another by its body."""
+    bodies = {error().detail for error, status, _ in WITH_STATUS if status == 401}  # type: ignore[attr-defined]
+    assert len(bodies) == 1
+
+
+def test_www_authenticate_follows_rfc_6750() -> None:
+    """A request without credentials gets a bare challenge, a bad token invalid_token, two tokens invalid_request."""
+
+    def challenge(error: HTTPException) -> str:
+        return (error.headers or {})["WWW-Authenticate"]
+
+    assert challenge(errors.MissingTokenError()) == "Bearer"
+    assert challenge(errors.InvalidTokenError()) == 'Bearer error="invalid_token"'
+    assert challenge(errors.ExpiredTokenError()) == 'Bearer error="invalid_token"'
+    assert challenge(errors.SessionNotFoundError()) == 'Bearer error="invalid_token"'
+    assert challenge(errors.AmbiguousTokenError()) == 'Bearer error="invalid_request"'
+
+
+def test_an_unavailable_store_tells_when_to_come_back() -> None:
+    """The 503 has a Retry-After in seconds."""
+    assert (errors.StoreUnavailableError().headers or {})["Retry-After"].isdigit()
+
+
+def test_an_error_survives_pickling_with_its_code() -> None:
+    """Errors cross process borders, as task queues need."""
+    copied = pickle.loads(pickle.dumps(errors.InvalidTokenError("token_signature")))
+    assert isinstance(copied, errors.InvalidTokenError)
+    assert copied.code == "token_signature"
+    assert "token_signature" in str(copied)
+
+
+def test_errors_of_the_programmer_are_value_errors() -> None:
+    """Mistakes in code and settings are caught where Python's own are."""
+    assert issubclass(errors.ConfigurationError, ValueError)
+    assert issubclass(errors.InvalidArgumentError, ValueError)
