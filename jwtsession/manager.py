@@ -303,7 +303,7 @@ class SessionManager(Generic[S, C]):
         logger.info("regenerated: session %s is %s", hashed(session_id), hashed(new_id))
         return self._answer(token, issued)
 
-    async def mutate(self, change: Callable[[S], S | None | Awaitable[S | None]]) -> S:
+    async def mutate(self, change: Callable[[S], S | Awaitable[S | None] | None]) -> S:
         """Apply a function to the freshest state and store the result; start again where somebody else was faster.
 
         Args:

@@ -10,7 +10,6 @@ from fastapi import Depends, FastAPI, routing
 from fastapi.encoders import jsonable_encoder
 from fastapi.openapi.models import (
     APIKey,
-    APIKeyIn,
     HTTPBearer,
     OAuth2,
     OAuthFlowPassword,
@@ -93,7 +92,7 @@ def schemes(settings: SessionSettings, token_url: str | None) -> list[Scheme]:
             found.append(Scheme(f"{key}_bearer", HTTPBearer(bearerFormat="JWT", description=description)))
         elif source != "body":
             name = settings.header_name if source == "header" else settings.request_arg
-            model = APIKey(name=name, description=description, **{"in": APIKeyIn(source)})
+            model = APIKey.model_validate({"in": source, "name": name, "description": description})
             found.append(Scheme(f"{key}_{source}", model))
     return found
 
@@ -152,10 +151,11 @@ def _complete_operation(operation: dict[str, Any], method: str, found: Sequence[
     groups: dict[tuple[Scheme, ...], bool] = {}
     for each in found:
         groups[each.schemes] = groups.get(each.schemes, True) and each.optional
-    ways = [
-        [{scheme.scheme_name: []} for scheme in group] + ([{}] if optional else [])
-        for group, optional in groups.items()
-    ]
+    ways: list[list[dict[str, list[str]]]] = []
+    for group, optional in groups.items():
+        ways.append([{scheme.scheme_name: []} for scheme in group])
+        if optional:
+            ways[-1].append({})
     # One of each provider's ways; with one provider, as ever but in the rarest application, a plain list.
     operation["security"] = others + [dict(ChainMap(*choice)) for choice in itertools.product(*ways)]
     responses = operation.setdefault("responses", {})

@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 class SessionDependency(openapi.Documented, Generic[T]):
-    """What stands in `Depends(...)`: `SessionProvider.get_session` and its siblings. A coroutine function to FastAPI."""
+    """What stands in `Depends(...)`: `SessionProvider.get_session` and its siblings."""
 
     def __init__(self, resolve: Callable[[HTTPConnection, Response], Awaitable[T]], **documentation: Any) -> None:
         super().__init__(**documentation)
@@ -81,7 +81,7 @@ class SessionProvider(Generic[S, C]):
 
     @overload
     def __init__(
-        self: "SessionProvider[S, Claims]",
+        self: "SessionProvider[S, Claims]",  # pyright: ignore[reportInvalidTypeVarUse]
         session_model: type[S],
         claims_model: None = None,
         *,

@@ -29,30 +29,39 @@ class SessionStore(Protocol):
 
     async def open(self) -> None:
         """Get ready; called when the application starts. Does not fail because a server is down."""
+        ...
 
     async def close(self) -> None:
         """Release what `open` took; called when the application stops."""
+        ...
 
     async def ping(self) -> bool:
         """Whether the store answers. Never raises."""
+        ...
 
     async def create(self, session_id: str, value: bytes, ttl: int) -> bool:
         """Store a new session. False, with nothing changed, where the id is taken by another value."""
+        ...
 
     async def load(self, session_id: str, ttl: int | None = None) -> bytes | None:
         """The session's value, or None where it is gone. With `ttl` its time to live starts again."""
+        ...
 
     async def update(self, session_id: str, expected: bytes, value: bytes, ttl: int, *, once: bool = False) -> Outcome:
         """Replace the value and its time to live, if the value still is `expected` to the byte.
 
         With `once` the store never tries again by itself, so that `SAME` means somebody else's equal write.
         """
+        ...
 
     async def touch(self, session_id: str, ttl: int) -> bool:
         """Start the time to live again. False where the session is gone."""
+        ...
 
     async def destroy(self, session_id: str) -> bool:
         """Remove the session. False where it is gone already."""
+        ...
 
     async def claim(self, session_id: str, expected: bytes) -> Outcome:
         """Remove the session, if its value still is `expected` to the byte: one caller wins. Never `SAME`."""
+        ...

@@ -218,7 +218,9 @@ def _connect(url: str) -> "Redis | RedisCluster":
             return RedisCluster(startup_nodes=[ClusterNode(*node) for node in nodes], retry=retry, **options)
         if not service:
             raise ConfigurationError("redis_url: a Sentinel URL ends in the service's name: host:26379/mymaster")
-        sentinel = Sentinel(nodes, sentinel_kwargs=dict(_OPTIONS), retry=retry, **options)
+        sentinel = Sentinel(  # type: ignore[no-untyped-call]
+            nodes, sentinel_kwargs=dict(_OPTIONS), retry=retry, **options
+        )
         return cast("Redis", sentinel.master_for(service))
     except (ValueError, TypeError, RedisError, RedisClusterException) as error:
         if isinstance(error, ConfigurationError):
