@@ -1,0 +1,268 @@
+"""The contract of `SessionStore`: one suite, every store, every engine."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from jwtsession import MemorySessionStore, RedisSessionStore, SessionCorruptError, SessionStore
+from jwtsession.stores import Outcome
+from tests import servers
+from tests.conftest import Clock
+
+ID = "a-session-id-of-the-contract-suite"
+HOUR = 3_600_000
+
+Expire = Callable[[str], Awaitable[None]]
+
+
+class Subject:
+    """A store, a way to let a session's time pass, and a way to ask what is left of it."""
+
+    def __init__(self, store: SessionStore, expire: Expire, ttl: Callable[[str], Awaitable[int]]) -> None:
+        self.store = store
+        self.expire = expire
+        self.ttl = ttl
+
+
+@pytest.fixture(params=["memory", "valkey", "redis"])
+async def subject(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator[Subject]:
+    if request.param == "memory":
+        memory = MemorySessionStore(clock=clock)
+
+        async def pass_time(session_id: str) -> None:
+            clock.tick((await remaining(session_id)) / 1000)
+
+        async def remaining(session_id: str) -> int:
+            return round((memory._sessions[session_id][1] - clock()) * 1000)
+
+        yield Subject(memory, pass_time, remaining)
+        return
+    server: servers.Server = request.getfixturevalue(f"{request.param}_server")
+    server.command("FLUSHALL")
+    store = RedisSessionStore(server.url)
+    await store.open()
+
+    async def expire_now(session_id: str) -> None:
+        # The server's own clock can't be turned: expire the key at a time that has passed.
+        server.command("PEXPIREAT", f"sess:{session_id}", str(int(time.time() * 1000) - 1))
+
+    async def pttl(session_id: str) -> int:
+        return int(server.command("PTTL", f"sess:{session_id}").decode().strip(":\r\n"))
+
+    yield Subject(store, expire_now, pttl)
+    await store.close()
+
+
+async def test_what_was_created_is_loaded(subject: Subject) -> None:
+    """A value comes back to the byte, whatever its bytes are."""
+    value = bytes(range(256)) * 4
+    assert await subject.store.create(ID, value, HOUR)
+    assert await subject.store.load(ID) == value
+
+
+async def test_create_never_overwrites(subject: Subject) -> None:
+    """An id that is taken stays as it was, with its own time to live."""
+    await subject.store.create(ID, b"1", HOUR)
+    assert not await subject.store.create(ID, b"2", 2 * HOUR)
+    assert await subject.store.load(ID) == b"1"
+    assert await subject.ttl(ID) <= HOUR
+
+
+async def test_create_is_done_where_its_own_first_try_did_it(subject: Subject) -> None:
+    """The same value under the same id is success: a retry after a lost reply."""
+    await subject.store.create(ID, b"1", HOUR)
+    assert await subject.store.create(ID, b"1", HOUR)
+
+
+async def test_load_of_what_is_not_there_is_none(subject: Subject) -> None:
+    """An unknown id is None, with and without an extension, and nothing springs up."""
+    assert await subject.store.load(ID) is None
+    assert await subject.store.load(ID, HOUR) is None
+    assert await subject.store.load(ID) is None
+
+
+async def test_load_extends_only_when_told_to(subject: Subject) -> None:
+    """A plain load leaves the time to live alone, one with a ttl starts it again, also a shorter one."""
+    await subject.store.create(ID, b"1", HOUR)
+    await subject.store.load(ID)
+    assert await subject.ttl(ID) <= HOUR
+    await subject.store.load(ID, 2 * HOUR)
+    assert HOUR < await subject.ttl(ID) <= 2 * HOUR
+    await subject.store.load(ID, HOUR)
+    assert await subject.ttl(ID) <= HOUR
+
+
+async def test_an_expired_session_is_gone_for_every_verb(subject: Subject) -> None:
+    """After its time to live nothing finds a session and nothing brings it back."""
+    await subject.store.create(ID, b"1", HOUR)
+    await subject.expire(ID)
+    assert await subject.store.update(ID, b"1", b"2", HOUR) is Outcome.GONE
+    assert await subject.store.claim(ID, b"1") is Outcome.GONE
+    assert not await subject.store.touch(ID, HOUR)
+    assert not await subject.store.destroy(ID)
+    assert await subject.store.load(ID, HOUR) is None
+
+
+async def test_a_destroyed_session_is_gone_for_every_verb(subject: Subject) -> None:
+    """After destroy nothing finds a session and nothing brings it back."""
+    await subject.store.create(ID, b"1", HOUR)
+    assert await subject.store.destroy(ID)
+    assert await subject.store.update(ID, b"1", b"2", HOUR) is Outcome.GONE
+    assert await subject.store.claim(ID, b"1") is Outcome.GONE
+    assert not await subject.store.touch(ID, HOUR)
+    assert not await subject.store.destroy(ID)
+    assert await subject.store.load(ID) is None
+
+
+async def test_update_replaces_what_was_expected(subject: Subject) -> None:
+    """A compare-and-set that holds stores the value and starts its time to live again."""
+    await subject.store.create(ID, b"1", HOUR)
+    assert await subject.store.update(ID, b"1", b"2", 2 * HOUR) is Outcome.DONE
+    assert await subject.store.load(ID) == b"2"
+    assert await subject.ttl(ID) > HOUR
+
+
+async def test_update_compares_bytes(subject: Subject) -> None:
+    """The same JSON in another spelling is another value: somebody else wrote it."""
+    await subject.store.create(ID, b'{"a": 1}', HOUR)
+    assert await subject.store.update(ID, b'{"a":1}', b'{"a":2}', HOUR) is Outcome.CONFLICT
+    assert await subject.store.load(ID) == b'{"a": 1}'
+
+
+async def test_update_tells_an_equal_value_from_its_own_write(subject: Subject) -> None:
+    """A value that is the new one already is SAME, which is not DONE."""
+    await subject.store.create(ID, b"1", HOUR)
+    await subject.store.update(ID, b"1", b"2", HOUR)
+    assert await subject.store.update(ID, b"1", b"2", HOUR, once=True) is Outcome.SAME
+    assert await subject.store.update(ID, b"2", b"2", HOUR) is Outcome.DONE
+
+
+async def test_touch_starts_the_time_to_live_again(subject: Subject) -> None:
+    """Touch changes the time to live and nothing else."""
+    await subject.store.create(ID, b"1", HOUR)
+    assert await subject.store.touch(ID, 2 * HOUR)
+    assert await subject.ttl(ID) > HOUR
+    assert await subject.store.load(ID) == b"1"
+
+
+async def test_claim_removes_what_was_expected_and_nothing_else(subject: Subject) -> None:
+    """A claim of a changed value takes nothing; of the expected value it takes all."""
+    await subject.store.create(ID, b"1", HOUR)
+    assert await subject.store.claim(ID, b"0") is Outcome.CONFLICT
+    assert await subject.store.load(ID) == b"1"
+    assert await subject.store.claim(ID, b"1") is Outcome.DONE
+    assert await subject.store.load(ID) is None
+
+
+async def test_one_of_many_claims_wins(subject: Subject) -> None:
+    """Of twenty claims at the same time exactly one gets the session."""
+    await subject.store.create(ID, b"1", HOUR)
+    outcomes = await asyncio.gather(*(subject.store.claim(ID, b"1") for _ in range(20)))
+    assert outcomes.count(Outcome.DONE) == 1
+    assert outcomes.count(Outcome.GONE) == 19
+
+
+async def test_one_of_many_updates_wins(subject: Subject) -> None:
+    """Of twenty different updates of one value exactly one is applied and nineteen are told."""
+    await subject.store.create(ID, b"0", HOUR)
+    values = [b"%d" % number for number in range(1, 21)]
+    outcomes = await asyncio.gather(*(subject.store.update(ID, b"0", value, HOUR) for value in values))
+    assert outcomes.count(Outcome.DONE) == 1
+    assert outcomes.count(Outcome.CONFLICT) == 19
+    assert await subject.store.load(ID) == values[outcomes.index(Outcome.DONE)]
+
+
+async def test_one_of_many_creates_wins(subject: Subject) -> None:
+    """Of twenty creates under one id exactly one is stored."""
+    values = [b"%d" % number for number in range(20)]
+    created = await asyncio.gather(*(subject.store.create(ID, value, HOUR) for value in values))
+    assert created.count(True) == 1
+    assert await subject.store.load(ID) == values[created.index(True)]
+
+
+async def test_sessions_do_not_touch_each_other(subject: Subject) -> None:
+    """What happens to one id leaves another alone."""
+    await subject.store.create(ID, b"1", HOUR)
+    await subject.store.create(ID + "x", b"2", HOUR)
+    await subject.store.destroy(ID)
+    assert await subject.store.load(ID + "x") == b"2"
+
+
+async def test_the_shortest_time_to_live_is_a_millisecond(subject: Subject) -> None:
+    """One millisecond is a valid time to live and soon over."""
+    assert await subject.store.create(ID, b"1", 1)
+
+
+async def test_a_large_value_is_stored(subject: Subject) -> None:
+    """The store itself has no limit near the session's."""
+    value = b"x" * 1_000_000
+    assert await subject.store.create(ID, value, HOUR)
+    assert await subject.store.update(ID, value, value + b"y", HOUR) is Outcome.DONE
+    assert await subject.store.load(ID) == value + b"y"
+
+
+async def test_a_store_answers_ping_and_can_be_opened_again(subject: Subject) -> None:
+    """Open, close and open again leave a store that works."""
+    assert await subject.store.ping()
+    await subject.store.close()
+    await subject.store.open()
+    assert await subject.store.ping()
+
+
+class TestRedis:
+    """What only a store of another process can meet."""
+
+    async def test_a_key_of_another_type_is_corrupt_and_kept(self, engine: servers.Server) -> None:
+        """A hash in the session's place is SessionCorruptError for every verb that reads it, and stays."""
+        engine.command("HSET", f"sess:{ID}", "field", "value")
+        store = RedisSessionStore(engine.url)
+        for call in (
+            store.load(ID),
+            store.load(ID, HOUR),
+            store.update(ID, b"1", b"2", HOUR),
+            store.claim(ID, b"1"),
+        ):
+            with pytest.raises(SessionCorruptError):
+                await call
+        await store.close()
+        assert engine.command("HGET", f"sess:{ID}", "field") == b"$5\r\nvalue\r\n"
+
+    async def test_scripts_are_loaded_again_after_a_flush(self, engine: servers.Server) -> None:
+        """A server that forgot the scripts (a restart, a failover) gets them again without a failure."""
+        store = RedisSessionStore(engine.url)
+        await store.create(ID, b"1", HOUR)
+        assert await store.update(ID, b"1", b"2", HOUR) is Outcome.DONE
+        engine.command("SCRIPT", "FLUSH")
+        assert await store.update(ID, b"2", b"3", HOUR) is Outcome.DONE
+        await store.close()
+
+    async def test_keys_are_plain_strings_under_the_keyspace(self, engine: servers.Server) -> None:
+        """One session is one key, and nothing else is written."""
+        store = RedisSessionStore(engine.url, keyspace="app:")
+        await store.create(ID, b"1", HOUR)
+        await store.update(ID, b"1", b"2", HOUR)
+        await store.touch(ID, HOUR)
+        await store.load(ID, HOUR)
+        await store.close()
+        assert engine.command("KEYS", "*") == f"*1\r\n${len(ID) + 4}\r\napp:{ID}\r\n".encode()
+
+    async def test_a_load_is_one_command(self, engine: servers.Server) -> None:
+        """With and without an extension a load is one command at the server."""
+        store = RedisSessionStore(engine.url)
+        await store.create(ID, b"1", HOUR)
+        engine.command("CONFIG", "RESETSTAT")
+        await store.load(ID)
+        await store.load(ID, HOUR)
+        stats = engine.command("INFO", "commandstats").decode()
+        await store.close()
+        calls = {
+            line.partition(":")[0].removeprefix("cmdstat_"): int(line.partition("calls=")[2].partition(",")[0])
+            for line in stats.splitlines()
+            if line.startswith("cmdstat_")
+        }
+        assert {name: count for name, count in calls.items() if not name.startswith(("config", "info"))} == {
+            "get": 1,
+            "getex": 1,
+        }
