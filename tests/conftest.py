@@ -46,6 +46,23 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.S
     server.stop()
 
 
+@pytest.fixture(scope="session")
+def cluster_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Server]:
+    server = servers.cluster(tmp_path_factory.mktemp("cluster"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def sentinel_server(
+    tmp_path_factory: pytest.TempPathFactory, valkey_server: servers.Server
+) -> Iterator[servers.Server]:
+    """A sentinel in front of `valkey_server`."""
+    server = servers.sentinel(tmp_path_factory.mktemp("sentinel"), valkey_server)
+    yield server
+    server.stop()
+
+
 @pytest.fixture
 def valkey(valkey_server: servers.Server) -> servers.Server:
     """A running Valkey, empty."""

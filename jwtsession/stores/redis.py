@@ -103,6 +103,10 @@ class RedisSessionStore:
         if self._owns_client and self._client is not None:
             client, self._client = self._client, None
             await client.aclose()
+            # redis-py leaves a Sentinel's own connections open.
+            manager = getattr(getattr(client, "connection_pool", None), "sentinel_manager", None)
+            for sentinel in manager.sentinels if manager is not None else ():
+                await sentinel.aclose()
         if self._server is not None:
             await asyncio.to_thread(self._server.stop)
 
@@ -219,7 +223,7 @@ def _connect(url: str) -> "Redis | RedisCluster":
         if not service:
             raise ConfigurationError("redis_url: a Sentinel URL ends in the service's name: host:26379/mymaster")
         sentinel = Sentinel(  # type: ignore[no-untyped-call]
-            nodes, sentinel_kwargs=dict(_OPTIONS), retry=retry, **options
+            nodes, sentinel_kwargs=_OPTIONS | {"retry": retry}, retry=retry, **options
         )
         return cast("Redis", sentinel.master_for(service))
     except (ValueError, TypeError, RedisError, RedisClusterException) as error:

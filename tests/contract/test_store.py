@@ -26,7 +26,7 @@ class Subject:
         self.ttl = ttl
 
 
-@pytest.fixture(params=["memory", "valkey", "redis"])
+@pytest.fixture(params=["memory", "valkey", "redis", "cluster", "sentinel"])
 async def subject(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator[Subject]:
     if request.param == "memory":
         memory = MemorySessionStore(clock=clock)
@@ -40,8 +40,14 @@ async def subject(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator
         yield Subject(memory, pass_time, remaining)
         return
     server: servers.Server = request.getfixturevalue(f"{request.param}_server")
+    url = server.url
+    if request.param == "cluster":
+        url = f"redis+cluster://127.0.0.1:{server.port}"
+    elif request.param == "sentinel":
+        url = f"redis+sentinel://127.0.0.1:{server.port}/mymaster/0"
+        server = request.getfixturevalue("valkey_server")
     server.command("FLUSHALL")
-    store = RedisSessionStore(server.url)
+    store = RedisSessionStore(url)
     await store.open()
 
     async def expire_now(session_id: str) -> None:
