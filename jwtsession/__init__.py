@@ -1,10 +1,13 @@
 """Typed, revocable sessions for FastAPI: a JWT proves who was given a session id, Redis holds the session."""
 
+from .accesslog import TokenRedactionFilter
+from .audit import SessionEvent
 from .errors import (
     AmbiguousTokenError,
     AuthenticationError,
     ConfigurationError,
     ExpiredTokenError,
+    InsufficientScopeError,
     InvalidArgumentError,
     InvalidTokenError,
     JWTSessionError,
@@ -13,12 +16,13 @@ from .errors import (
     SessionCorruptError,
     SessionNotFoundError,
     SessionTooLargeError,
+    StaleAuthenticationError,
     StoreUnavailableError,
 )
 from .manager import SessionManager, SyncSessionManager
 from .models import Claims, Session, Token
 from .provider import SessionProvider
-from .settings import SessionSettings
+from .settings import Key, SessionSettings
 from .stores import MemorySessionStore, RedisSessionStore, SessionStore
 
 __version__ = "0.1.0"
@@ -29,22 +33,27 @@ __all__ = [
     "Claims",
     "ConfigurationError",
     "ExpiredTokenError",
+    "InsufficientScopeError",
     "InvalidArgumentError",
     "InvalidTokenError",
     "JWTSessionError",
+    "Key",
     "MemorySessionStore",
     "MissingTokenError",
     "RedisSessionStore",
     "Session",
     "SessionConflictError",
     "SessionCorruptError",
+    "SessionEvent",
     "SessionManager",
     "SessionNotFoundError",
     "SessionProvider",
     "SessionSettings",
     "SessionStore",
     "SessionTooLargeError",
+    "StaleAuthenticationError",
     "StoreUnavailableError",
     "SyncSessionManager",
     "Token",
+    "TokenRedactionFilter",
 ]

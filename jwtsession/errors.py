@@ -4,7 +4,8 @@ An error with an HTTP status is also Starlette's `HTTPException`, so that FastAP
 `code` tells programs and logs what happened; the body tells a client no more than the status does.
 """
 
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 from starlette.exceptions import HTTPException
 
@@ -44,7 +45,7 @@ class _HTTPError(JWTSessionError, HTTPException):
     def __str__(self) -> str:
         return f"{self.status} {self.body} ({self.code})"
 
-    def __reduce__(self) -> tuple[type["_HTTPError"], tuple[str]]:
+    def __reduce__(self) -> tuple[type["_HTTPError"], tuple[Any, ...]]:
         return type(self), (self.code,)
 
     def _headers(self) -> dict[str, str]:
@@ -94,6 +95,50 @@ class SessionCorruptError(AuthenticationError):
     """401: the stored value can't be read as the application's model. The value is kept, for whoever can read it."""
 
     code = "session_corrupt"
+
+
+class StaleAuthenticationError(AuthenticationError):
+    """401: the session is good, but the user proved who they are too long ago for this endpoint (RFC 9470).
+
+    Args:
+        max_age: The seconds that the endpoint allows.
+    """
+
+    code = "insufficient_user_authentication"
+
+    def __init__(self, max_age: int) -> None:
+        self.max_age = max_age
+        super().__init__()
+
+    def __reduce__(self) -> tuple[type[_HTTPError], tuple[Any, ...]]:
+        return type(self), (self.max_age,)
+
+    def _headers(self) -> dict[str, str]:
+        challenge = f'Bearer error="insufficient_user_authentication", max_age="{self.max_age}"'
+        return super()._headers() | {"WWW-Authenticate": challenge}
+
+
+class InsufficientScopeError(_HTTPError):
+    """403: the token's `scope` does not permit this (RFC 6750 section 3.1).
+
+    Args:
+        scopes: What the endpoint demands.
+    """
+
+    code = "insufficient_scope"
+    status = 403
+    body = "Insufficient scope"
+
+    def __init__(self, scopes: Sequence[str]) -> None:
+        self.scopes = tuple(scopes)
+        super().__init__()
+
+    def __reduce__(self) -> tuple[type[_HTTPError], tuple[Any, ...]]:
+        return type(self), (self.scopes,)
+
+    def _headers(self) -> dict[str, str]:
+        challenge = f'Bearer error="insufficient_scope", scope="{" ".join(self.scopes)}"'
+        return super()._headers() | {"WWW-Authenticate": challenge, "Vary": "Authorization"}
 
 
 class AmbiguousTokenError(_HTTPError):

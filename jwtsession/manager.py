@@ -1,15 +1,16 @@
 """`SessionManager`: the verbs of one request's session. The only file that knows both tokens and stores."""
 
 import asyncio
-import hashlib
 import inspect
-import logging
 import random
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import Any, Generic, TypeVar, cast
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar, cast
 
 from . import models
+from .audit import AuditTrail, SessionEvent, hashed
+from .encryption import Sealer
 from .errors import (
     AuthenticationError,
     ExpiredTokenError,
@@ -25,23 +26,29 @@ S = TypeVar("S", bound=Session)
 C = TypeVar("C", bound=Claims)
 T = TypeVar("T")
 
-logger = logging.getLogger("jwtsession")
-
 MUTATE_ATTEMPTS = 32
 """How often `mutate()` starts again because somebody else was faster."""
 
 _TOUCHES_KEPT = 10_000
 
 
-def hashed(session_id: str) -> str:
-    """A session's id as it may stand in a log: enough to follow it, not enough to use it."""
-    return hashlib.sha256(session_id.encode()).hexdigest()[:12]
+@dataclass(frozen=True, slots=True)
+class Record(Generic[S]):
+    """A session as it was loaded or stored."""
+
+    session: S
+    json: bytes
+    """What the session was read from, with fields that its model does not know."""
+    stored: bytes
+    """What stands in the store: the JSON, or its encrypted form."""
 
 
 class Sessions(Generic[S, C]):
     """What all managers of one provider share: the codec, the store, the model and the times.
 
     Args:
+        sealer: Encrypts what is stored.
+        audit: Is told what happens.
         max_age: Idle timeout in seconds.
         touch_interval: Seconds between two extensions of a session's time to live by reads.
         clock: The time in seconds since the epoch.
@@ -53,6 +60,8 @@ class Sessions(Generic[S, C]):
         codec: TokenCodec[C],
         store: SessionStore,
         *,
+        sealer: Sealer,
+        audit: AuditTrail,
         max_age: int,
         touch_interval: int,
         clock: Callable[[], float],
@@ -60,14 +69,16 @@ class Sessions(Generic[S, C]):
         self.model = model
         self.codec = codec
         self.store = store
+        self.audit = audit
+        self._sealer = sealer
         self._max_age = max_age
         # A quarter, so that a session that is read now and then does not end between two extensions.
         self._touch_interval = min(touch_interval, max_age / 4)
         self._clock = clock
         self._touched: dict[str, float] = {}
 
-    async def read(self, session_id: str, exp: float | None) -> tuple[S, bytes]:
-        """The session and its bytes, its time to live extended if `touch_interval` has passed.
+    async def read(self, session_id: str, exp: float | None) -> Record[S]:
+        """The session, its time to live extended if `touch_interval` has passed.
 
         Raises:
             SessionNotFoundError: There is none.
@@ -75,15 +86,33 @@ class Sessions(Generic[S, C]):
             StoreUnavailableError: The store did not answer.
         """
         ttl = self.ttl(exp)
-        now = self._clock()
-        due = now - self._touched.get(session_id, 0.0) >= self._touch_interval
-        value = await self.store.load(session_id, ttl if due and ttl > 0 else None)
-        if value is None:
+        due = self._clock() - self._touched.get(session_id, 0.0) >= self._touch_interval
+        stored = await self.store.load(session_id, ttl if due and ttl > 0 else None)
+        if stored is None:
             raise SessionNotFoundError
-        session = models.load(self.model, value)
+        record = self.record(session_id, stored)
         if due:
             self.touched(session_id)
-        return session, value
+        return record
+
+    def record(self, session_id: str, stored: bytes) -> Record[S]:
+        """The session that stands in the store.
+
+        Raises:
+            SessionCorruptError: It can't be read.
+        """
+        json = self._sealer.unseal(session_id, stored)
+        return Record(models.load(self.model, json), json, stored)
+
+    def new_record(self, session_id: str, session: S, old: Record[S] | None = None) -> Record[S]:
+        """The session in the form in which it is stored, with the unknown fields of the old one.
+
+        Raises:
+            InvalidArgumentError: It does not fit its model.
+            SessionTooLargeError: It is too large.
+        """
+        json = models.dump(session, None if old is None else old.json)
+        return Record(session, json, self._sealer.seal(session_id, json))
 
     def now(self) -> float:
         """The time in seconds since the epoch."""
@@ -112,38 +141,38 @@ class SessionManager(Generic[S, C]):
     Reading `session` costs nothing; each verb is a round trip to the store.
     """
 
-    def __init__(self, sessions: Sessions[S, C]) -> None:
+    def __init__(self, sessions: Sessions[S, C], client: str | None = None) -> None:
         self._sessions = sessions
+        self._client = client
         self._loop = asyncio.get_running_loop()
-        self._token_id: str | None = None
-        self._session: S | None = None
+        self._token_id: str | None = None  # of a genuine token, also where its session is gone
+        self._record: Record[S] | None = None
         self._claims: C | None = None
         self._token: str | None = None
-        self._stored = b""
         self._refusal: AuthenticationError | None = None
 
     def __repr__(self) -> str:
-        return f"SessionManager({'session' if self._session is not None else 'no session'})"
+        return f"SessionManager({'session' if self._record is not None else 'no session'})"
 
     @property
     def id(self) -> str | None:
         """The session's id, or None where there is no session."""
-        return self._token_id if self._session is not None else None
+        return self._token_id if self._record is not None else None
 
     @property
     def session(self) -> S | None:
         """The session's data, or None where there is no session. Changes in place are stored by `update()`."""
-        return self._session
+        return self._record.session if self._record is not None else None
 
     @property
     def claims(self) -> C | None:
         """The claims of the request's token, or of the one just created; None where there is no session."""
-        return self._claims if self._session is not None else None
+        return self._claims if self._record is not None else None
 
     @property
     def token(self) -> str | None:
         """The JWT itself, or None where there is no session."""
-        return self._token if self._session is not None else None
+        return self._token if self._record is not None else None
 
     @property
     def sync(self) -> "SyncSessionManager[S, C]":
@@ -163,17 +192,16 @@ class SessionManager(Generic[S, C]):
             session_id = cast("str", claims.jti)
             # From here on the token is genuine: it may destroy the session even where it can't be read.
             self._token_id = session_id
-            session, stored = await self._sessions.read(session_id, claims.exp)
+            self._record = await self._sessions.read(session_id, claims.exp)
         except AuthenticationError as error:
             self.refuse(error)
             return
-        self._session, self._claims, self._stored, self._token = session, claims, stored, cast("str", token)
+        self._claims, self._token = claims, cast("str", token)
 
     def refuse(self, error: AuthenticationError) -> None:
         """Remember why there is no session."""
         self._refusal = error
-        id_hash = hashed(self._token_id) if self._token_id is not None else "-"
-        logger.info("refused: %s, session %s", error.code, id_hash)
+        self._tell("refused", self._token_id, error.code)
 
     def require(self) -> S:
         """The session.
@@ -181,9 +209,9 @@ class SessionManager(Generic[S, C]):
         Raises:
             AuthenticationError: There is none; its class and `code` tell why.
         """
-        if self._session is None:
+        if self._record is None:
             raise self._refusal or SessionNotFoundError()
-        return self._session
+        return self._record.session
 
     async def create(self, session: S | Mapping[str, Any], claims: C | None = None) -> Token:
         """Store a new session under a new id and return its token: a login.
@@ -200,13 +228,12 @@ class SessionManager(Generic[S, C]):
             StoreUnavailableError: The store did not answer.
         """
         old = self._token_id
-        new = models.to_model(self._sessions.model, session)
-        value = models.dump(new)
+        data = models.to_model(self._sessions.model, session)
         new_id, token, issued = self._sign(claims)
-        await self._store(new_id, token, issued, new, value)
-        logger.info("created: session %s", hashed(new_id))
-        if old is not None:
-            await self._sessions.store.destroy(old)
+        await self._store(new_id, token, issued, self._sessions.new_record(new_id, data))
+        self._tell("created", new_id)
+        if old is not None and await self._sessions.store.destroy(old):
+            self._tell("destroyed", old)
         return self._answer(token, issued)
 
     async def update(self, session: S | Mapping[str, Any] | None = None) -> S:
@@ -222,14 +249,13 @@ class SessionManager(Generic[S, C]):
             SessionTooLargeError: The session is too large.
             StoreUnavailableError: The store did not answer.
         """
-        session_id, current = self._present()
-        changed = current if session is None else models.to_model(self._sessions.model, session)
-        value = models.dump(changed, self._stored)
-        outcome = await self._sessions.store.update(session_id, self._stored, value, self._ttl())
-        self._check(outcome)
-        self._session, self._stored = changed, value
+        session_id, old = self._present()
+        data = old.session if session is None else models.to_model(self._sessions.model, session)
+        new = self._sessions.new_record(session_id, data, old)
+        self._check(await self._sessions.store.update(session_id, old.stored, new.stored, self._ttl()))
+        self._record = new
         self._sessions.touched(session_id)
-        return changed
+        return data
 
     async def reload(self) -> S:
         """Load the session again; changes in place that were not stored are lost.
@@ -241,11 +267,11 @@ class SessionManager(Generic[S, C]):
         """
         session_id, _ = self._present()
         try:
-            self._session, self._stored = await self._sessions.read(session_id, self._exp())
+            self._record = await self._sessions.read(session_id, self._exp())
         except AuthenticationError as error:
             self._forget(error)
             raise
-        return self._session
+        return self._record.session
 
     async def touch(self) -> None:
         """Start the idle timeout again.
@@ -268,9 +294,9 @@ class SessionManager(Generic[S, C]):
         """
         if self._token_id is None:
             raise SessionNotFoundError from self._refusal
-        await self._sessions.store.destroy(self._token_id)
+        if await self._sessions.store.destroy(self._token_id):
+            self._tell("destroyed", self._token_id)
         self._forget(SessionNotFoundError())
-        logger.info("destroyed: session %s", hashed(self._token_id))
 
     async def regenerate(self, session: S | Mapping[str, Any] | None = None, claims: C | None = None) -> Token:
         """Move the session to a new id and end the old one: after a login or a change of privilege.
@@ -288,19 +314,14 @@ class SessionManager(Generic[S, C]):
             SessionTooLargeError: The session is too large.
             StoreUnavailableError: The store did not answer; the session may have ended.
         """
-        session_id, current = self._present()
-        old = cast("C", self._claims)
-        new = current if session is None else models.to_model(self._sessions.model, session)
-        value = models.dump(new, self._stored)
-        if claims is None:
-            claims = old.model_copy(update={"jti": None, "iat": None})
-        elif claims.exp is None:
-            claims = claims.model_copy(update={"exp": old.exp})
-        # Signed first: claims that can't be signed must not cost the session.
-        new_id, token, issued = self._sign(claims)
-        self._check(await self._sessions.store.claim(session_id, self._stored))
-        await self._store(new_id, token, issued, new, value)
-        logger.info("regenerated: session %s is %s", hashed(session_id), hashed(new_id))
+        session_id, old = self._present()
+        data = old.session if session is None else models.to_model(self._sessions.model, session)
+        # Signed and encoded first: what can't be stored must not cost the session that there is.
+        new_id, token, issued = self._sign(self._inherited(claims))
+        new = self._sessions.new_record(new_id, data, old)
+        self._check(await self._sessions.store.claim(session_id, old.stored))
+        await self._store(new_id, token, issued, new)
+        self._tell("regenerated", session_id, hashed(new_id))
         return self._answer(token, issued)
 
     async def mutate(self, change: Callable[[S], S | Awaitable[S | None] | None]) -> S:
@@ -318,26 +339,38 @@ class SessionManager(Generic[S, C]):
         """
         session_id, _ = self._present()
         for attempt in range(MUTATE_ATTEMPTS):
-            current = await self.reload()
-            returned = change(current)
+            data = await self.reload()
+            _, old = self._present()
+            returned = change(data)
             changed = await returned if inspect.isawaitable(returned) else returned
-            changed = current if changed is None else models.to_model(self._sessions.model, changed)
-            value = models.dump(changed, self._stored)
+            if changed is not None:
+                data = models.to_model(self._sessions.model, changed)
+            new = self._sessions.new_record(session_id, data, old)
             store = self._sessions.store
-            outcome = await store.update(session_id, self._stored, value, self._ttl(), once=True)
+            outcome = await store.update(session_id, old.stored, new.stored, self._ttl(), once=True)
             if outcome in (Outcome.DONE, Outcome.GONE):
                 self._check(outcome)
-                self._session, self._stored = changed, value
+                self._record = new
                 self._sessions.touched(session_id)
-                return changed
+                return data
             # SAME too: somebody else's write of the same bytes is not ours (two increments from 5 both write 6).
             await asyncio.sleep(random.uniform(0, 0.001 * 2 ** min(attempt, 6)))
         raise SessionConflictError
 
-    def _present(self) -> tuple[str, S]:
-        if self._session is None or self._token_id is None:
+    def _present(self) -> tuple[str, Record[S]]:
+        if self._record is None or self._token_id is None:
             raise SessionNotFoundError from self._refusal
-        return self._token_id, self._session
+        return self._token_id, self._record
+
+    def _inherited(self, claims: C | None) -> C:
+        """The new token's claims: its absolute timeout and the time of its login are the old token's."""
+        old = cast("C", self._claims)
+        if claims is None:
+            return old.model_copy(update={"jti": None, "iat": None})
+        kept = {"exp": old.exp} if claims.exp is None else {}
+        if claims.auth_time is None and claims.sub == old.sub:
+            kept["auth_time"] = old.auth_time
+        return claims.model_copy(update=kept)
 
     def _exp(self) -> float | None:
         return self._claims.exp if self._claims is not None else None
@@ -357,7 +390,7 @@ class SessionManager(Generic[S, C]):
             raise SessionConflictError
 
     def _forget(self, error: AuthenticationError) -> None:
-        self._session = self._claims = self._token = None
+        self._record = self._claims = self._token = None
         self._refusal = error
 
     def _sign(self, claims: C | None) -> tuple[str, str, C]:
@@ -365,13 +398,22 @@ class SessionManager(Generic[S, C]):
         token, issued = self._sessions.codec.encode(new_id, claims)
         return new_id, token, issued
 
-    async def _store(self, new_id: str, token: str, issued: C, session: S, value: bytes) -> None:
-        if not await self._sessions.store.create(new_id, value, max(1, self._sessions.ttl(issued.exp))):
+    async def _store(self, new_id: str, token: str, issued: C, record: Record[S]) -> None:
+        if not await self._sessions.store.create(new_id, record.stored, max(1, self._sessions.ttl(issued.exp))):
             # 256 random bits are taken: not by chance.
             raise StoreUnavailableError("session_id_taken")
         self._token_id, self._token, self._claims = new_id, token, issued
-        self._session, self._stored, self._refusal = session, value, None
+        self._record, self._refusal = record, None
         self._sessions.touched(new_id)
+
+    def _tell(
+        self,
+        name: Literal["created", "regenerated", "destroyed", "refused"],
+        session_id: str | None,
+        code: str | None = None,
+    ) -> None:
+        session = None if session_id is None else hashed(session_id)
+        self._sessions.audit.tell(SessionEvent(name, session, code, self._client))
 
     def _answer(self, token: str, issued: C) -> Token:
         expires_in = None if issued.exp is None else int(issued.exp) - int(self._sessions.now())

@@ -49,6 +49,10 @@ class Claims(BaseModel):
     """The token does not work from this time on; never later than `absolute_max_age` allows."""
     jti: str | None = None
     """The session's id. Reserved: `create()` refuses claims that set it."""
+    auth_time: int | float | None = None
+    """When the user proved who they are (OpenID Connect Core section 2); filled in where there is a `sub`."""
+    scope: str | None = None
+    """What the token permits, separated by spaces (RFC 8693 section 4.2)."""
 
 
 class Token(BaseModel):

@@ -3,7 +3,7 @@
 import inspect
 import itertools
 from collections import ChainMap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, routing
@@ -33,6 +33,7 @@ _ERROR_SCHEMA = {
 _ANSWERS = {
     "400": ("More than one token", {"WWW-Authenticate": "RFC 6750: error `invalid_request`"}),
     "401": ("No session", {"WWW-Authenticate": "RFC 6750: `Bearer`, with error `invalid_token` for a bad token"}),
+    "403": ("The token's scope does not permit this", {"WWW-Authenticate": "RFC 6750: error `insufficient_scope`"}),
     "409": ("The session was changed by another request", {}),
     "413": ("The session is too large", {}),
     "503": ("The session store is unavailable", {"Retry-After": "Seconds"}),
@@ -77,7 +78,7 @@ class Documented:
         )
 
 
-def schemes(settings: SessionSettings, token_url: str | None) -> list[Scheme]:
+def schemes(settings: SessionSettings, token_url: str | None, scopes: Mapping[str, str]) -> list[Scheme]:
     """The security schemes for the enabled token sources.
 
     OpenAPI has none for a token in the body: `document` shows that one as a request body.
@@ -86,7 +87,7 @@ def schemes(settings: SessionSettings, token_url: str | None) -> list[Scheme]:
     description = f"The JWT that a login returned, for `{key}`."
     for source in settings.token_sources:
         if source == "bearer" and token_url is not None:
-            flows = OAuthFlows(password=OAuthFlowPassword(tokenUrl=token_url, scopes={}))
+            flows = OAuthFlows(password=OAuthFlowPassword(tokenUrl=token_url, scopes=dict(scopes)))
             found.append(Scheme(f"{key}_password", OAuth2(flows=flows, description=description)))
         elif source == "bearer":
             found.append(Scheme(f"{key}_bearer", HTTPBearer(bearerFormat="JWT", description=description)))
@@ -132,12 +133,14 @@ def spare(app: FastAPI) -> None:
 
 def _complete(app: FastAPI, schema: dict[str, Any]) -> None:
     for route in _routes(app.routes):
-        found = [node.call for node in _nodes(getattr(route, "dependant", None)) if isinstance(node.call, Documented)]
+        nodes = [*_nodes(getattr(route, "dependant", None))]
+        found = [node.call for node in nodes if isinstance(node.call, Documented)]
+        scopes = [scope for node in nodes if isinstance(node.call, Documented) for scope in _scopes(node)]
         operations = schema.get("paths", {}).get(getattr(route, "path_format", None), {})
         if found and getattr(route, "include_in_schema", False):
             for method in route.methods or ():
                 if method.lower() in operations:
-                    _complete_operation(operations[method.lower()], method, found)
+                    _complete_operation(operations[method.lower()], method, found, [*dict.fromkeys(scopes)])
             components = schema.setdefault("components", {})
             components.setdefault("schemas", {}).setdefault("SessionError", _ERROR_SCHEMA)
             for scheme in (scheme for each in found for scheme in each.schemes):
@@ -145,7 +148,7 @@ def _complete(app: FastAPI, schema: dict[str, Any]) -> None:
                 components.setdefault("securitySchemes", {})[scheme.scheme_name] = model
 
 
-def _complete_operation(operation: dict[str, Any], method: str, found: Sequence[Documented]) -> None:
+def _complete_operation(operation: dict[str, Any], method: str, found: Sequence[Documented], scopes: list[str]) -> None:
     ours = {scheme.scheme_name for each in found for scheme in each.schemes}
     others = [item for item in operation.get("security", []) if not ours.intersection(item)]
     groups: dict[tuple[Scheme, ...], bool] = {}
@@ -153,13 +156,14 @@ def _complete_operation(operation: dict[str, Any], method: str, found: Sequence[
         groups[each.schemes] = groups.get(each.schemes, True) and each.optional
     ways: list[list[dict[str, list[str]]]] = []
     for group, optional in groups.items():
-        ways.append([{scheme.scheme_name: []} for scheme in group])
+        ways.append([{scheme.scheme_name: scopes} for scheme in group])
         if optional:
             ways[-1].append({})
     # One of each provider's ways; with one provider, as ever but in the rarest application, a plain list.
     operation["security"] = others + [dict(ChainMap(*choice)) for choice in itertools.product(*ways)]
     responses = operation.setdefault("responses", {})
-    for status in sorted({status for each in found for status in each.answers}):
+    answers = {status for each in found for status in each.answers} | ({"403"} if scopes else set())
+    for status in sorted(answers):
         responses.setdefault(status, _answer(status))
     for each in found:
         if each.body_name is not None and method not in ("GET", "HEAD") and "requestBody" not in operation:
@@ -188,6 +192,13 @@ def _routes(routes: Sequence[BaseRoute]) -> Iterator[Any]:
     for route in contexts(routes):
         original = getattr(route, "original_route", route)
         yield original if isinstance(original, Mount) else route
+
+
+def _scopes(node: Any) -> Sequence[str]:
+    """What `Security(..., scopes=[...])` demands at this node and above it, in old versions of FastAPI and new ones."""
+    if hasattr(node, "own_oauth_scopes"):
+        return [*(node.parent_oauth_scopes or ()), *(node.own_oauth_scopes or ())]
+    return [*(getattr(node, "security_scopes", None) or ())]
 
 
 def _nodes(dependant: Any) -> Iterator[Any]:

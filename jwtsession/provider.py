@@ -1,22 +1,29 @@
 """`SessionProvider`: the one object that an application makes. FastAPI's dependencies, and the way around a request."""
 
+import asyncio
 import importlib.util
+import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Generic, TypeVar, overload
 
-from fastapi import Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
+from fastapi.security import SecurityScopes
 from redis.asyncio import Redis, RedisCluster
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
-from . import models, openapi
+from . import openapi
+from .accesslog import ACCESS_LOGGERS, TokenRedactionFilter
+from .audit import AuditTrail, SessionEvent, hashed
 from .credentials import TokenFinder
-from .errors import AuthenticationError, ConfigurationError
+from .encryption import Encryption, Plain, Sealer
+from .errors import AuthenticationError, ConfigurationError, InsufficientScopeError, StaleAuthenticationError
 from .injection import bind
+from .keys import KeyRing, KeySpec
 from .manager import SessionManager, Sessions
-from .models import Claims, Session
+from .models import Claims, Session, check_model
 from .settings import SessionSettings
 from .stores import RedisSessionStore, SessionStore
 from .tokens import TokenCodec, is_session_id
@@ -25,18 +32,30 @@ S = TypeVar("S", bound=Session)
 C = TypeVar("C", bound=Claims)
 T = TypeVar("T")
 
+JWKS_MAX_AGE = 300
+"""Seconds for which other services may keep the published keys."""
+
 
 class SessionDependency(openapi.Documented, Generic[T]):
     """What stands in `Depends(...)`: `SessionProvider.get_session` and its siblings."""
 
-    def __init__(self, resolve: Callable[[HTTPConnection, Response], Awaitable[T]], **documentation: Any) -> None:
+    def __init__(self, resolve: "Resolve[T]", **documentation: Any) -> None:
         super().__init__(**documentation)
         self._resolve = resolve
-        self.sign(connection=HTTPConnection, response=Response)
+        self.sign(connection=HTTPConnection, response=Response, scopes=SecurityScopes)
 
-    async def __call__(self, connection: HTTPConnection, response: Response, **_schemes: None) -> T:
-        """Resolve for a request or a WebSocket. FastAPI calls this."""
-        return await self._resolve(connection, response)
+    async def __call__(
+        self, connection: HTTPConnection, response: Response, scopes: SecurityScopes, **_schemes: None
+    ) -> T:
+        """Resolve for a request or a WebSocket. FastAPI calls this.
+
+        Raises:
+            InsufficientScopeError: `Security(..., scopes=[...])` demands more than the token's `scope` permits.
+        """
+        return await self._resolve(connection, response, scopes.scopes)
+
+
+Resolve = Callable[[HTTPConnection, Response, Sequence[str]], Awaitable[T]]
 
 
 class SessionProvider(Generic[S, C]):
@@ -49,6 +68,8 @@ class SessionProvider(Generic[S, C]):
         store: Another store than the Redis of `settings.redis_url`: `MemorySessionStore` in tests.
         client: A `redis.asyncio` client of your own instead of `settings.redis_url`; it stays yours to close.
         token_url: Path of the login endpoint, if it takes an OAuth2 password form: Swagger UI's "Authorize" uses it.
+        scopes: What each scope permits, for OpenAPI: `{"orders:read": "See your orders"}`.
+        on_event: Called with every `SessionEvent`, in a thread of its own: for a SIEM.
         clock: The time in seconds since the epoch.
         **options: Settings by name, as `SessionSettings` takes them: `SessionProvider(UserSession, secret=...)`.
 
@@ -75,6 +96,8 @@ class SessionProvider(Generic[S, C]):
         store: SessionStore | None = None,
         client: "Redis | RedisCluster | None" = None,
         token_url: str | None = None,
+        scopes: Mapping[str, str] | None = None,
+        on_event: Callable[[SessionEvent], object] | None = None,
         clock: Callable[[], float] = time.time,
         **options: Any,
     ) -> None: ...
@@ -89,6 +112,8 @@ class SessionProvider(Generic[S, C]):
         store: SessionStore | None = None,
         client: "Redis | RedisCluster | None" = None,
         token_url: str | None = None,
+        scopes: Mapping[str, str] | None = None,
+        on_event: Callable[[SessionEvent], object] | None = None,
         clock: Callable[[], float] = time.time,
         **options: Any,
     ) -> None: ...
@@ -103,6 +128,8 @@ class SessionProvider(Generic[S, C]):
         store: SessionStore | None = None,
         client: "Redis | RedisCluster | None" = None,
         token_url: str | None = None,
+        scopes: Mapping[str, str] | None = None,
+        on_event: Callable[[SessionEvent], object] | None = None,
         clock: Callable[[], float] = time.time,
         **options: Any,
     ) -> None: ...
@@ -116,12 +143,14 @@ class SessionProvider(Generic[S, C]):
         store: SessionStore | None = None,
         client: "Redis | RedisCluster | None" = None,
         token_url: str | None = None,
+        scopes: Mapping[str, str] | None = None,
+        on_event: Callable[[SessionEvent], object] | None = None,
         clock: Callable[[], float] = time.time,
         **options: Any,
     ) -> None:
         session_model = _subclass(session_model, Session, "session_model")
         claims_model = _subclass(claims_model, Claims, "claims_model")
-        models.check_model(session_model)
+        check_model(session_model)
         if settings is not None and options:
             raise ConfigurationError(f"give either settings or {', '.join(options)}, not both")
         if store is not None and client is not None:
@@ -132,9 +161,9 @@ class SessionProvider(Generic[S, C]):
         if store is None:
             url = None if client is not None else settings.redis_url.get_secret_value()
             store = RedisSessionStore(url, client=client, keyspace=settings.keyspace)
+        self._keys = KeyRing(_key_specs(settings), settings.algorithm)
         codec: TokenCodec[C] = TokenCodec(
-            settings.secret.get_secret_value().encode(),
-            settings.algorithm,
+            self._keys,
             claims_model,
             issuer=settings.issuer,
             audience=settings.audience,
@@ -146,6 +175,8 @@ class SessionProvider(Generic[S, C]):
             session_model,
             codec,
             store,
+            sealer=_sealer(settings),
+            audit=AuditTrail(on_event),
             max_age=settings.max_age,
             touch_interval=settings.touch_interval,
             clock=clock,
@@ -159,16 +190,17 @@ class SessionProvider(Generic[S, C]):
             first_wins=settings.multiple_tokens == "first",
         )
         self._headers = _response_headers(settings)
-        shown: dict[str, Any] = {
-            "schemes": openapi.schemes(settings, token_url),
+        self._redaction = TokenRedactionFilter(settings.request_arg) if "query" in settings.token_sources else None
+        self._shown: dict[str, Any] = {
+            "schemes": openapi.schemes(settings, token_url, scopes or {}),
             "body_name": settings.request_arg if "body" in settings.token_sources else None,
         }
-        self.get_session = SessionDependency(self._get_session, optional=False, answers=(400, 401, 503), **shown)
+        self.get_session = SessionDependency(self._get_session, optional=False, answers=(400, 401, 503), **self._shown)
         self.get_optional_session = SessionDependency(
-            self._get_optional_session, optional=True, answers=(400, 503), **shown
+            self._get_optional_session, optional=True, answers=(400, 503), **self._shown
         )
         self.get_manager = SessionDependency(
-            self._get_manager, optional=True, answers=(400, 401, 409, 413, 503), **shown
+            self._get_manager, optional=True, answers=(400, 401, 409, 413, 503), **self._shown
         )
         bind(session_model, Depends(self.get_session))
 
@@ -190,12 +222,30 @@ class SessionProvider(Generic[S, C]):
             raise ConfigurationError(f"request_key: {self._request_key!r} is another provider's in this application")
         self.document(app)
         openapi.spare(app)
-        await self._store.open()
+        with self._redacted_access_logs():
+            await self._store.open()
+            self._sessions.audit.open()
+            try:
+                yield
+            finally:
+                await self._store.close()
+                await asyncio.to_thread(self._sessions.audit.close)
+                del taken[self._request_key]
+
+    @contextmanager
+    def _redacted_access_logs(self) -> Iterator[None]:
+        redaction = self._redaction
+        if redaction is None:
+            yield
+            return
+        loggers = [logging.getLogger(name) for name in ACCESS_LOGGERS]
+        for logger in loggers:
+            logger.addFilter(redaction)
         try:
             yield
         finally:
-            await self._store.close()
-            del taken[self._request_key]
+            for logger in loggers:
+                logger.removeFilter(redaction)
 
     def document(self, app: FastAPI) -> None:
         """Complete the application's OpenAPI document: alternatives, optional sessions, the 400, 401 and 503 answers.
@@ -216,7 +266,7 @@ class SessionProvider(Generic[S, C]):
             StoreUnavailableError: The store did not answer.
         """
         value = await self._store.load(session_id) if is_session_id(session_id) else None
-        return None if value is None else models.load(self._sessions.model, value)
+        return None if value is None else self._sessions.record(session_id, value).session
 
     async def revoke(self, session_id: str) -> bool:
         """End a session by its id: its token is worth nothing from now on. False where it is gone already.
@@ -224,28 +274,89 @@ class SessionProvider(Generic[S, C]):
         Raises:
             StoreUnavailableError: The store did not answer; the session may still be there.
         """
-        return is_session_id(session_id) and await self._store.destroy(session_id)
+        if not is_session_id(session_id) or not await self._store.destroy(session_id):
+            return False
+        self._sessions.audit.tell(SessionEvent("destroyed", hashed(session_id)))
+        return True
 
-    async def _get_session(self, connection: HTTPConnection, response: Response) -> S:
-        return (await self._get_manager(connection, response)).require()
+    def require_fresh(self, max_age: int) -> SessionDependency[S]:
+        """A dependency for sensitive endpoints: the session of a user who signed in within the last seconds.
 
-    async def _get_optional_session(self, connection: HTTPConnection, response: Response) -> S | None:
-        return (await self._get_manager(connection, response)).session
+        The sign-in is the claim `auth_time`; `create()` sets it where there is a `sub`, `regenerate()` keeps it.
 
-    async def _get_manager(self, connection: HTTPConnection, response: Response) -> SessionManager[S, C]:
+        Args:
+            max_age: Seconds.
+
+        Raises:
+            StaleAuthenticationError: By the dependency: the sign-in is longer ago, or the token does not tell.
+        """
+
+        async def resolve(connection: HTTPConnection, response: Response, scopes: Sequence[str]) -> S:
+            manager = await self._get_manager(connection, response, scopes)
+            session = manager.require()
+            claims = manager.claims
+            if claims is None or claims.auth_time is None or self._sessions.now() - claims.auth_time > max_age:
+                raise StaleAuthenticationError(max_age)
+            return session
+
+        return SessionDependency(resolve, optional=False, answers=(400, 401, 503), **self._shown)
+
+    def jwks_router(self, path: str = "/.well-known/jwks.json") -> APIRouter:
+        """A router that publishes the public keys (RFC 7517), so that other services can verify tokens.
+
+        Never a symmetric key: with an HMAC algorithm the set is empty.
+        """
+        router = APIRouter()
+        keys = self._keys.jwks()
+
+        @router.get(path, tags=["keys"], summary="Public keys that verify this service's tokens")
+        async def read_public_keys(response: Response) -> dict[str, list[dict[str, Any]]]:
+            response.headers["Cache-Control"] = f"public, max-age={JWKS_MAX_AGE}"
+            return keys
+
+        return router
+
+    async def _get_session(self, connection: HTTPConnection, response: Response, scopes: Sequence[str]) -> S:
+        return (await self._get_manager(connection, response, scopes)).require()
+
+    async def _get_optional_session(
+        self, connection: HTTPConnection, response: Response, scopes: Sequence[str]
+    ) -> S | None:
+        return (await self._get_manager(connection, response, scopes)).session
+
+    async def _get_manager(
+        self, connection: HTTPConnection, response: Response, scopes: Sequence[str]
+    ) -> SessionManager[S, C]:
         manager = getattr(connection.state, self._request_key, None)
-        if isinstance(manager, SessionManager):
-            return manager
-        response.raw_headers.extend(self._headers)
-        manager = SessionManager(self._sessions)
-        try:
-            token = await self._finder.find(connection)
-        except AuthenticationError as error:
-            manager.refuse(error)
-        else:
-            await manager.authenticate(token)
-        setattr(connection.state, self._request_key, manager)
+        if not isinstance(manager, SessionManager):
+            response.raw_headers.extend(self._headers)
+            manager = SessionManager(self._sessions, connection.client.host if connection.client else None)
+            try:
+                token = await self._finder.find(connection)
+            except AuthenticationError as error:
+                manager.refuse(error)
+            else:
+                await manager.authenticate(token)
+            setattr(connection.state, self._request_key, manager)
+        if scopes and manager.claims is not None:
+            granted = (manager.claims.scope or "").split()
+            if not set(scopes).issubset(granted):
+                raise InsufficientScopeError(scopes)
         return manager
+
+
+def _key_specs(settings: SessionSettings) -> list[KeySpec]:
+    specs = [KeySpec(key.kid, key.secret.get_secret_value(), key.verify_only) for key in settings.keys]
+    if settings.secret is not None:
+        specs.append(KeySpec(None, settings.secret.get_secret_value()))
+    return specs
+
+
+def _sealer(settings: SessionSettings) -> Sealer:
+    if not settings.encryption_keys:
+        return Plain()
+    keys = [key.get_secret_value() for key in settings.encryption_keys]
+    return Encryption(keys, settings.keyspace, settings.encryption_mode)
 
 
 def _subclass(given: Any, base: type[T], argument: str) -> type[T]:

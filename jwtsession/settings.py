@@ -1,14 +1,21 @@
 """`SessionSettings`: every knob, from arguments or from the environment, checked when the application starts."""
 
+import base64
+import logging
+from pathlib import Path
 from typing import Any, Literal, Self, get_args
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from .errors import ConfigurationError
 
-Algorithm = Literal["HS256", "HS384", "HS512"]
+logger = logging.getLogger("jwtsession")
+
+Algorithm = Literal[
+    "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"
+]  # fmt: skip
 TokenSource = Literal["bearer", "header", "query", "body"]
 
 # RFC 7518 section 3.2: a key at least as long as the hash, in bytes.
@@ -29,6 +36,22 @@ URL_SCHEMES = (
 _ORIGINAL_NAMES = {"maxAge": "max_age", "requestKey": "request_key", "requestArg": "request_arg"}
 
 
+_WEAK_SECRETS = Path(__file__).parent / "data" / "weak_secrets.txt"
+
+
+class Key(BaseModel):
+    """One of several keys, so that keys can be replaced while tokens are in use (`SessionSettings.keys`)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    kid: str = Field(pattern=r"^[A-Za-z0-9._~-]{1,128}$")
+    """The key's name, which stands in the header of its tokens (RFC 7515 section 4.1.4)."""
+    secret: SecretStr
+    """As `SessionSettings.secret`: an HMAC secret, or a private or public key as PEM or JWK."""
+    verify_only: bool = False
+    """Accept tokens of this key, but sign none with it: for a new key that not every worker knows yet."""
+
+
 class SessionSettings(BaseSettings):
     """The settings of one `SessionProvider`. Immutable.
 
@@ -44,10 +67,18 @@ class SessionSettings(BaseSettings):
         env_prefix="JWTSESSION_", frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True
     )
 
-    secret: SecretStr
-    """The key that signs the tokens: at least 32 bytes for HS256, 48 for HS384, 64 for HS512 (RFC 7518 section 3.2).
+    secret: SecretStr | None = None
+    """The key of the tokens; required, unless `keys` are given.
 
-    Make one with `python -c "import secrets; print(secrets.token_urlsafe(64))"`.
+    For HS256 a random text of at least 32 bytes, 48 for HS384, 64 for HS512 (RFC 7518 section 3.2): make one with
+    `python -c "import secrets; print(secrets.token_urlsafe(64))"`. For the other algorithms a private key as PEM or
+    JWK, or a public key, for a service that only verifies tokens.
+    """
+
+    keys: tuple[Key, ...] = ()
+    """Several keys with names, the newest first: the first that is not `verify_only` signs, all verify.
+
+    With `secret` beside them, tokens without a key's name still verify by it.
     """
 
     redis_url: SecretStr = SecretStr("redis://localhost:6379/0")
@@ -66,7 +97,15 @@ class SessionSettings(BaseSettings):
     `None` issues tokens without `exp` and accepts them, as the original does."""
 
     algorithm: Algorithm = "HS256"
-    """The one signature algorithm that is used and accepted."""
+    """The one signature algorithm that is used and accepted. All but HS256, HS384 and HS512 need the extra `crypto`."""
+
+    encryption_keys: tuple[SecretStr, ...] = ()
+    """Keys of the encryption at rest (AES-256-GCM; extra `crypto`), the newest first: 32 random bytes each, as
+    base64url. The first encrypts, all decrypt. Sessions that are encrypted can't be shared with the Node original."""
+
+    encryption_mode: Literal["read", "write", "require"] = "require"
+    """How far a deployment is with `encryption_keys`: `read` can read encrypted sessions and still writes plain ones,
+    `write` writes encrypted ones and still reads plain ones, `require` takes a plain one for corrupt."""
 
     request_key: str = Field(default="session", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
     """The manager of a request stands at `request.state.<request_key>`."""
@@ -166,12 +205,41 @@ class SessionSettings(BaseSettings):
             raise ValueError("must be printable, not empty and without braces")
         return value
 
+    @field_validator("encryption_keys")
+    @classmethod
+    def _32_bytes_each(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        for key in value:
+            text = key.get_secret_value()
+            try:
+                size = len(base64.b64decode(text + "=" * (-len(text) % 4), altchars="-_", validate=True))
+            except ValueError:
+                size = 0
+            if size != 32:
+                raise ValueError("each must be 32 random bytes as base64url")
+        return value
+
     @model_validator(mode="after")
-    def _long_enough_secret(self) -> Self:
-        size, least = len(self.secret.get_secret_value().encode()), MIN_SECRET_BYTES[self.algorithm]
-        if size < least:
-            raise ValueError(f"secret: {self.algorithm} needs at least {least} bytes, this one has {size}")
+    def _good_keys(self) -> Self:
+        if self.secret is None and not self.keys:
+            raise ValueError("secret: is required: give it as an argument or as JWTSESSION_SECRET")
+        given = {f"keys: {key.kid!r}": key.secret for key in self.keys}
+        if self.secret is not None:
+            given["secret"] = self.secret
+        if self.algorithm in MIN_SECRET_BYTES:
+            for name, key in given.items():
+                _check_secret(name, key.get_secret_value(), MIN_SECRET_BYTES[self.algorithm], self.algorithm)
         return self
+
+
+def _check_secret(name: str, secret: str, least: int, algorithm: str) -> None:
+    size = len(secret.encode())
+    if size < least:
+        raise ValueError(f"{name}: {algorithm} needs at least {least} bytes, this one has {size}")
+    # RFC 8725 section 3.5: nothing that a dictionary holds.
+    if secret in _WEAK_SECRETS.read_text(encoding="utf-8").split("\n"):
+        raise ValueError(f"{name}: stands in a public list of weak secrets; make a random one")
+    if len(set(secret)) < 8:
+        logger.warning("%s has fewer than 8 different characters: make a random one", name)
 
 
 def _describe(error: ValidationError) -> str:

@@ -1,4 +1,4 @@
-"""`TokenCodec`: a strict decoder in front of PyJWT, which keeps the cryptography. The only file that knows PyJWT."""
+"""`TokenCodec`: issues tokens, and is strict about those that come back, before any key is tried."""
 
 import base64
 import json
@@ -7,10 +7,10 @@ import re
 from collections.abc import Callable
 from typing import Any, Generic, NoReturn, TypeVar
 
-import jwt
 from pydantic_core import PydanticSerializationError
 
-from .errors import ConfigurationError, ExpiredTokenError, InvalidArgumentError, InvalidTokenError
+from .errors import ExpiredTokenError, InvalidArgumentError, InvalidTokenError
+from .keys import KeyRing
 from .models import Claims
 
 C = TypeVar("C", bound=Claims)
@@ -26,7 +26,7 @@ _SESSION_ID = re.compile(r"[A-Za-z0-9_-]{22,128}")
 # RFC 8725 section 3: no key from the token, no compression, no nesting; RFC 7797: no JWT has b64; we know no `crit`.
 _REFUSED_HEADERS = frozenset({"jwk", "jku", "x5u", "x5c", "zip", "cty", "crit", "b64"})
 
-_REGISTERED = ("sub", "iss", "aud", "iat", "nbf", "exp", "jti")
+_REGISTERED = ("sub", "iss", "aud", "iat", "nbf", "exp", "jti", "auth_time", "scope")
 
 # The largest integer that every JSON reader keeps exactly; also far beyond any date.
 _MAX_NUMBER = 2**53
@@ -38,26 +38,21 @@ def is_session_id(value: object) -> bool:
 
 
 class TokenCodec(Generic[C]):
-    """Issues and verifies the tokens of one service: one key, one algorithm.
+    """Issues and verifies the tokens of one service, of one algorithm.
 
     Args:
-        secret: The HMAC key.
-        algorithm: `HS256`, `HS384` or `HS512`.
+        keys: Signs and verifies.
         claims_model: What `decode` returns.
         issuer: `iss` of every token, where given.
         audience: `aud` of every token, where given; without it a token with an `aud` is refused.
         absolute_max_age: Seconds from issue to `exp`. `None` issues tokens without `exp` and accepts them.
         leeway: Seconds by which clocks may differ.
         clock: The time in seconds since the epoch.
-
-    Raises:
-        ConfigurationError: The key can't be used with the algorithm.
     """
 
     def __init__(
         self,
-        secret: bytes,
-        algorithm: str,
+        keys: KeyRing,
         claims_model: type[C],
         *,
         issuer: str | None = None,
@@ -66,19 +61,13 @@ class TokenCodec(Generic[C]):
         leeway: int = 0,
         clock: Callable[[], float],
     ) -> None:
-        self._name = algorithm
+        self._keys = keys
         self._model = claims_model
         self._issuer = issuer
         self._audience = audience
         self._absolute_max_age = absolute_max_age
         self._leeway = leeway
         self._clock = clock
-        try:
-            self._algorithm = jwt.get_algorithm_by_name(algorithm)
-            self._key = self._algorithm.prepare_key(secret)
-        except (jwt.PyJWTError, NotImplementedError, TypeError, ValueError):
-            # Without the cause: PyJWT's message may hold the key.
-            raise ConfigurationError(f"secret: not a key for {algorithm}") from None
 
     def encode(self, session_id: str, claims: C | None = None) -> tuple[str, C]:
         """A token for the session, and the claims as they stand in it.
@@ -93,6 +82,8 @@ class TokenCodec(Generic[C]):
         payload = self._payload(claims)
         payload["jti"] = session_id
         payload.setdefault("iat", int(now))
+        if "sub" in payload:
+            payload.setdefault("auth_time", int(now))
         if self._issuer is not None:
             payload.setdefault("iss", self._issuer)
         if self._audience is not None:
@@ -103,7 +94,7 @@ class TokenCodec(Generic[C]):
             if _is_number(exp) and exp > latest:
                 payload["exp"] = latest
         try:
-            token = jwt.encode(payload, self._key, algorithm=self._name)
+            token = self._keys.sign(payload)
             issued = self._verify(token)
         except (InvalidTokenError, ValueError, TypeError, RecursionError) as error:
             reason = error.code if isinstance(error, InvalidTokenError) else type(error).__name__
@@ -144,6 +135,16 @@ class TokenCodec(Generic[C]):
 
     def _verify(self, token: object) -> C:
         """Everything but the times."""
+        claims = self._signed(token)
+        self._check_claims(claims)
+        try:
+            return self._model.model_validate(claims)
+        except Exception:
+            # A validator of the caller's own may raise anything; the token's answer is 401 all the same.
+            raise InvalidTokenError("token_claims") from None
+
+    def _signed(self, token: object) -> dict[str, Any]:
+        """The payload of a token of the right form that a trusted key has signed (RFC 7515 section 5.2)."""
         if not isinstance(token, str) or len(token) > MAX_TOKEN_CHARS:
             raise InvalidTokenError("token_malformed")
         form = _COMPACT.fullmatch(token)
@@ -151,33 +152,30 @@ class TokenCodec(Generic[C]):
             raise InvalidTokenError("token_malformed")
         header, payload, signature = form.groups()
         try:
-            self._check_header(_object(_unbase64(header)))
+            kid = self._checked_kid(_object(_unbase64(header)))
             claims = _object(_unbase64(payload))
             signature_bytes = _unbase64(signature)
         except (ValueError, RecursionError):
             raise InvalidTokenError("token_malformed") from None
-        self._check_claims(claims)
-        if not self._algorithm.verify(f"{header}.{payload}".encode(), self._key, signature_bytes):
+        if not self._keys.verify(kid, f"{header}.{payload}".encode(), signature_bytes):
             raise InvalidTokenError("token_signature")
-        try:
-            return self._model.model_validate(claims)
-        except Exception:
-            # A validator of the caller's own may raise anything; the token's answer is 401 all the same.
-            raise InvalidTokenError("token_claims") from None
+        return claims
 
-    def _check_header(self, header: dict[str, Any]) -> None:
-        if header.get("alg") != self._name:
+    def _checked_kid(self, header: dict[str, Any]) -> str | None:
+        if header.get("alg") != self._keys.algorithm:
             raise InvalidTokenError("token_algorithm")
         if not _REFUSED_HEADERS.isdisjoint(header):
             raise InvalidTokenError("token_header")
-        if header.get("typ", "JWT") != "JWT" or not isinstance(header.get("kid", ""), str):
+        kid = header.get("kid")
+        if header.get("typ", "JWT") != "JWT" or not isinstance(kid, str | None) or ("kid" in header and kid is None):
             raise InvalidTokenError("token_header")
+        return kid
 
     def _check_claims(self, claims: dict[str, Any]) -> None:
-        for name in ("exp", "nbf", "iat"):
+        for name in ("exp", "nbf", "iat", "auth_time"):
             if name in claims and not _is_number(claims[name]):
                 raise InvalidTokenError("token_claims")
-        for name in ("iss", "sub"):
+        for name in ("iss", "sub", "scope"):
             if name in claims and not isinstance(claims[name], str):
                 raise InvalidTokenError("token_claims")
         if not is_session_id(claims.get("jti")):
