@@ -14,6 +14,7 @@ from .encryption import Sealer
 from .errors import (
     AuthenticationError,
     ExpiredTokenError,
+    MissingTokenError,
     SessionConflictError,
     SessionNotFoundError,
     StoreUnavailableError,
@@ -154,6 +155,10 @@ class SessionManager(Generic[S, C]):
     def __repr__(self) -> str:
         return f"SessionManager({'session' if self._record is not None else 'no session'})"
 
+    def belongs_to(self, sessions: Sessions[Any, Any]) -> bool:
+        """Whether the manager is of this provider."""
+        return self._sessions is sessions
+
     @property
     def id(self) -> str | None:
         """The session's id, or None where there is no session."""
@@ -199,9 +204,10 @@ class SessionManager(Generic[S, C]):
         self._claims, self._token = claims, cast("str", token)
 
     def refuse(self, error: AuthenticationError) -> None:
-        """Remember why there is no session."""
+        """Remember why there is no session. No token at all is an event only where one is required."""
         self._refusal = error
-        self._tell("refused", self._token_id, error.code)
+        if not isinstance(error, MissingTokenError):
+            self._tell("refused", self._token_id, error.code)
 
     def require(self) -> S:
         """The session.
@@ -210,6 +216,8 @@ class SessionManager(Generic[S, C]):
             AuthenticationError: There is none; its class and `code` tell why.
         """
         if self._record is None:
+            if isinstance(self._refusal, MissingTokenError):
+                self._tell("refused", None, self._refusal.code)
             raise self._refusal or SessionNotFoundError()
         return self._record.session
 

@@ -328,7 +328,8 @@ class SessionProvider(Generic[S, C]):
         self, connection: HTTPConnection, response: Response, scopes: Sequence[str]
     ) -> SessionManager[S, C]:
         manager = getattr(connection.state, self._request_key, None)
-        if not isinstance(manager, SessionManager):
+        # Another provider's where a sub-application has its own under the same key.
+        if not isinstance(manager, SessionManager) or not manager.belongs_to(self._sessions):
             response.raw_headers.extend(self._headers)
             manager = SessionManager(self._sessions, connection.client.host if connection.client else None)
             try:

@@ -1,6 +1,7 @@
 """Runs the embedded server until nobody holds its pipe. A script of the standard library alone: see `embedded.py`.
 
-Arguments: the folder, then the server's command.
+Arguments: the folder where the application's processes meet, the server's directory, the server's command.
+Standard input: the pipe's reading end.
 """
 
 import contextlib
@@ -8,53 +9,59 @@ import ctypes
 import fcntl
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
+STOP_SECONDS = 5
 
 
-def die_with_parent() -> None:
+def die_with(guard: int) -> None:
     """In the server, on Linux: end when the guard is killed."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != guard:
+        os._exit(1)
 
 
-def detach() -> None:
-    """Leave the application's process group, so that a Ctrl-C reaches the application alone."""
+def nobody_left(seconds: float) -> bool:
+    """Whether the pipe is at its end, or comes to it in time. Nobody writes into it."""
+    return bool(select.select([0], [], [], seconds)[0])
+
+
+def stop(server: "subprocess.Popen[bytes]") -> None:
+    """Let it end in order; end it where it doesn't."""
+    server.terminate()
+    try:
+        server.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
+
+
+def main(folder: str, home: str, *command: str) -> None:
+    """Start the server, wait for the end of the pipe, stop the server, remove the folder."""
+    lock = os.open(folder, os.O_RDONLY)
+    # The guard and the server hold this one for as long as they run: never two servers in one directory.
+    held = os.open(home, os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
     if os.fork():
-        os._exit(0)
-    os.setsid()
-    null = os.open(os.devnull, os.O_RDWR)
-    for stream in (0, 1, 2):
-        os.dup2(null, stream)
-
-
-def main(folder: Path, command: list[str]) -> None:
-    """Start the server, wait for the end of the pipe, stop the server."""
-    failed = folder / "failed"
-    failed.unlink(missing_ok=True)
-    pipe = os.open(folder / "users", os.O_RDONLY | os.O_NONBLOCK)
-    detach()
-    server = subprocess.Popen(command, cwd=folder, preexec_fn=die_with_parent)
-    poll = select.poll()
-    poll.register(pipe, 0)  # POLLHUP alone: nobody writes
-    with (folder / "lock").open("w") as lock:
-        while server.poll() is None:
-            if not poll.poll(1000):
-                continue
-            # Under the lock: nobody can join while the server goes away.
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if poll.poll(0):
-                server.terminate()
-                server.wait()
-                (folder / "valkey.sock").unlink(missing_ok=True)
-                return
-            fcntl.flock(lock, fcntl.LOCK_UN)
-    failed.touch()
+        os._exit(0)  # the application waits for this process; the other one is nobody's child, so nobody's zombie
+    guard = os.getpid()
+    server = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[held], preexec_fn=lambda: die_with(guard))
+    while server.poll() is None:
+        if not nobody_left(1.0):
+            continue
+        # Under the lock: nobody can join while the server goes away.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if nobody_left(0):
+            stop(server)
+            shutil.rmtree(folder, ignore_errors=True)
+            return
+        fcntl.flock(lock, fcntl.LOCK_UN)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2:])
+    main(*sys.argv[1:])

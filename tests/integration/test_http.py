@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import httpx2
 import pytest
-from fastapi import APIRouter, BackgroundTasks, Depends, FastAPI, Form, HTTPException, Request, WebSocket
+from fastapi import APIRouter, BackgroundTasks, Depends, FastAPI, Form, HTTPException, Request, Response, WebSocket
 from fastapi.responses import JSONResponse
-from fastapi.security import OAuth2PasswordRequestForm
+from fastapi.security import OAuth2PasswordRequestForm, SecurityScopes
 from pydantic import BaseModel
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
@@ -451,6 +451,40 @@ def test_two_providers_live_side_by_side(valkey: servers.Server) -> None:
         assert first != second
         assert client.get("/both", headers=bearer(admin) | {"x-admin-token": user}).status_code == 401
         assert client.get("/both", headers=bearer(user)).status_code == 401
+
+
+def test_a_sub_application_with_a_provider_of_its_own_never_sees_the_parents_session(valkey: servers.Server) -> None:
+    """Two providers under one request key, one above the other, do not take each other's manager."""
+    outer = SessionProvider(UserSession, secret=SECRET, redis_url=valkey.url)
+    inner = SessionProvider(UserSession, secret=SECRET[::-1], redis_url=valkey.url, token_sources=("header",))
+    sub = FastAPI()
+
+    @sub.get("/session")
+    async def read(session: Annotated[UserSession, Depends(inner.get_session)]) -> UserSession:
+        return session
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with outer.lifespan(app), inner.lifespan(sub):
+            yield
+
+    app = FastAPI(lifespan=lifespan)
+
+    @app.post("/session")
+    async def log_in(
+        manager: Annotated[SessionManager[UserSession, Claims], Depends(outer.get_manager)],
+    ) -> Token:
+        return await manager.create(UserSession(user_id=1))
+
+    @app.middleware("http")
+    async def authenticate_above(request: Request, call_next: Any) -> Any:
+        await outer.get_manager(request, Response(), SecurityScopes())
+        return await call_next(request)
+
+    app.mount("/sub", sub)
+    with serving(app) as client:
+        token = client.post("/session").json()["access_token"]
+        assert client.get("/sub/session", headers=bearer(token)).status_code == 401
 
 
 def test_a_free_form_session_without_a_model(valkey: servers.Server) -> None:
