@@ -45,17 +45,21 @@ class SessionDependency(openapi.Documented, Generic[T]):
         self.sign(connection=HTTPConnection, response=Response, scopes=SecurityScopes)
 
     async def __call__(
-        self, connection: HTTPConnection, response: Response, scopes: SecurityScopes, **_schemes: None
+        self,
+        connection: HTTPConnection,
+        response: Response | None = None,
+        scopes: SecurityScopes | None = None,
+        **_schemes: None,
     ) -> T:
-        """Resolve for a request or a WebSocket. FastAPI calls this.
+        """Resolve for a request or a WebSocket. FastAPI calls this; a middleware may: `await get_manager(request)`.
 
         Raises:
             InsufficientScopeError: `Security(..., scopes=[...])` demands more than the token's `scope` permits.
         """
-        return await self._resolve(connection, response, scopes.scopes)
+        return await self._resolve(connection, response, scopes.scopes if scopes is not None else ())
 
 
-Resolve = Callable[[HTTPConnection, Response, Sequence[str]], Awaitable[T]]
+Resolve = Callable[[HTTPConnection, Response | None, Sequence[str]], Awaitable[T]]
 
 
 class SessionProvider(Generic[S, C]):
@@ -291,7 +295,7 @@ class SessionProvider(Generic[S, C]):
             StaleAuthenticationError: By the dependency: the sign-in is longer ago, or the token does not tell.
         """
 
-        async def resolve(connection: HTTPConnection, response: Response, scopes: Sequence[str]) -> S:
+        async def resolve(connection: HTTPConnection, response: Response | None, scopes: Sequence[str]) -> S:
             manager = await self._get_manager(connection, response, scopes)
             session = manager.require()
             claims = manager.claims
@@ -316,21 +320,22 @@ class SessionProvider(Generic[S, C]):
 
         return router
 
-    async def _get_session(self, connection: HTTPConnection, response: Response, scopes: Sequence[str]) -> S:
+    async def _get_session(self, connection: HTTPConnection, response: Response | None, scopes: Sequence[str]) -> S:
         return (await self._get_manager(connection, response, scopes)).require()
 
     async def _get_optional_session(
-        self, connection: HTTPConnection, response: Response, scopes: Sequence[str]
+        self, connection: HTTPConnection, response: Response | None, scopes: Sequence[str]
     ) -> S | None:
         return (await self._get_manager(connection, response, scopes)).session
 
     async def _get_manager(
-        self, connection: HTTPConnection, response: Response, scopes: Sequence[str]
+        self, connection: HTTPConnection, response: Response | None, scopes: Sequence[str]
     ) -> SessionManager[S, C]:
         manager = getattr(connection.state, self._request_key, None)
         # Another provider's where a sub-application has its own under the same key.
         if not isinstance(manager, SessionManager) or not manager.belongs_to(self._sessions):
-            response.raw_headers.extend(self._headers)
+            if response is not None:
+                response.raw_headers.extend(self._headers)
             manager = SessionManager(self._sessions, connection.client.host if connection.client else None)
             try:
                 token = await self._finder.find(connection)

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import httpx2
 import pytest
-from fastapi import APIRouter, BackgroundTasks, Depends, FastAPI, Form, HTTPException, Request, Response, WebSocket
+from fastapi import APIRouter, BackgroundTasks, Depends, FastAPI, Form, HTTPException, Request, WebSocket
 from fastapi.responses import JSONResponse
-from fastapi.security import OAuth2PasswordRequestForm, SecurityScopes
+from fastapi.security import OAuth2PasswordRequestForm
 from pydantic import BaseModel
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
@@ -478,7 +478,7 @@ def test_a_sub_application_with_a_provider_of_its_own_never_sees_the_parents_ses
 
     @app.middleware("http")
     async def authenticate_above(request: Request, call_next: Any) -> Any:
-        await outer.get_manager(request, Response(), SecurityScopes())
+        await outer.get_manager(request)
         return await call_next(request)
 
     app.mount("/sub", sub)
