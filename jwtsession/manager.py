@@ -14,6 +14,7 @@ from .encryption import Sealer
 from .errors import (
     AuthenticationError,
     ExpiredTokenError,
+    InvalidArgumentError,
     MissingTokenError,
     SessionConflictError,
     SessionNotFoundError,
@@ -87,7 +88,7 @@ class Sessions(Generic[S, C]):
             StoreUnavailableError: The store did not answer.
         """
         ttl = self.ttl(exp)
-        due = self._clock() - self._touched.get(session_id, 0.0) >= self._touch_interval
+        due = abs(self._clock() - self._touched.get(session_id, 0.0)) >= self._touch_interval
         stored = await self.store.load(session_id, ttl if due and ttl > 0 else None)
         if stored is None:
             raise SessionNotFoundError
@@ -205,7 +206,9 @@ class SessionManager(Generic[S, C]):
 
     def refuse(self, error: AuthenticationError) -> None:
         """Remember why there is no session. No token at all is an event only where one is required."""
-        self._refusal = error
+        # Without the frames that raised it: they hold the token, and this manager in a cycle.
+        error.__context__ = None
+        self._refusal = error.with_traceback(None)
         if not isinstance(error, MissingTokenError):
             self._tell("refused", self._token_id, error.code)
 
@@ -375,6 +378,8 @@ class SessionManager(Generic[S, C]):
         old = cast("C", self._claims)
         if claims is None:
             return old.model_copy(update={"jti": None, "iat": None})
+        if not isinstance(claims, type(old)):
+            raise InvalidArgumentError(f"expected {type(old).__name__}, got {type(claims).__name__}")
         kept = {"exp": old.exp} if claims.exp is None else {}
         if claims.auth_time is None and claims.sub == old.sub:
             kept["auth_time"] = old.auth_time
