@@ -1,0 +1,108 @@
+"""Swagger UI in a real browser: no internet, a login by "Authorize", a request by "Try it out"."""
+
+import json
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Locator, Page, Route, sync_playwright
+
+from tests.servers import program
+
+from .shop import Shop, open_shop
+
+# A browser of its own asks the internet for updates and the like.
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--no-pings"]
+
+
+@pytest.fixture
+def shop() -> Iterator[Shop]:
+    with open_shop() as shop:
+        yield shop
+
+
+@pytest.fixture
+def refused() -> list[str]:
+    """The addresses outside of this machine that the page asked for."""
+    return []
+
+
+@pytest.fixture
+def page(refused: list[str]) -> Iterator[Page]:
+    """A page of a headless Chromium that reaches the loopback interface alone."""
+
+    def guard(route: Route) -> None:
+        if urlsplit(route.request.url).hostname == "127.0.0.1":
+            route.continue_()
+        else:
+            refused.append(route.request.url)
+            route.abort()
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program("chromium"), args=QUIET)
+        page = browser.new_page(viewport={"width": 1200, "height": 1000})
+        page.set_default_timeout(15_000)
+        page.route("**/*", guard)
+        yield page
+        browser.close()
+
+
+def test_authorize_and_try_it_out(shop: Shop, page: Page, refused: list[str]) -> None:
+    """A user logs in by "Authorize", reads the session, logs out, and the same request is a 401."""
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(f"{shop.url}/docs")
+
+    page.get_by_role("button", name="Authorize").first.click()
+    form = page.locator(".auth-container", has_text="session_password")
+    form.get_by_label("username").fill("alice")
+    form.get_by_label("password").fill("wonderland")
+    form.get_by_role("button", name="Apply given OAuth2 credentials").click()
+    form.get_by_role("button", name="Remove authorization").wait_for()
+    page.get_by_role("button", name="Close").last.click()
+
+    read = _operation(page, "GET", "/session")
+    read.get_by_role("button", name="Try it out").click()
+    status, body = _execute(page, read)
+    assert (status, json.loads(body)) == ("200", {"user_id": 1, "name": "alice", "cart": []})
+
+    leave = _operation(page, "DELETE", "/session")
+    leave.get_by_role("button", name="Try it out").click()
+    status, _ = _execute(page, leave)
+    assert status == "204"
+
+    status, body = _execute(page, read)
+    assert (status, json.loads(body)) == ("401", {"detail": "Not authenticated"})
+
+    assert errors == []
+    assert refused == []
+
+
+def test_a_wrong_password_is_shown(shop: Shop, page: Page, refused: list[str]) -> None:
+    """The dialog tells that the login failed and leaves the user logged out."""
+    page.goto(f"{shop.url}/docs")
+    page.get_by_role("button", name="Authorize").first.click()
+    form = page.locator(".auth-container", has_text="session_password")
+    form.get_by_label("username").fill("alice")
+    form.get_by_label("password").fill("wrong")
+    form.get_by_role("button", name="Apply given OAuth2 credentials").click()
+    form.get_by_text("Unauthorized").wait_for()
+    assert form.get_by_role("button", name="Remove authorization").count() == 0
+    assert refused == []
+
+
+def _operation(page: Page, method: str, path: str) -> Locator:
+    """An endpoint's block, opened."""
+    block = page.locator(f".opblock-{method.lower()}", has=page.locator(f'[data-path="{path}"]'))
+    block.locator(".opblock-summary-control").click()
+    return block
+
+
+def _execute(page: Page, block: Locator) -> tuple[str, str]:
+    """The status and the body that Swagger UI shows for a request."""
+    with page.expect_response(lambda response: urlsplit(response.url).path == "/session") as answer:
+        block.get_by_role("button", name="Execute").click()
+    shown = block.locator(".live-responses-table .response")
+    shown.get_by_text(str(answer.value.status), exact=True).wait_for()
+    body = shown.locator(".highlight-code pre")
+    return shown.locator(".response-col_status").inner_text().split()[0], body.inner_text() if body.count() else ""
