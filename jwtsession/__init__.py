@@ -18,12 +18,14 @@ from .errors import (
     SessionTooLargeError,
     StaleAuthenticationError,
     StoreUnavailableError,
+    TooManySessionsError,
 )
 from .manager import SessionManager, SyncSessionManager
 from .models import Claims, Session, Token
 from .provider import SessionProvider
 from .settings import Key, SessionSettings
 from .stores import MemorySessionStore, RedisSessionStore, SessionStore
+from .users import SessionInfo
 
 __version__ = "0.1.0"
 
@@ -45,6 +47,7 @@ __all__ = [
     "SessionConflictError",
     "SessionCorruptError",
     "SessionEvent",
+    "SessionInfo",
     "SessionManager",
     "SessionNotFoundError",
     "SessionProvider",
@@ -56,4 +59,5 @@ __all__ = [
     "SyncSessionManager",
     "Token",
     "TokenRedactionFilter",
+    "TooManySessionsError",
 ]

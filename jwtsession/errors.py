@@ -141,6 +141,14 @@ class InsufficientScopeError(_HTTPError):
         return super()._headers() | {"WWW-Authenticate": challenge, "Vary": "Authorization"}
 
 
+class TooManySessionsError(_HTTPError):
+    """403: the user has `max_sessions` sessions already, and `too_many_sessions` is `refuse`."""
+
+    code = "too_many_sessions"
+    status = 403
+    body = "Too many sessions"
+
+
 class AmbiguousTokenError(_HTTPError):
     """400: more than one token in a request, or one of them sent twice (RFC 6750 section 2)."""
 

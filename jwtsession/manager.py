@@ -23,6 +23,7 @@ from .errors import (
 from .models import Claims, Session, Token
 from .stores import Outcome, SessionStore
 from .tokens import TokenCodec
+from .users import Login, UserIndex
 
 S = TypeVar("S", bound=Session)
 C = TypeVar("C", bound=Claims)
@@ -51,6 +52,7 @@ class Sessions(Generic[S, C]):
     Args:
         sealer: Encrypts what is stored.
         audit: Is told what happens.
+        index: Of each user's sessions, where one is kept.
         max_age: Idle timeout in seconds.
         touch_interval: Seconds between two extensions of a session's time to live by reads.
         clock: The time in seconds since the epoch.
@@ -64,6 +66,7 @@ class Sessions(Generic[S, C]):
         *,
         sealer: Sealer,
         audit: AuditTrail,
+        index: UserIndex | None,
         max_age: int,
         touch_interval: int,
         clock: Callable[[], float],
@@ -72,6 +75,7 @@ class Sessions(Generic[S, C]):
         self.codec = codec
         self.store = store
         self.audit = audit
+        self.index = index
         self._sealer = sealer
         self._max_age = max_age
         # A quarter, so that a session that is read now and then does not end between two extensions.
@@ -143,9 +147,15 @@ class SessionManager(Generic[S, C]):
     Reading `session` costs nothing; each verb is a round trip to the store.
     """
 
-    def __init__(self, sessions: Sessions[S, C], client: str | None = None) -> None:
+    def __init__(
+        self,
+        sessions: Sessions[S, C],
+        client: str | None = None,
+        captured: tuple[str | None, str | None] = (None, None),
+    ) -> None:
         self._sessions = sessions
         self._client = client
+        self._captured = captured
         self._loop = asyncio.get_running_loop()
         self._token_id: str | None = None  # of a genuine token, also where its session is gone
         self._record: Record[S] | None = None
@@ -203,6 +213,7 @@ class SessionManager(Generic[S, C]):
             self.refuse(error)
             return
         self._claims, self._token = claims, cast("str", token)
+        await self._seen()
 
     def refuse(self, error: AuthenticationError) -> None:
         """Remember why there is no session. No token at all is an event only where one is required."""
@@ -241,10 +252,14 @@ class SessionManager(Generic[S, C]):
         old = self._token_id
         data = models.to_model(self._sessions.model, session)
         new_id, token, issued = self._sign(claims)
-        await self._store(new_id, token, issued, self._sessions.new_record(new_id, data))
+        new = self._sessions.new_record(new_id, data)
+        await self._enter(new_id, issued, admit=True)
+        old_sub = self._sub()
+        await self._store(new_id, token, issued, new)
         self._tell("created", new_id)
         if old is not None and await self._sessions.store.destroy(old):
             self._tell("destroyed", old)
+            await self._leave(old_sub, old)
         return self._answer(token, issued)
 
     async def update(self, session: S | Mapping[str, Any] | None = None) -> S:
@@ -266,6 +281,7 @@ class SessionManager(Generic[S, C]):
         self._check(await self._sessions.store.update(session_id, old.stored, new.stored, self._ttl()))
         self._record = new
         self._sessions.touched(session_id)
+        await self._seen()
         return data
 
     async def reload(self) -> S:
@@ -295,6 +311,7 @@ class SessionManager(Generic[S, C]):
         if not await self._sessions.store.touch(session_id, self._ttl()):
             self._check(Outcome.GONE)
         self._sessions.touched(session_id)
+        await self._seen()
 
     async def destroy(self) -> None:
         """End the session: its token is worth nothing from now on, everywhere. A no-op where it is gone already.
@@ -307,7 +324,25 @@ class SessionManager(Generic[S, C]):
             raise SessionNotFoundError from self._refusal
         if await self._sessions.store.destroy(self._token_id):
             self._tell("destroyed", self._token_id)
+        await self._leave(self._sub(), self._token_id)
         self._forget(SessionNotFoundError())
+
+    async def destroy_others(self) -> int:
+        """End the user's other sessions; how many there were.
+
+        Raises:
+            SessionNotFoundError: There is no session.
+            InvalidArgumentError: There is no `user_index`, or the token has no `sub`.
+            StoreUnavailableError: The store did not answer; some sessions may have ended.
+        """
+        session_id, _ = self._present()
+        sub = self._sub()
+        if self._sessions.index is None or sub is None:
+            raise InvalidArgumentError("destroy_others needs user_index=True and a token with a sub")
+        ended = await self._sessions.index.revoke_all(sub, session_id)
+        for each in ended:
+            self._tell("destroyed", each)
+        return len(ended)
 
     async def regenerate(self, session: S | Mapping[str, Any] | None = None, claims: C | None = None) -> Token:
         """Move the session to a new id and end the old one: after a login or a change of privilege.
@@ -330,8 +365,11 @@ class SessionManager(Generic[S, C]):
         # Signed and encoded first: what can't be stored must not cost the session that there is.
         new_id, token, issued = self._sign(self._inherited(claims))
         new = self._sessions.new_record(new_id, data, old)
+        old_sub = self._sub()
+        await self._enter(new_id, issued, admit=issued.sub != old_sub)
         self._check(await self._sessions.store.claim(session_id, old.stored))
         await self._store(new_id, token, issued, new)
+        await self._leave(old_sub, session_id)
         self._tell("regenerated", session_id, hashed(new_id))
         return self._answer(token, issued)
 
@@ -363,6 +401,7 @@ class SessionManager(Generic[S, C]):
                 self._check(outcome)
                 self._record = new
                 self._sessions.touched(session_id)
+                await self._seen()
                 return data
             # SAME too: somebody else's write of the same bytes is not ours (two increments from 5 both write 6).
             await asyncio.sleep(random.uniform(0, 0.001 * 2 ** min(attempt, 6)))
@@ -411,6 +450,29 @@ class SessionManager(Generic[S, C]):
         token, issued = self._sessions.codec.encode(new_id, claims)
         return new_id, token, issued
 
+    def _sub(self) -> str | None:
+        return self._claims.sub if self._claims is not None else None
+
+    async def _enter(self, session_id: str, claims: C, *, admit: bool) -> None:
+        """Into the user's index, before the session is stored."""
+        index = self._sessions.index
+        if index is None or claims.sub is None:
+            return
+        login = Login(claims.auth_time or self._sessions.now(), *self._captured)
+        await index.enter(claims.sub, session_id, login, self._sessions.ttl(claims.exp))
+        for each in await index.admit(claims.sub, session_id, self._token_id) if admit else ():
+            self._tell("destroyed", each)
+
+    async def _leave(self, sub: str | None, session_id: str) -> None:
+        if self._sessions.index is not None and sub is not None:
+            await self._sessions.index.leave(sub, session_id)
+
+    async def _seen(self) -> None:
+        index, claims = self._sessions.index, self._claims
+        if index is not None and claims is not None and claims.sub is not None:
+            ttl = self._sessions.ttl(claims.exp)
+            await index.seen(claims.sub, cast("str", self._token_id), Login(claims.iat or self._sessions.now()), ttl)
+
     async def _store(self, new_id: str, token: str, issued: C, record: Record[S]) -> None:
         if not await self._sessions.store.create(new_id, record.stored, max(1, self._sessions.ttl(issued.exp))):
             # 256 random bits are taken: not by chance.
@@ -418,6 +480,8 @@ class SessionManager(Generic[S, C]):
         self._token_id, self._token, self._claims = new_id, token, issued
         self._record, self._refusal = record, None
         self._sessions.touched(new_id)
+        # Confirmed: whoever ended all of the user's sessions meanwhile did not find this one.
+        await self._enter(new_id, issued, admit=False)
 
     def _tell(
         self,
@@ -466,6 +530,10 @@ class SyncSessionManager(Generic[S, C]):
     def destroy(self) -> None:
         """See `SessionManager.destroy`."""
         self._run(self._manager.destroy)
+
+    def destroy_others(self) -> int:
+        """See `SessionManager.destroy_others`."""
+        return self._run(self._manager.destroy_others)
 
     def regenerate(self, session: S | Mapping[str, Any] | None = None, claims: C | None = None) -> Token:
         """See `SessionManager.regenerate`."""

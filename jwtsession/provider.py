@@ -19,7 +19,13 @@ from .accesslog import ACCESS_LOGGERS, TokenRedactionFilter
 from .audit import AuditTrail, SessionEvent, hashed
 from .credentials import TokenFinder
 from .encryption import Encryption, Plain, Sealer
-from .errors import AuthenticationError, ConfigurationError, InsufficientScopeError, StaleAuthenticationError
+from .errors import (
+    AuthenticationError,
+    ConfigurationError,
+    InsufficientScopeError,
+    InvalidArgumentError,
+    StaleAuthenticationError,
+)
 from .injection import bind
 from .keys import KeyRing, KeySpec
 from .manager import SessionManager, Sessions
@@ -27,6 +33,7 @@ from .models import Claims, Session, check_model
 from .settings import SessionSettings
 from .stores import RedisSessionStore, SessionStore
 from .tokens import TokenCodec, is_session_id
+from .users import SessionInfo, UserIndex
 
 S = TypeVar("S", bound=Session)
 C = TypeVar("C", bound=Claims)
@@ -175,11 +182,25 @@ class SessionProvider(Generic[S, C]):
             leeway=settings.leeway,
             clock=clock,
         )
+        sealer = _sealer(settings)
+        index = None
+        if settings.user_index:
+            index = UserIndex(
+                store,
+                sealer,
+                max_sessions=settings.max_sessions,
+                evict=settings.too_many_sessions == "evict",
+                touch_interval=min(settings.touch_interval, settings.max_age / 4),
+                max_age=settings.max_age,
+                clock=clock,
+            )
+        self._captures = settings.capture_client
         self._sessions: Sessions[S, C] = Sessions(
             session_model,
             codec,
             store,
-            sealer=_sealer(settings),
+            sealer=sealer,
+            index=index,
             audit=AuditTrail(on_event),
             max_age=settings.max_age,
             touch_interval=settings.touch_interval,
@@ -283,6 +304,39 @@ class SessionProvider(Generic[S, C]):
         self._sessions.audit.tell(SessionEvent("destroyed", hashed(session_id)))
         return True
 
+    async def list_sessions(self, sub: str) -> list[SessionInfo]:
+        """A user's sessions, the one used last first. A few round trips, however many there are.
+
+        Args:
+            sub: The user, as the claim of that name.
+
+        Raises:
+            InvalidArgumentError: There is no `user_index`.
+            StoreUnavailableError: The store did not answer.
+        """
+        return await self._index().sessions(sub)
+
+    async def revoke_all(self, sub: str, except_id: str | None = None) -> int:
+        """End a user's sessions: log them out everywhere, now. How many there were.
+
+        Args:
+            sub: The user, as the claim of that name.
+            except_id: A session that goes on.
+
+        Raises:
+            InvalidArgumentError: There is no `user_index`.
+            StoreUnavailableError: The store did not answer; some sessions may have ended.
+        """
+        ended = await self._index().revoke_all(sub, except_id)
+        for session_id in ended:
+            self._sessions.audit.tell(SessionEvent("destroyed", hashed(session_id)))
+        return len(ended)
+
+    def _index(self) -> UserIndex:
+        if self._sessions.index is None:
+            raise InvalidArgumentError("the sessions of a user are not known: set user_index=True")
+        return self._sessions.index
+
     def require_fresh(self, max_age: int) -> SessionDependency[S]:
         """A dependency for sensitive endpoints: the session of a user who signed in within the last seconds.
 
@@ -336,7 +390,9 @@ class SessionProvider(Generic[S, C]):
         if not isinstance(manager, SessionManager) or not manager.belongs_to(self._sessions):
             if response is not None:
                 response.raw_headers.extend(self._headers)
-            manager = SessionManager(self._sessions, connection.client.host if connection.client else None)
+            client = connection.client.host if connection.client else None
+            captured = (client, connection.headers.get("user-agent")) if self._captures else (None, None)
+            manager = SessionManager(self._sessions, client, captured)
             try:
                 token = await self._finder.find(connection)
             except AuthenticationError as error:

@@ -137,6 +137,19 @@ class SessionSettings(BaseSettings):
     Never more than a quarter of `max_age`: a larger value is taken as that.
     """
 
+    user_index: bool = False
+    """Keep an index of each user's sessions, by the claim `sub`: for `list_sessions`, `revoke_all`, `destroy_others`
+    and `max_sessions`. Costs two more round trips at a login and one in each `touch_interval`."""
+
+    capture_client: bool = False
+    """Keep the client's address and user agent of the login in the user's index, for `list_sessions`."""
+
+    max_sessions: int | None = Field(default=None, ge=1)
+    """The most sessions that a user may have at the same time; needs `user_index`."""
+
+    too_many_sessions: Literal["refuse", "evict"] = "refuse"
+    """A login beyond `max_sessions`: `refuse` it with 403, or `evict` (end) the user's oldest session."""
+
     # No synthesized signature: required settings may come from the environment.
     def __init__(self, **values: Any) -> None:
         try:
@@ -217,6 +230,13 @@ class SessionSettings(BaseSettings):
             if size != 32:
                 raise ValueError("each must be 32 random bytes as base64url")
         return value
+
+    @model_validator(mode="after")
+    def _index_where_it_is_needed(self) -> Self:
+        for name in ("capture_client", "max_sessions"):
+            if getattr(self, name) and not self.user_index:
+                raise ValueError(f"{name}: needs user_index=True")
+        return self
 
     @model_validator(mode="after")
     def _good_keys(self) -> Self:

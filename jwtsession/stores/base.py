@@ -1,7 +1,8 @@
 """The contract of every store."""
 
 import enum
-from typing import Protocol
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
 
 class Outcome(enum.Enum):
@@ -17,9 +18,20 @@ class Outcome(enum.Enum):
     """Not applied: the value is not the expected one."""
 
 
-class SessionStore(Protocol):
-    """Storage of sessions. Each method is one atomic step, and none brings back what was destroyed or has expired.
+class Entry(NamedTuple):
+    """One session in a user's index."""
 
+    order: int
+    """Entries have ascending numbers: who enters later sees all who entered before."""
+    data: bytes
+    seen: float
+    """When the session was last seen, in seconds since the epoch."""
+
+
+class SessionStore(Protocol):
+    """Storage of sessions, and of each user's index of sessions.
+
+    Each method that changes one session is one atomic step, and none brings back what was destroyed or has expired.
     Values are bytes that a store does not look into. Times to live are milliseconds, at least 1.
     A session that has expired is gone, as one that was destroyed is.
 
@@ -64,4 +76,27 @@ class SessionStore(Protocol):
 
     async def claim(self, session_id: str, expected: bytes) -> Outcome:
         """Remove the session, if its value still is `expected` to the byte: one caller wins. Never `SAME`."""
+        ...
+
+    async def enter(self, user: str, session_id: str, data: bytes, seen: float, ttl: int) -> None:
+        """Put a session into its user's index, if it is not there, and note when it was last seen.
+
+        The index lives for at least `ttl` from now.
+        """
+        ...
+
+    async def leave(self, user: str, session_ids: Sequence[str]) -> None:
+        """Take sessions out of their user's index; those that are not there are no error."""
+        ...
+
+    async def entries(self, user: str) -> dict[str, Entry]:
+        """The user's index by the sessions' ids. Some may have ended."""
+        ...
+
+    async def remaining(self, session_ids: Sequence[str]) -> list[int]:
+        """Milliseconds that each session has left; 0 where it is gone."""
+        ...
+
+    async def destroy_all(self, session_ids: Sequence[str]) -> list[bool]:
+        """Remove many sessions; for each whether it was there."""
         ...

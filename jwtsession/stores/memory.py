@@ -1,9 +1,9 @@
 """`MemorySessionStore`: sessions in this process, for tests."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from .base import Outcome
+from .base import Entry, Outcome
 
 
 class MemorySessionStore:
@@ -16,6 +16,8 @@ class MemorySessionStore:
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self._sessions: dict[str, tuple[bytes, float]] = {}
+        self._users: dict[str, tuple[dict[str, Entry], float]] = {}
+        self._entered = 0
 
     def __repr__(self) -> str:
         return f"MemorySessionStore({len(self._sessions)} sessions)"
@@ -74,6 +76,36 @@ class MemorySessionStore:
             return Outcome.CONFLICT
         del self._sessions[session_id]
         return Outcome.DONE
+
+    async def enter(self, user: str, session_id: str, data: bytes, seen: float, ttl: int) -> None:
+        """See `SessionStore.enter`."""
+        index, expires = self._index(user)
+        self._entered += 1
+        index[session_id] = index.get(session_id, Entry(self._entered, data, seen))._replace(seen=seen)
+        self._users[user] = (index, max(expires, self._clock() + ttl / 1000))
+
+    async def leave(self, user: str, session_ids: Sequence[str]) -> None:
+        """See `SessionStore.leave`."""
+        index, _ = self._index(user)
+        for session_id in session_ids:
+            index.pop(session_id, None)
+
+    async def entries(self, user: str) -> dict[str, Entry]:
+        """See `SessionStore.entries`."""
+        return dict(self._index(user)[0])
+
+    async def remaining(self, session_ids: Sequence[str]) -> list[int]:
+        """See `SessionStore.remaining`."""
+        now = self._clock()
+        return [round((self._sessions[each][1] - now) * 1000) if self._get(each) else 0 for each in session_ids]
+
+    async def destroy_all(self, session_ids: Sequence[str]) -> list[bool]:
+        """See `SessionStore.destroy_all`."""
+        return [await self.destroy(session_id) for session_id in session_ids]
+
+    def _index(self, user: str) -> tuple[dict[str, Entry], float]:
+        index, expires = self._users.get(user, ({}, 0.0))
+        return (index, expires) if expires > self._clock() else ({}, 0.0)
 
     def _get(self, session_id: str) -> bytes | None:
         value, expires = self._sessions.get(session_id, (None, 0.0))

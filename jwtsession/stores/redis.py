@@ -4,9 +4,9 @@ import asyncio
 import hashlib
 import logging
 import random
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit, urlunsplit
 
 from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster, Sentinel
@@ -26,10 +26,12 @@ from redis.exceptions import (
 )
 
 from ..errors import ConfigurationError, SessionCorruptError, StoreUnavailableError
-from .base import Outcome
+from .base import Entry, Outcome
 from .embedded import EmbeddedServer
 
 logger = logging.getLogger("jwtsession")
+
+T = TypeVar("T")
 
 DEADLINE = 2.5
 """Seconds that one call may take in all, before it is a `StoreUnavailableError`."""
@@ -52,6 +54,10 @@ class _Script:
 
 _UPDATE = _Script("update.lua")
 _CLAIM = _Script("claim.lua")
+_ENTER = _Script("enter.lua")
+
+# A field of the index beside the session's own, as in enter.lua.
+_SEEN = ":seen"
 
 
 class RedisSessionStore:
@@ -134,7 +140,7 @@ class RedisSessionStore:
 
     async def update(self, session_id: str, expected: bytes, value: bytes, ttl: int, *, once: bool = False) -> Outcome:
         """See `SessionStore.update`."""
-        return await self._run(_UPDATE, session_id, expected, value, ttl, once=once)
+        return await self._run(_UPDATE, self._keyspace + session_id, expected, value, ttl, once=once)
 
     async def touch(self, session_id: str, ttl: int) -> bool:
         """See `SessionStore.touch`."""
@@ -146,29 +152,83 @@ class RedisSessionStore:
 
     async def claim(self, session_id: str, expected: bytes) -> Outcome:
         """See `SessionStore.claim`."""
-        return await self._run(_CLAIM, session_id, expected)
+        return await self._run(_CLAIM, self._keyspace + session_id, expected)
 
-    async def _run(self, script: _Script, session_id: str, *args: bytes | int, once: bool = False) -> Outcome:
-        rest = (1, self._keyspace + session_id, *args)
+    async def enter(self, user: str, session_id: str, data: bytes, seen: float, ttl: int) -> None:
+        """See `SessionStore.enter`: one script on one key."""
+        await self._run(_ENTER, self._user_key(user), session_id, data, repr(seen), ttl)
+
+    async def leave(self, user: str, session_ids: Sequence[str]) -> None:
+        """See `SessionStore.leave`: one command."""
+        if session_ids:
+            fields = [field for each in session_ids for field in (each, each + _SEEN)]
+            await self._call("HDEL", self._user_key(user), *fields)
+
+    async def entries(self, user: str) -> dict[str, Entry]:
+        """See `SessionStore.entries`: one command."""
+        reply = await self._call("HGETALL", self._user_key(user))
+        # A dictionary with RESP3, a flat list with RESP2.
+        fields = reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=True))
+        found: dict[str, Entry] = {}
+        for name, value in fields.items():
+            if b":" not in name:  # not one of the index's own fields: see enter.lua
+                order, _, data = value.partition(b" ")
+                found[name.decode()] = Entry(int(order), data, float(fields.get(name + _SEEN.encode(), 0)))
+        return found
+
+    async def remaining(self, session_ids: Sequence[str]) -> list[int]:
+        """See `SessionStore.remaining`: one round trip for a thousand."""
+        replies = await self._pipeline([("PTTL", self._keyspace + each) for each in session_ids])
+        return [max(0, reply) for reply in replies]
+
+    async def destroy_all(self, session_ids: Sequence[str]) -> list[bool]:
+        """See `SessionStore.destroy_all`: one round trip for a thousand."""
+        return [bool(reply) for reply in await self._pipeline([("DEL", self._keyspace + each) for each in session_ids])]
+
+    def _user_key(self, user: str) -> str:
+        # The colon can't stand in a session's id.
+        return f"{self._keyspace}user:{user}"
+
+    async def _run(self, script: _Script, key: str, *args: str | bytes | int, once: bool = False) -> Outcome:
         try:
-            outcome = await self._call("EVALSHA", script.sha, *rest, once=once)
+            outcome = await self._call("EVALSHA", script.sha, 1, key, *args, once=once)
         except NoScriptError:
-            outcome = await self._call("EVAL", script.source, *rest, once=once)
+            outcome = await self._call("EVAL", script.source, 1, key, *args, once=once)
         return Outcome(outcome.decode())
 
+    async def _pipeline(self, commands: Sequence[tuple[str, str]]) -> list[int]:
+        """Idempotent commands, a thousand in each round trip; in a cluster one to each node at the same time."""
+        replies: list[int] = []
+        for start in range(0, len(commands), 1000):
+            part = commands[start : start + 1000]
+
+            async def attempt(client: "Redis | RedisCluster", part: Sequence[tuple[str, str]] = part) -> list[int]:
+                pipeline = client.pipeline(transaction=False)
+                for command in part:
+                    pipeline.execute_command(*command)
+                return cast("list[int]", await pipeline.execute())
+
+            replies += await self._within_deadline(attempt)
+        return replies
+
     async def _call(self, *command: str | bytes | int, once: bool = False) -> Any:
-        """One command within the deadline; tried twice, unless `once`, where the connection failed."""
+        return await self._within_deadline(lambda client: client.execute_command(*command), once=once)
+
+    async def _within_deadline(
+        self, attempt: "Callable[[Redis | RedisCluster], Awaitable[T]]", *, once: bool = False
+    ) -> T:
+        """Try, and where the connection failed try again, unless `once`; all within the deadline."""
         try:
             async with asyncio.timeout(DEADLINE):
                 client = self._connected()
                 try:
-                    return await cast("Awaitable[Any]", client.execute_command(*command))
+                    return await attempt(client)
                 except (ConnectionError, TimeoutError) as error:
                     if once or isinstance(error, (AuthenticationError, AuthorizationError)):
                         raise
                 # Jitter, so that the callers of a server that restarts do not come back all at once.
                 await asyncio.sleep(random.uniform(0.0, 0.05))
-                return await cast("Awaitable[Any]", client.execute_command(*command))
+                return await attempt(client)
         except NoScriptError:
             raise
         except (RedisError, RedisClusterException, OSError) as error:

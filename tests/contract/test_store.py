@@ -272,3 +272,66 @@ class TestRedis:
             "get": 1,
             "getex": 1,
         }
+
+
+class TestUserIndex:
+    """A user's index of sessions."""
+
+    async def test_what_entered_is_listed(self, subject: Subject) -> None:
+        """An entry comes back with the time that it was last seen; entering again changes only that."""
+        await subject.store.enter("ann", ID, b"first", 1.5, HOUR)
+        await subject.store.enter("ann", ID, b"second", 2.5, HOUR)
+        await subject.store.enter("ann", ID + "x", b"other", 3.5, HOUR)
+        listed = await subject.store.entries("ann")
+        assert listed.keys() == {ID, ID + "x"}
+        assert listed[ID][1:] == (b"first", 2.5)
+        assert listed[ID + "x"][1:] == (b"other", 3.5)
+        assert listed[ID].order < listed[ID + "x"].order
+        assert await subject.store.entries("bob") == {}
+
+    async def test_what_left_is_not(self, subject: Subject) -> None:
+        """Leaving takes out the named sessions, and is no error for those that are not there."""
+        await subject.store.enter("ann", ID, b"1", 1.0, HOUR)
+        await subject.store.enter("ann", ID + "x", b"2", 1.0, HOUR)
+        await subject.store.leave("ann", [ID, ID + "y"])
+        await subject.store.leave("ann", [])
+        await subject.store.leave("bob", [ID])
+        left = await subject.store.entries("ann")
+        assert [(name, entry.data) for name, entry in left.items()] == [(ID + "x", b"2")]
+
+    async def test_remaining_tells_the_living_from_the_gone(self, subject: Subject) -> None:
+        """A session's milliseconds, 0 where it is gone, in the order asked for, for thousands at once."""
+        await subject.store.create(ID, b"1", HOUR)
+        asked = [f"{ID}{number}" for number in range(2500)]
+        left = await subject.store.remaining([*asked, ID, "gone"])
+        assert left[:2500] == [0] * 2500
+        assert 0 < left[2500] <= HOUR
+        assert left[2501] == 0
+        assert await subject.store.remaining([]) == []
+
+    async def test_destroy_all_ends_many(self, subject: Subject) -> None:
+        """Thousands of sessions end together, and each is told apart from those that were gone."""
+        await subject.store.create(ID, b"1", HOUR)
+        await subject.store.create(ID + "x", b"2", HOUR)
+        asked = [f"{ID}{number}" for number in range(1500)]
+        assert await subject.store.destroy_all([ID, *asked, ID + "x"]) == [True, *[False] * 1500, True]
+        assert await subject.store.load(ID) is None
+        assert await subject.store.load(ID + "x") is None
+
+
+async def test_an_index_lives_as_long_as_its_longest_session(engine: servers.Server) -> None:
+    """A shorter session that enters does not shorten the index; the index is one key and expires by itself."""
+    store = RedisSessionStore(engine.url)
+    await store.enter("ann", ID, b"1", 1.0, 2 * HOUR)
+    await store.enter("ann", ID + "x", b"2", 1.0, HOUR)
+    await store.close()
+    assert engine.command("DBSIZE") == b":1\r\n"
+    assert HOUR < int(engine.command("PTTL", "sess:user:ann").decode().strip(":\r\n")) <= 2 * HOUR
+
+
+async def test_an_index_in_memory_expires(clock: Clock) -> None:
+    """After its time to live an index is empty."""
+    store = MemorySessionStore(clock=clock)
+    await store.enter("ann", ID, b"1", 1.0, HOUR)
+    clock.tick(3601)
+    assert await store.entries("ann") == {}
