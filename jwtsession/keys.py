@@ -1,7 +1,10 @@
 """`KeyRing`: signs with one key, verifies with several. Only this file knows PyJWT, which does the cryptography."""
 
+import base64
+import contextlib
+import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,13 +17,22 @@ _HMAC = ("HS256", "HS384", "HS512")
 # RFC 7517 section 4.1: the key type that each family of algorithms needs.
 _KEY_TYPES = {"RS": "RSA", "PS": "RSA", "ES": "EC", "Ed": "OKP"}
 
+# RFC 7518 sections 3.1 and 3.3, RFC 8037 section 3.1.
+_RSA = "an RSA key of at least 2048 bits"
+_NEEDS = {
+    "ES256": "an EC key on P-256",
+    "ES384": "an EC key on P-384",
+    "ES512": "an EC key on P-521",
+    "EdDSA": "an Ed25519 key",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class KeySpec:
     """One key as it was configured.
 
     Args:
-        kid: The key's name in a token's header; None for the one key without a name.
+        kid: The key's name in a token's header; None for the one key that was given without a name.
         material: An HMAC secret, or a private or public key as PEM or JWK.
         verify_only: Accept its tokens, but sign none with it.
     """
@@ -42,25 +54,28 @@ class KeyRing:
 
     def __init__(self, keys: Sequence[KeySpec], algorithm: str) -> None:
         self.algorithm = algorithm
+        self._verifying: dict[str | None, Any] = {}
+        self._signing: tuple[str | None, Any] | None = None
+        self._published: list[dict[str, Any]] = []
         try:
             self._algorithm = jwt.get_algorithm_by_name(algorithm)
         except NotImplementedError:
             raise ConfigurationError(
                 f"algorithm: {algorithm} needs the extra: pip install 'jwtsession[crypto]'"
             ) from None
-        self._verifying: dict[str | None, Any] = {}
-        self._signing: tuple[str | None, Any] | None = None
         for spec in keys:
-            if spec.kid in self._verifying:
-                raise ConfigurationError(f"keys: {spec.kid!r} stands there twice")
-            key, can_sign = self._load(spec)
-            self._verifying[spec.kid] = key.public_key() if can_sign and algorithm not in _HMAC else key
-            if can_sign and not spec.verify_only and self._signing is None:
-                self._signing = (spec.kid, key)
-        self._only = next(iter(self._verifying.values())) if len(self._verifying) == 1 else None
+            signing, verifying, kid = self._load(spec)
+            # A key without a name verifies tokens without one too: those that another program signed with it.
+            for name in {spec.kid, kid}:
+                if name in self._verifying:
+                    raise ConfigurationError(f"keys: {name!r} stands there twice")
+                self._verifying[name] = verifying
+            if signing is not None and not spec.verify_only and self._signing is None:
+                self._signing = (kid, signing)
+        self._only = next(iter(self._verifying.values())) if len(keys) == 1 else None
 
     def __repr__(self) -> str:
-        return f"KeyRing({self.algorithm}, {len(self._verifying)} keys)"
+        return f"KeyRing({self.algorithm}, {len(self._verifying)} names)"
 
     def sign(self, payload: dict[str, Any]) -> str:
         """The payload as a signed token.
@@ -80,36 +95,56 @@ class KeyRing:
 
     def jwks(self) -> dict[str, Any]:
         """The public keys as a JWK set (RFC 7517 section 5). Empty for HMAC, whose keys are secret."""
-        found: list[dict[str, Any]] = []
-        for kid, key in self._verifying.items() if self.algorithm not in _HMAC else ():
-            jwk = dict(self._algorithm.to_jwk(key, as_dict=True))
-            jwk.pop("key_ops", None)
-            found.append(jwk | {"use": "sig", "alg": self.algorithm} | ({} if kid is None else {"kid": kid}))
-        return {"keys": found}
+        return {"keys": [dict(jwk) for jwk in self._published]}
 
-    def _load(self, spec: KeySpec) -> tuple[Any, bool]:
-        """The key, and whether it can sign."""
-        name = "secret" if spec.kid is None else f"keys: {spec.kid!r}"
-        try:
-            if self.algorithm in _HMAC:
-                return self._algorithm.prepare_key(spec.material.encode()), True
-            if spec.material.lstrip().startswith("{"):
-                self._check_jwk(json.loads(spec.material))
-                key = self._algorithm.prepare_key(self._algorithm.from_jwk(spec.material))
-            else:
-                key = self._algorithm.prepare_key(spec.material)
-            weakness = self._algorithm.check_key_length(key)
-        except Exception as error:
-            # Without cause and text: both may hold the key.
-            raise ConfigurationError(f"{name}: not a key for {self.algorithm} ({type(error).__name__})") from None
-        if weakness or "Ed448" in type(key).__name__:
-            raise ConfigurationError(f"{name}: too short a key, or of the wrong kind, for {self.algorithm}")
-        return key, hasattr(key, "public_key")
+    def _load(self, spec: KeySpec) -> tuple[Any, Any, str | None]:
+        """What signs (None for a public key), what verifies, and the name in a token's header."""
+        # Suppressed, so that no cause and no traceback of the error holds the key.
+        with contextlib.suppress(Exception):
+            return self._parse(spec)
+        setting = "secret" if spec.kid is None else f"keys: {spec.kid!r}"
+        if self.algorithm in _HMAC:
+            raise ConfigurationError(f"{setting}: {self.algorithm} needs a random text, not a PEM or JWK")
+        raise ConfigurationError(
+            f"{setting}: {self.algorithm} needs {_NEEDS.get(self.algorithm, _RSA)}, private or public,"
+            " as PEM (neither encrypted nor a certificate) or as JWK (for signatures by this algorithm)"
+        )
 
-    def _check_jwk(self, jwk: dict[str, Any]) -> None:
-        """RFC 7517 sections 4.1 to 4.4: the key is for signatures by this algorithm."""
+    def _parse(self, spec: KeySpec) -> tuple[Any, Any, str | None]:
+        if self.algorithm in _HMAC:
+            secret = self._algorithm.prepare_key(spec.material.encode())
+            return secret, secret, spec.kid
+        given: dict[str, Any] = {}
+        material = spec.material.strip()
+        if material.startswith("{"):
+            given = json.loads(material)
+            self._check_jwk(given)
+            key = self._algorithm.prepare_key(self._algorithm.from_jwk(given))
+        else:
+            key = self._algorithm.prepare_key(material)
+        if self._algorithm.check_key_length(key) or "Ed448" in type(key).__name__:
+            raise ValueError
+        public = key.public_key() if hasattr(key, "public_key") else key
+        jwk = dict(self._algorithm.to_jwk(public, as_dict=True))
+        jwk.pop("key_ops", None)
+        kid = spec.kid or given.get("kid") or _thumbprint(jwk)
+        self._published.append(jwk | {"use": "sig", "alg": self.algorithm, "kid": kid})
+        can_sign = key is not public and "sign" in given.get("key_ops", ("sign",))
+        return (key if can_sign else None), public, kid
+
+    def _check_jwk(self, jwk: Mapping[str, Any]) -> None:
+        """RFC 7517 sections 4.1 to 4.5: the key is for signatures by this algorithm."""
         operations = jwk.get("key_ops", ["sign", "verify"])
         if jwk["kty"] != _KEY_TYPES[self.algorithm[:2]] or jwk.get("use", "sig") != "sig":
             raise ValueError
         if jwk.get("alg", self.algorithm) != self.algorithm or not {"sign", "verify"} & set(operations):
             raise ValueError
+        if not isinstance(jwk.get("kid", ""), str):
+            raise ValueError
+
+
+def _thumbprint(jwk: Mapping[str, str]) -> str:
+    """The name of a public key that has none: RFC 7638 section 3."""
+    required = {name: jwk[name] for name in ("crv", "e", "kty", "n", "x", "y") if name in jwk}
+    text = json.dumps(required, sort_keys=True, separators=(",", ":"))
+    return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()

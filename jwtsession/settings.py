@@ -7,7 +7,7 @@ from typing import Any, Literal, Self, get_args
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from .errors import ConfigurationError
 
@@ -40,7 +40,11 @@ _WEAK_SECRETS = Path(__file__).parent / "data" / "weak_secrets.txt"
 
 
 class Key(BaseModel):
-    """One of several keys, so that keys can be replaced while tokens are in use (`SessionSettings.keys`)."""
+    """One of several keys, so that keys can be replaced while tokens are in use (`SessionSettings.keys`).
+
+    Raises:
+        ConfigurationError: The name or the key has the wrong form. The message does not show the key.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
@@ -50,6 +54,16 @@ class Key(BaseModel):
     """As `SessionSettings.secret`: an HMAC secret, or a private or public key as PEM or JWK."""
     verify_only: bool = False
     """Accept tokens of this key, but sign none with it: for a new key that not every worker knows yet."""
+
+    # Untyped as that of `SessionSettings`: a secret is given as a plain text.
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            wrong = _describe(error)
+        else:
+            return
+        raise ConfigurationError(wrong)
 
 
 class SessionSettings(BaseSettings):
@@ -155,7 +169,13 @@ class SessionSettings(BaseSettings):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            raise ConfigurationError(_describe(error)) from None
+            wrong = _describe(error)
+        except SettingsError as error:
+            wrong = f"{error}: give a list as JSON"
+        else:
+            return
+        # Outside of the handlers: their errors hold what was given.
+        raise ConfigurationError(wrong)
 
     @classmethod
     def node_compatible(cls, **values: Any) -> Self:
@@ -268,7 +288,5 @@ def _describe(error: ValidationError) -> str:
     for item in error.errors(include_url=False, include_context=False, include_input=False):
         name = ".".join(str(part) for part in item["loc"])
         message = item["msg"].removeprefix("Value error, ")
-        if item["type"] == "missing":
-            message = f"is required: give it as an argument or as JWTSESSION_{name.upper()}"
         found.append(f"{name}: {message}" if name else message)
     return "; ".join(found)
