@@ -1,0 +1,1 @@
+"""What a session adds to a request, beside the dependency that one would write by hand: `python -m benchmarks`."""
