@@ -53,6 +53,7 @@ class Sessions(Generic[S, C]):
         sealer: Encrypts what is stored.
         audit: Is told what happens.
         index: Of each user's sessions, where one is kept.
+        migrate: Upgrades stored data that does not fit the model.
         max_age: Idle timeout in seconds.
         touch_interval: Seconds between two extensions of a session's time to live by reads.
         clock: The time in seconds since the epoch.
@@ -67,6 +68,7 @@ class Sessions(Generic[S, C]):
         sealer: Sealer,
         audit: AuditTrail,
         index: UserIndex | None,
+        migrate: models.Migrate | None,
         max_age: int,
         touch_interval: int,
         clock: Callable[[], float],
@@ -77,6 +79,7 @@ class Sessions(Generic[S, C]):
         self.audit = audit
         self.index = index
         self._sealer = sealer
+        self._migrate = migrate
         self._max_age = max_age
         # A quarter, so that a session that is read now and then does not end between two extensions.
         self._touch_interval = min(touch_interval, max_age / 4)
@@ -108,7 +111,7 @@ class Sessions(Generic[S, C]):
             SessionCorruptError: It can't be read.
         """
         json = self._sealer.unseal(session_id, stored)
-        return Record(models.load(self.model, json), json, stored)
+        return Record(models.load(self.model, json, self._migrate), json, stored)
 
     def new_record(self, session_id: str, session: S, old: Record[S] | None = None) -> Record[S]:
         """The session in the form in which it is stored, with the unknown fields of the old one.
@@ -313,16 +316,20 @@ class SessionManager(Generic[S, C]):
         self._sessions.touched(session_id)
         await self._seen()
 
-    async def destroy(self) -> None:
+    async def destroy(self, *, wait_replicas: int = 0) -> None:
         """End the session: its token is worth nothing from now on, everywhere. A no-op where it is gone already.
+
+        Args:
+            wait_replicas: How many replicas must have it too, so that a failover can't bring the session back.
 
         Raises:
             SessionNotFoundError: The request has no genuine token, so there is nothing to end.
-            StoreUnavailableError: The store did not answer; the session may still be there.
+            StoreUnavailableError: The store did not answer, or too few replicas did in time; the session may still be
+                there, or come back. To destroy again is safe.
         """
         if self._token_id is None:
             raise SessionNotFoundError from self._refusal
-        if await self._sessions.store.destroy(self._token_id):
+        if await self._sessions.store.destroy(self._token_id, wait_replicas):
             self._tell("destroyed", self._token_id)
         await self._leave(self._sub(), self._token_id)
         self._forget(SessionNotFoundError())
@@ -527,9 +534,9 @@ class SyncSessionManager(Generic[S, C]):
         """See `SessionManager.touch`."""
         self._run(self._manager.touch)
 
-    def destroy(self) -> None:
+    def destroy(self, *, wait_replicas: int = 0) -> None:
         """See `SessionManager.destroy`."""
-        self._run(self._manager.destroy)
+        self._run(lambda: self._manager.destroy(wait_replicas=wait_replicas))
 
     def destroy_others(self) -> int:
         """See `SessionManager.destroy_others`."""

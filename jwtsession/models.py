@@ -1,6 +1,6 @@
 """The user's data: `Session` (what Redis holds), `Claims` (what the JWT carries), `Token` (what a login returns)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
@@ -102,22 +102,39 @@ def to_model(model: type[S], session: S | Mapping[str, Any]) -> S:
         raise InvalidArgumentError(_fields_of(model, error)) from None
 
 
-def load(model: type[S], value: bytes) -> S:
+Migrate = Callable[[dict[str, Any]], dict[str, Any]]
+"""Makes of stored data that does not fit the model data that does."""
+
+
+def load(model: type[S], value: bytes, migrate: Migrate | None = None) -> S:
     """The session that the stored bytes hold.
 
     Raises:
-        SessionCorruptError: The bytes are too many, or no JSON object, or do not fit the model.
+        SessionCorruptError: The bytes are too many, or no JSON object, or do not fit the model, also after `migrate`.
     """
     if len(value) > MAX_SESSION_BYTES:
         raise SessionCorruptError
     try:
         session = model.model_validate_json(value)
     except (ValueError, RecursionError):
-        # Without the cause: its traceback would hold the session's data.
-        raise SessionCorruptError from None
+        # Without the cause, here and below: its traceback would hold the session's data.
+        if migrate is None:
+            raise SessionCorruptError from None
+        session = _migrated(model, value, migrate)
     if session.__pydantic_extra__:
         _drop_original_bookkeeping(session.__pydantic_extra__)
     return session
+
+
+def _migrated(model: type[S], value: bytes, migrate: Migrate) -> S:
+    try:
+        stored = from_json(value)
+        if isinstance(stored, dict):
+            return model.model_validate_json(to_json(migrate(stored)))
+    except Exception:
+        # The caller's own code may raise anything; a session that can't be read is a 401 all the same.
+        raise SessionCorruptError("session_migration_failed") from None
+    raise SessionCorruptError
 
 
 def dump(session: Session, stored: bytes | None = None) -> bytes:

@@ -29,7 +29,7 @@ from .errors import (
 from .injection import bind
 from .keys import KeyRing, KeySpec
 from .manager import SessionManager, Sessions
-from .models import Claims, Session, check_model
+from .models import Claims, Migrate, Session, check_model
 from .settings import SessionSettings
 from .stores import RedisSessionStore, SessionStore
 from .tokens import TokenCodec, is_session_id
@@ -80,6 +80,8 @@ class SessionProvider(Generic[S, C]):
         client: A `redis.asyncio` client of your own instead of `settings.redis_url`; it stays yours to close.
         token_url: Path of the login endpoint, if it takes an OAuth2 password form: Swagger UI's "Authorize" uses it.
         scopes: What each scope permits, for OpenAPI: `{"orders:read": "See your orders"}`.
+        migrate: Called with stored data that does not fit `session_model` (of an older version of the application);
+            returns data that does. What it can't upgrade is a 401, and kept.
         on_event: Called with every `SessionEvent`, in a thread of its own: for a SIEM.
         clock: The time in seconds since the epoch.
         **options: Settings by name, as `SessionSettings` takes them: `SessionProvider(UserSession, secret=...)`.
@@ -108,6 +110,7 @@ class SessionProvider(Generic[S, C]):
         client: "Redis | RedisCluster | None" = None,
         token_url: str | None = None,
         scopes: Mapping[str, str] | None = None,
+        migrate: Migrate | None = None,
         on_event: Callable[[SessionEvent], object] | None = None,
         clock: Callable[[], float] = time.time,
         **options: Any,
@@ -124,6 +127,7 @@ class SessionProvider(Generic[S, C]):
         client: "Redis | RedisCluster | None" = None,
         token_url: str | None = None,
         scopes: Mapping[str, str] | None = None,
+        migrate: Migrate | None = None,
         on_event: Callable[[SessionEvent], object] | None = None,
         clock: Callable[[], float] = time.time,
         **options: Any,
@@ -140,6 +144,7 @@ class SessionProvider(Generic[S, C]):
         client: "Redis | RedisCluster | None" = None,
         token_url: str | None = None,
         scopes: Mapping[str, str] | None = None,
+        migrate: Migrate | None = None,
         on_event: Callable[[SessionEvent], object] | None = None,
         clock: Callable[[], float] = time.time,
         **options: Any,
@@ -155,6 +160,7 @@ class SessionProvider(Generic[S, C]):
         client: "Redis | RedisCluster | None" = None,
         token_url: str | None = None,
         scopes: Mapping[str, str] | None = None,
+        migrate: Migrate | None = None,
         on_event: Callable[[SessionEvent], object] | None = None,
         clock: Callable[[], float] = time.time,
         **options: Any,
@@ -201,6 +207,7 @@ class SessionProvider(Generic[S, C]):
             store,
             sealer=sealer,
             index=index,
+            migrate=migrate,
             audit=AuditTrail(on_event),
             max_age=settings.max_age,
             touch_interval=settings.touch_interval,
@@ -293,13 +300,17 @@ class SessionProvider(Generic[S, C]):
         value = await self._store.load(session_id) if is_session_id(session_id) else None
         return None if value is None else self._sessions.record(session_id, value).session
 
-    async def revoke(self, session_id: str) -> bool:
+    async def revoke(self, session_id: str, *, wait_replicas: int = 0) -> bool:
         """End a session by its id: its token is worth nothing from now on. False where it is gone already.
 
+        Args:
+            session_id: The `jti` of its token.
+            wait_replicas: How many replicas must have it too, so that a failover can't bring the session back.
+
         Raises:
-            StoreUnavailableError: The store did not answer; the session may still be there.
+            StoreUnavailableError: The store did not answer, or too few replicas did; the session may still be there.
         """
-        if not is_session_id(session_id) or not await self._store.destroy(session_id):
+        if not is_session_id(session_id) or not await self._store.destroy(session_id, wait_replicas):
             return False
         self._sessions.audit.tell(SessionEvent("destroyed", hashed(session_id)))
         return True

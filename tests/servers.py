@@ -72,6 +72,14 @@ class Server:
             connection.sendall(b"*%d\r\n" % len(words) + parts)
             return connection.recv(65_536)
 
+    def wait_until(self, expected: bytes, *words: str, seconds: float = 15) -> None:
+        """Repeat a command until its reply has these bytes in it."""
+        deadline = time.monotonic() + seconds
+        while expected not in (reply := self.command(*words)):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{words} still says {reply!r}")
+            time.sleep(0.02)
+
     def kill(self) -> None:
         """Kill -9: no goodbye to anybody."""
         self._end(signal.SIGKILL)
@@ -98,11 +106,7 @@ def cluster(folder: Path) -> Server:
     """One node that holds every slot: enough for whatever a cluster refuses."""
     server = valkey(folder, "--cluster-enabled", "yes").start()
     server.command("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
-    deadline = time.monotonic() + 10
-    while b"cluster_state:ok" not in server.command("CLUSTER", "INFO"):
-        if time.monotonic() > deadline:
-            raise RuntimeError("the cluster did not form")
-        time.sleep(0.01)
+    server.wait_until(b"cluster_state:ok", "CLUSTER", "INFO")
     return server
 
 

@@ -70,8 +70,12 @@ class SessionStore(Protocol):
         """Start the time to live again. False where the session is gone."""
         ...
 
-    async def destroy(self, session_id: str) -> bool:
-        """Remove the session. False where it is gone already."""
+    async def destroy(self, session_id: str, wait_replicas: int = 0) -> bool:
+        """Remove the session. False where it is gone already.
+
+        With `wait_replicas` only so many replicas that have it too make it a success; fewer are
+        `StoreUnavailableError`.
+        """
         ...
 
     async def claim(self, session_id: str, expected: bytes) -> Outcome:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 
+from ..errors import StoreUnavailableError
 from .base import Entry, Outcome
 
 
@@ -61,8 +62,10 @@ class MemorySessionStore:
         """See `SessionStore.touch`."""
         return await self.load(session_id, ttl) is not None
 
-    async def destroy(self, session_id: str) -> bool:
-        """See `SessionStore.destroy`."""
+    async def destroy(self, session_id: str, wait_replicas: int = 0) -> bool:
+        """See `SessionStore.destroy`. There are no replicas."""
+        if wait_replicas:
+            raise StoreUnavailableError("destroy_not_confirmed")
         found = self._get(session_id) is not None
         self._sessions.pop(session_id, None)
         return found

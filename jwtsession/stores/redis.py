@@ -1,6 +1,7 @@
 """`RedisSessionStore`: sessions in Redis or Valkey, also behind Sentinel and in a cluster. Knows redis-py."""
 
 import asyncio
+import builtins
 import hashlib
 import logging
 import random
@@ -18,6 +19,7 @@ from redis.exceptions import (
     AuthenticationError,
     AuthorizationError,
     ConnectionError,
+    MovedError,
     NoScriptError,
     RedisClusterException,
     RedisError,
@@ -35,6 +37,9 @@ T = TypeVar("T")
 
 DEADLINE = 2.5
 """Seconds that one call may take in all, before it is a `StoreUnavailableError`."""
+
+WAIT_SECONDS = 0.8
+"""Seconds that a destroy waits for replicas; less than the socket's timeout."""
 
 # redis-py's own defaults hold a request for up to a minute when a server stalls. Options in the URL override these.
 _OPTIONS: dict[str, Any] = {
@@ -55,6 +60,7 @@ class _Script:
 _UPDATE = _Script("update.lua")
 _CLAIM = _Script("claim.lua")
 _ENTER = _Script("enter.lua")
+_DESTROY = _Script("destroy.lua")
 
 # A field of the index beside the session's own, as in enter.lua.
 _SEEN = ":seen"
@@ -90,6 +96,7 @@ class RedisSessionStore:
         self._client = client
         self._loop: asyncio.AbstractEventLoop | None = None
         self._server: EmbeddedServer | None = None
+        self._gate: asyncio.Semaphore | None = None
         if url is not None:
             if urlsplit(url).scheme == "embedded":
                 self._server = EmbeddedServer(url)
@@ -146,9 +153,16 @@ class RedisSessionStore:
         """See `SessionStore.touch`."""
         return bool(await self._call("PEXPIRE", self._keyspace + session_id, ttl))
 
-    async def destroy(self, session_id: str) -> bool:
+    async def destroy(self, session_id: str, wait_replicas: int = 0) -> bool:
         """See `SessionStore.destroy`."""
-        return bool(await self._call("DEL", self._keyspace + session_id))
+        key = self._keyspace + session_id
+        if not wait_replicas:
+            return bool(await self._call("DEL", key))
+        commands = [("EVAL", _DESTROY.source, 1, key), ("WAIT", wait_replicas, int(WAIT_SECONDS * 1000))]
+        existed, confirmed = await self._within_deadline(lambda client: _on_one_connection(client, key, commands))
+        if confirmed < wait_replicas:
+            raise StoreUnavailableError("destroy_not_confirmed")
+        return bool(existed)
 
     async def claim(self, session_id: str, expected: bytes) -> Outcome:
         """See `SessionStore.claim`."""
@@ -221,6 +235,8 @@ class RedisSessionStore:
         try:
             async with asyncio.timeout(DEADLINE):
                 client = self._connected()
+                if self._gate is not None:
+                    attempt = _through(self._gate, attempt)
                 try:
                     return await attempt(client)
                 except (ConnectionError, TimeoutError) as error:
@@ -246,7 +262,60 @@ class RedisSessionStore:
         if self._url is None or self._url.startswith("embedded:"):
             raise StoreUnavailableError from RuntimeError("the embedded server starts with the provider's lifespan")
         self._client, self._loop = _connect(self._url), loop
+        if not self._url.startswith(("redis:", "rediss:", "unix:")):
+            # The pools of Sentinel and cluster clients do not wait for a connection.
+            self._gate = asyncio.Semaphore(_POOL_OPTIONS["max_connections"])
         return self._client
+
+
+def _through(
+    gate: asyncio.Semaphore, attempt: "Callable[[Redis | RedisCluster], Awaitable[T]]"
+) -> "Callable[[Redis | RedisCluster], Awaitable[T]]":
+    """The attempt, behind a bounded wait for one of as many places as a pool has connections."""
+
+    async def gated(client: "Redis | RedisCluster") -> T:
+        try:
+            async with asyncio.timeout(_POOL_OPTIONS["timeout"]):
+                await gate.acquire()
+        except builtins.TimeoutError:
+            raise ConnectionError("no connection available") from None
+        try:
+            return await attempt(client)
+        finally:
+            gate.release()
+
+    return gated
+
+
+async def _on_one_connection(client: "Redis | RedisCluster", key: str, commands: Sequence[Sequence[Any]]) -> list[Any]:
+    """The replies to commands that must share a connection; in a cluster one to the key's primary."""
+    if isinstance(client, Redis):
+        pipeline = client.pipeline(transaction=False)
+        for command in commands:
+            pipeline.execute_command(*command)
+        return await pipeline.execute()
+    await client.initialize()
+    try:
+        return await _on_node(client, key, commands)
+    except MovedError:
+        # An ordinary command follows the key to its new node, and the client remembers that.
+        await cast("Awaitable[Any]", client.execute_command("GET", key))
+        return await _on_node(client, key, commands)
+
+
+async def _on_node(client: RedisCluster, key: str, commands: Sequence[Sequence[Any]]) -> list[Any]:
+    node = client.get_node_from_key(key)
+    if node is None:
+        raise RedisClusterException("no node for the key")
+    connection = node.acquire_connection()
+    try:
+        replies = []
+        for command in commands:
+            await connection.send_packed_command(connection.pack_command(*command))
+            replies.append(await node.parse_response(connection, str(command[0])))
+        return replies
+    finally:
+        node.release(connection)
 
 
 def _connect(url: str) -> "Redis | RedisCluster":

@@ -1,12 +1,19 @@
 """The contract of `SessionStore`: one suite, every store, every engine."""
 
 import asyncio
+import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from jwtsession import MemorySessionStore, RedisSessionStore, SessionCorruptError, SessionStore
+from jwtsession import (
+    MemorySessionStore,
+    RedisSessionStore,
+    SessionCorruptError,
+    SessionStore,
+    StoreUnavailableError,
+)
 from jwtsession.stores import Outcome
 from tests import servers
 from tests.conftest import Clock
@@ -335,3 +342,46 @@ async def test_an_index_in_memory_expires(clock: Clock) -> None:
     await store.enter("ann", ID, b"1", 1.0, HOUR)
     clock.tick(3601)
     assert await store.entries("ann") == {}
+
+
+async def test_a_durable_destroy_needs_its_replicas(subject: Subject) -> None:
+    """With no replica to confirm it a durable destroy is an error, the second time too; the session is gone here."""
+    await subject.store.create(ID, b"1", HOUR)
+    for _ in range(2):
+        with pytest.raises(StoreUnavailableError) as caught:
+            await subject.store.destroy(ID, wait_replicas=1)
+        assert caught.value.code == "destroy_not_confirmed"
+
+
+class TestReplica:
+    """A primary with one replica."""
+
+    async def test_a_durable_destroy_waits_for_the_replica(
+        self, engine: servers.Server, tmp_path_factory: pytest.TempPathFactory
+    ) -> None:
+        """It succeeds with the replica, is an error while the replica hangs, and can be repeated when it is back."""
+        engine.command("CONFIG", "SET", "repl-diskless-sync-delay", "0")
+        follow = ("--replicaof", "127.0.0.1", str(engine.port))
+        replica = servers.Server(engine.binary, tmp_path_factory.mktemp("replica"), *follow).start()
+        replica.wait_until(b"master_link_status:up", "INFO", "replication")
+        store = RedisSessionStore(engine.url)
+        try:
+            await store.create(ID, b"1", HOUR)
+            assert await store.destroy(ID, wait_replicas=1)
+            assert replica.command("EXISTS", f"sess:{ID}") == b":0\r\n"
+            assert not await store.destroy(ID, wait_replicas=1)
+            await store.create(ID, b"1", HOUR)
+            assert replica.process is not None
+            replica.process.send_signal(signal.SIGSTOP)
+            with pytest.raises(StoreUnavailableError):
+                await store.destroy(ID, wait_replicas=1)
+            with pytest.raises(StoreUnavailableError):
+                await store.destroy(ID, wait_replicas=1)  # gone here, and still not confirmed
+            replica.process.send_signal(signal.SIGCONT)
+            assert not await store.destroy(ID, wait_replicas=1)
+            assert replica.command("EXISTS", f"sess:{ID}") == b":0\r\n"
+        finally:
+            await store.close()
+            assert replica.process is not None
+            replica.process.send_signal(signal.SIGCONT)
+            replica.stop()
