@@ -135,7 +135,7 @@ def eventually(condition: Callable[[], object], seconds: float = 5.0) -> bool:
 
 
 @contextlib.contextmanager
-def opened(url: str) -> Iterator["Redis[bytes]"]:
+def opened(url: str) -> Iterator[Redis]:
     """A client of a server of this process."""
     server = EmbeddedServer(url)
     try:
@@ -419,7 +419,12 @@ class Uvicorn:
 
         found: set[int] = set()
         with ThreadPoolExecutor(12) as pool:
-            assert eventually(lambda: found.update(pool.map(read, range(24))) or len(found) == number)
+
+            def all_found() -> bool:
+                found.update(pool.map(read, range(24)))
+                return len(found) == number
+
+            assert eventually(all_found)
         return found
 
 
