@@ -1,6 +1,7 @@
 """The example application does what it says, started as a user starts it."""
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -249,9 +250,9 @@ def test_a_session_outlives_a_restart_with_a_secret_and_a_server_of_ones_own(val
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, -signal.SIGTERM)])
 def test_it_ends_cleanly_and_takes_its_server_along(signum: int, code: int) -> None:
-    """After Ctrl-C the exit code is 0, after SIGTERM the signal's; no traceback, and the Valkey process is gone."""
-    with open_shop() as shop, shop.client() as client:
-        log_in(client)
+    """Exit code 0 after Ctrl-C, the signal's after SIGTERM; no traceback for whoever is connected, no Valkey left."""
+    with open_shop() as shop, shop.client() as client, contextlib.ExitStack() as stack:
+        stack.enter_context(connect(f"ws://127.0.0.1:{shop.port}/cart/live", additional_headers=log_in(client)))
         assert shop.embedded()
         (process_id,) = map(int, re.findall(rb"process_id:(\d+)", shop.ask(b"INFO server")))
         os.kill(process_id, 0)
