@@ -1,0 +1,168 @@
+"""What the tables and lists of README and docs say is what the code does."""
+
+import ast
+import inspect
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import pytest
+from fastapi import Depends, FastAPI
+from fastapi.testclient import TestClient
+from pydantic import SecretStr
+
+import jwtsession
+from jwtsession import Claims, Session, SessionManager, SessionProvider, SessionSettings, Token
+from tests import servers
+from tests.conftest import SECRET
+
+from .conftest import ROOT
+
+README = ROOT / "README.md"
+
+
+def tables(page: Path, heading: str) -> list[list[list[str]]]:
+    """The tables of a section: their rows without the header, each a list of cells."""
+    text = re.split(rf"^## {heading}$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)[1]
+    section = re.split(r"^## ", text, flags=re.MULTILINE)[0]
+    found = re.findall(r"^\|.*\|\n\|[-|]+\|\n((?:\|.*\|\n)+)", section, re.MULTILINE)
+    return [[[cell.strip() for cell in row.strip("|").split("|")] for row in table.splitlines()] for table in found]
+
+
+def rows(page: Path, heading: str) -> list[list[str]]:
+    (table,) = tables(page, heading)
+    return table
+
+
+def plain(default: Any) -> Any:
+    return default.get_secret_value() if isinstance(default, SecretStr) else default
+
+
+def test_the_settings_table_is_the_settings() -> None:
+    """Every setting has its row, in the order of the code, with its default and its environment variable."""
+    table = rows(README, "Settings")
+    fields = SessionSettings.model_fields
+    assert [name.strip("`") for name, *_ in table] == [*fields]
+    for name, default, unit, environment, meaning in table:
+        field = fields[name.strip("`")]
+        assert ast.literal_eval(default.strip("`")) == plain(field.default), name
+        assert environment == f"`JWTSESSION_{name.strip('`').upper()}`"
+        assert (unit == "seconds") == ("econds" in inspect_doc(name.strip("`"))), name
+        assert meaning.endswith(".")
+
+
+def inspect_doc(setting: str) -> str:
+    """The text under a setting in the code."""
+    source = inspect.getsource(SessionSettings)
+    found = re.search(rf'^    {setting}: .*?"""(.*?)"""', source, re.MULTILINE | re.DOTALL)
+    assert found
+    return found[1]
+
+
+def test_the_errors_table_is_the_error_tree() -> None:
+    """Every error that can be met has its row, with its status."""
+    table = {name.strip("`"): answer for name, answer, _ in rows(README, "Errors")}
+    abstract = {"JWTSessionError", "AuthenticationError"}
+    errors = {name for name in jwtsession.__all__ if name.endswith("Error")} - abstract
+    assert set(table) == errors
+    for name, answer in table.items():
+        status = getattr(getattr(jwtsession, name), "status", None)
+        assert answer == (str(status) if status else {"ConfigurationError": "at start"}.get(name, "500"))
+
+
+def test_the_tree_in_the_reference_is_the_error_tree() -> None:
+    """Each line of the drawing stands under its base class, with its status."""
+    (tree,) = re.findall(r"```text\n(.*?)```", (ROOT / "docs/reference/errors.md").read_text(), re.DOTALL)
+    above: list[str] = []
+    shown = set()
+    for line in tree.splitlines():
+        indent, name, answer = re.fullmatch(r"([│├└─ ]*)(\w+) *(.*)", line).groups()  # type: ignore[union-attr]
+        depth = len(indent) // 4
+        error = getattr(jwtsession, name)
+        if depth:
+            assert issubclass(error, getattr(jwtsession, above[depth - 1])), name
+        if answer.isdecimal() and answer != "500":
+            assert error.status == int(answer)
+        above[depth:] = [name]
+        shown.add(name)
+    assert shown == {name for name in jwtsession.__all__ if name.endswith("Error")}
+
+
+def test_the_verbs_table_names_every_verb() -> None:
+    """The verbs are those of the manager that can be awaited, and the synchronous face has them all."""
+    table = {re.match(r"`(\w+)\(", verb)[1] for verb, *_ in rows(README, "The verbs")}  # type: ignore[index]
+    internal = {"authenticate"}
+    methods = inspect.getmembers(SessionManager, inspect.iscoroutinefunction)
+    assert table == {name for name, _ in methods if not name.startswith("_")} - internal
+    assert table <= set(dir(jwtsession.SyncSessionManager))
+
+
+def test_the_sources_table_names_every_source() -> None:
+    """Each place has its row, and says whether it is on by default."""
+    table = {source.strip("`"): default for source, _, default in rows(README, "Where the token is looked for")}
+    assert set(table) == {"bearer", "header", "query", "body"}
+    on = {source for source, default in table.items() if default == "on"}
+    assert on == set(SessionSettings(secret=SECRET).token_sources)
+
+
+def test_the_extras_are_those_of_the_package() -> None:
+    """The installation's table names the extras that pyproject.toml has."""
+    table = {re.search(r"\[(\w+)\]", extra)[1] for extra, _ in rows(README, "Installation")}  # type: ignore[index]
+    pyproject = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    section = pyproject.partition("[project.optional-dependencies]\n")[2].partition("\n[")[0]
+    assert table == set(re.findall(r"^(\w+) =", section, re.MULTILINE))
+
+
+def test_the_node_page_tells_what_node_compatible_sets() -> None:
+    """The second table is what differs from the defaults, no more and no less."""
+    _, table = tables(ROOT / "docs/guides/node.md", "What must agree")
+    said = {name.strip("`"): ast.literal_eval(value.strip("`")) for name, value, _ in table}
+    shared = SessionSettings.node_compatible(secret=SECRET).model_dump()
+    usual = SessionSettings(secret=SECRET).model_dump()
+    assert said == {name: value for name, value in shared.items() if value != usual[name]}
+
+
+@pytest.mark.parametrize("user_index", [False, True])
+def test_the_rights_in_the_storage_guide_are_enough(valkey: servers.Server, user_index: bool) -> None:
+    """A Redis user with just these rights does for every verb."""
+    rights = re.findall(r"```text\n(.*?)\n```", (ROOT / "docs/guides/storage.md").read_text(encoding="utf-8"))
+    assert len(rights) == 2
+    assert rights[0].startswith("~sess:* -@all")
+    given = " ".join(rights if user_index else rights[:1]).split()
+    assert valkey.command("ACL", "SETUSER", "sessions", "reset", "on", ">password", *given) == b"+OK\r\n"
+    url = f"redis://sessions:password@127.0.0.1:{valkey.port}/0"
+    sessions = SessionProvider(
+        secret=SECRET, redis_url=url, user_index=user_index, max_sessions=5 if user_index else None
+    )
+    app = FastAPI(lifespan=sessions.lifespan)
+
+    @app.get("/ping")
+    async def ping() -> bool:
+        return await sessions.ping()
+
+    @app.post("/")
+    async def everything(manager: Annotated[SessionManager[Session, Claims], Depends(sessions.get_manager)]) -> Token:
+        await manager.create({"n": 1}, Claims(sub="1"))
+        await manager.touch()
+        await manager.update({"n": 2})
+        await manager.mutate(lambda session: None)
+        await manager.regenerate()
+        await manager.destroy()
+        if user_index:
+            await manager.create({"n": 1}, Claims(sub="1"))
+            await manager.destroy_others()
+            assert len(await sessions.list_sessions("1")) == 1
+            assert await sessions.revoke_all("1") == 1
+        return await manager.create({"n": 1}, Claims(sub="1"))
+
+    @app.get("/")
+    async def read(session: Annotated[Session, Depends(sessions.get_session)]) -> Session:
+        return session
+
+    try:
+        with TestClient(app) as client:
+            assert client.get("/ping").json() is True
+            token = client.post("/").json()["access_token"]
+            assert client.get("/", headers={"Authorization": f"Bearer {token}"}).json() == {"n": 1}
+    finally:
+        valkey.command("ACL", "DELUSER", "sessions")

@@ -1,0 +1,109 @@
+"""The documentation builds without a warning and without the internet, and shows every public name."""
+
+import os
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+import jwtsession
+
+from .conftest import PAGES, ROOT
+
+REPOSITORY_PAGES = [ROOT / name for name in ("README.md", "CHANGELOG.md", "SECURITY.md", "CONTRIBUTING.md")]
+
+
+class Page(HTMLParser):
+    """The ids of a built page, and what a browser would fetch for it."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.ids: set[str] = set()
+        self.fetched: list[str] = []
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.ids.add(given.get("id") or "")
+        self.fetched.append(given.get("src") or "")
+        if tag == "link":
+            self.fetched.append(given.get("href") or "")
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built pages. A proxy that is not there stands for the internet that is not there."""
+    folder = tmp_path_factory.mktemp("site")
+    nowhere = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:1")
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)],
+        cwd=ROOT,
+        env=os.environ | nowhere | {"NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "WARNING" not in done.stderr
+    return folder
+
+
+def test_every_page_is_built(site: Path) -> None:
+    """Each page of docs/ has its HTML."""
+    for page in PAGES:
+        if page.is_relative_to(ROOT / "docs"):
+            assert (site / page.relative_to(ROOT / "docs").with_suffix(".html")).is_file(), page
+
+
+def test_the_pages_fetch_nothing_from_outside(site: Path) -> None:
+    """Scripts, styles, fonts and images are all in the site."""
+    pages = [*site.rglob("*.html")]
+    assert pages
+    for page in pages:
+        for url in Page(page).fetched:
+            assert not urlsplit(url).netloc, (page, url)
+    for style in site.rglob("*.css"):
+        outside = re.findall(r"(?:url\(|@import\s)[\"']?(?:https?:)?//[^)]*", style.read_text(encoding="utf-8"))
+        assert not outside, style
+
+
+def test_the_reference_shows_every_public_name_and_no_private_one(site: Path) -> None:
+    """Each name of `__all__` has its place; nothing with an underscore in front has one."""
+    shown = set().union(*(Page(page).ids for page in (site / "reference").glob("*.html")))
+    names = {name.removeprefix("jwtsession.") for name in shown if name.startswith("jwtsession.")}
+    assert set(jwtsession.__all__) <= names
+    assert not [name for name in names if re.search(r"(^|\.)_", name)]
+
+
+def test_the_reference_shows_the_members(site: Path) -> None:
+    """Dependencies, verbs, settings and codes stand there, not the class names alone."""
+    shown = set().union(*(Page(page).ids for page in (site / "reference").glob("*.html")))
+    for name in (
+        "SessionProvider.get_session",
+        "SessionProvider.lifespan",
+        "SessionManager.mutate",
+        "SyncSessionManager.update",
+        "SessionSettings.touch_interval",
+        "Claims.exp",
+        "SessionStore.update",
+    ):
+        assert f"jwtsession.{name}" in shown, name
+
+
+@pytest.mark.parametrize("page", REPOSITORY_PAGES, ids=lambda page: page.name)
+def test_the_links_in_the_repository_lead_somewhere(page: Path) -> None:
+    """Each link to a file finds it, and its heading; mkdocs looks at the links in docs/ itself."""
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        url = urlsplit(target)
+        if url.scheme:
+            continue
+        linked = ROOT / unquote(url.path) if url.path else page
+        assert linked.is_file(), target
+        if url.fragment:
+            headings = re.findall(r"^#+ (.+)$", linked.read_text(encoding="utf-8"), re.MULTILINE)
+            assert url.fragment in {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in headings}
