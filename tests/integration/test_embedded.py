@@ -373,6 +373,17 @@ def test_a_server_that_does_not_start_tells_why_and_leaves_nothing(place: Place)
     assert zombies() == []
 
 
+def test_a_server_that_does_not_answer_in_time_is_given_up_and_ends(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever keeps it from answering, nobody waits for ever, and it does not stay behind."""
+    monkeypatch.setattr(embedded, "_START_SECONDS", 1.5)
+    monkeypatch.setattr(embedded, "_answers", lambda server: False)
+    with pytest.raises(ConfigurationError, match=r"(?s)did not start.*Ready to accept"), opened("embedded://"):
+        pass
+    assert eventually(place.is_clean)
+
+
 class Uvicorn:
     """Uvicorn with several workers of the application beside this file."""
 

@@ -109,10 +109,11 @@ def node() -> str:
     installed, wanted = HERE / "node_modules" / ".package-lock.json", HERE / "package-lock.json"
     if not installed.exists() or installed.stat().st_mtime < wanted.stat().st_mtime:
         command = [npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
+        command += ["--fetch-retries=5", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=5000"]
         try:
             subprocess.run(command, cwd=HERE, check=True, capture_output=True, timeout=180)
         except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-            message = f"npm can't install the original: {(error.stderr or b'').decode()[-500:]}"
+            message = f"npm can't install the original: {(error.stderr or b'').decode()[:300]}"
             if os.environ.get("NO_SKIP"):
                 pytest.fail(message)
             pytest.skip(message)
