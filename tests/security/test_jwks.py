@@ -21,7 +21,7 @@ PATH = "/.well-known/jwks.json"
 PRIVATE_MEMBERS = {"d", "p", "q", "dp", "dq", "qi", "oth", "k"}
 
 # Issued tokens count in the time of the injected clock.
-TIMELESS = {"verify_exp": False, "verify_iat": False, "verify_nbf": False}
+TIMELESS: Any = {"verify_exp": False, "verify_iat": False, "verify_nbf": False}
 
 
 def published(client: httpx2.Client) -> list[dict[str, Any]]:
