@@ -30,7 +30,7 @@ class ShopClaims(Claims):
     role: Literal["customer", "admin"] = "customer"
 
 
-sessions = SessionProvider(ShopSession, ShopClaims, settings=SessionSettings(), token_url="session")  # noqa: S106
+sessions = SessionProvider(ShopSession, ShopClaims, settings=SessionSettings(), token_url="session")
 CurrentSession = Annotated[ShopSession, Depends(sessions.get_session)]
 OptionalSession = Annotated[ShopSession | None, Depends(sessions.get_optional_session)]
 Manager = Annotated[SessionManager[ShopSession, ShopClaims], Depends(sessions.get_manager)]

@@ -18,7 +18,14 @@ from pydantic import BaseModel
 _PARAMETER = "jwtsession_loaded__"
 
 
-class InjectableMeta(type(BaseModel)):  # type: ignore[misc]
+if TYPE_CHECKING:
+    # Pydantic exports its metaclass by no other name, and type checkers must know that this is one of its kind.
+    from pydantic._internal._model_construction import ModelMetaclass
+else:
+    ModelMetaclass = type(BaseModel)
+
+
+class InjectableMeta(ModelMetaclass):
     """Metaclass of `Session`."""
 
     def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **kwargs: Any) -> type:

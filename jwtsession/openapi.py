@@ -146,6 +146,10 @@ def _complete(app: FastAPI, schema: dict[str, Any]) -> None:
             for scheme in (scheme for each in found for scheme in each.schemes):
                 model = jsonable_encoder(scheme.model, by_alias=True, exclude_none=True)
                 components.setdefault("securitySchemes", {})[scheme.scheme_name] = model
+    shown = schema.get("components", {}).get("securitySchemes", {})
+    for name in [name for name, model in shown.items() if model["type"] == "oauth2"]:
+        # Last: Swagger UI puts the cursor into the last form of its dialog.
+        shown[name] = shown.pop(name)
 
 
 def _complete_operation(operation: dict[str, Any], method: str, found: Sequence[Documented], scopes: list[str]) -> None:
