@@ -88,6 +88,20 @@ def test_the_tree_in_the_reference_is_the_error_tree() -> None:
     assert shown == {name for name in jwtsession.__all__ if name.endswith("Error")}
 
 
+def test_the_codes_in_the_reference_are_those_of_the_code() -> None:
+    """Every `code` that the package gives to an error has its row, with its class, and no other."""
+    told = {code.strip("`"): error.strip("`") for code, error, _ in rows(ROOT / "docs/reference/errors.md", "Codes")}
+    given = {"configuration": "ConfigurationError", "invalid_argument": "InvalidArgumentError"}
+    for name in jwtsession.__all__:
+        if name.endswith("Error"):
+            given.setdefault(getattr(jwtsession, name).code, name)
+    for source in (ROOT / "jwtsession").rglob("*.py"):
+        raised = re.findall(r"\b(\w+Error)\(\"([a-z_]+)\"\)", source.read_text(encoding="utf-8"))
+        given |= {code: error for error, code in raised}
+    abstract = {"error", "authentication", "invalid_token"}  # always replaced by a closer one
+    assert told == {code: error for code, error in given.items() if code not in abstract}
+
+
 def test_the_verbs_table_names_every_verb() -> None:
     """The verbs are those of the manager that can be awaited, and the synchronous face has them all."""
     table = {re.match(r"`(\w+)\(", verb)[1] for verb, *_ in rows(README, "The verbs")}  # type: ignore[index]
@@ -131,9 +145,9 @@ def test_the_rights_in_the_storage_guide_are_enough(valkey: servers.Server, user
     given = " ".join(rights if user_index else rights[:1]).split()
     assert valkey.command("ACL", "SETUSER", "sessions", "reset", "on", ">password", *given) == b"+OK\r\n"
     url = f"redis://sessions:password@127.0.0.1:{valkey.port}/0"
-    sessions = SessionProvider(
-        secret=SECRET, redis_url=url, user_index=user_index, max_sessions=5 if user_index else None
-    )
+    options = {"user_index": True, "max_sessions": 5} if user_index else {}
+    # touch_interval=0: every read extends the session's life.
+    sessions = SessionProvider(secret=SECRET, redis_url=url, touch_interval=0, **options)
     app = FastAPI(lifespan=sessions.lifespan)
 
     @app.get("/ping")
