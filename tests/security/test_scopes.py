@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Security, WebSocket
-from fastapi.security import OAuth2PasswordRequestForm
 from fastapi.responses import PlainTextResponse
+from fastapi.security import OAuth2PasswordRequestForm
 from fastapi.testclient import TestClient
 from starlette.testclient import WebSocketDenialResponse
 
