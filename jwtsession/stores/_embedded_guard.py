@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 
 PR_SET_PDEATHSIG = 1
 STOP_SECONDS = 5
@@ -26,9 +27,31 @@ def die_with(guard: int) -> None:
         os._exit(1)
 
 
-def nobody_left(seconds: float) -> bool:
+def at_end(seconds: float) -> bool:
     """Whether the pipe is at its end, or comes to it in time. Nobody writes into it."""
     return bool(select.select([0], [], [], seconds)[0])
+
+
+def try_lock(descriptor: int) -> bool:
+    """Lock it, unless somebody else has."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def nobody_left(lock: int, seconds: float) -> bool:
+    """Whether everybody leaves in time. If so the lock is held: nobody can come any more."""
+    if not at_end(seconds):
+        return False
+    if not try_lock(lock):
+        time.sleep(0.01)  # somebody comes, and may be waiting for what the guard has to do first
+        return False
+    if at_end(0):
+        return True
+    fcntl.flock(lock, fcntl.LOCK_UN)
+    return False
 
 
 def stop(server: "subprocess.Popen[bytes]") -> None:
@@ -46,21 +69,19 @@ def main(folder: str, home: str, *command: str) -> None:
     lock = os.open(folder, os.O_RDONLY)
     # The guard and the server hold this one for as long as they run: never two servers in one directory.
     held = os.open(home, os.O_RDONLY)
-    fcntl.flock(held, fcntl.LOCK_EX)
+    while not try_lock(held):
+        if nobody_left(lock, 0.05):
+            shutil.rmtree(folder, ignore_errors=True)
+            return
     if os.fork():
         os._exit(0)  # the application waits for this process; the other one is nobody's child, so nobody's zombie
     guard = os.getpid()
     server = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[held], preexec_fn=lambda: die_with(guard))
     while server.poll() is None:
-        if not nobody_left(1.0):
-            continue
-        # Under the lock: nobody can join while the server goes away.
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if nobody_left(0):
+        if nobody_left(lock, 1.0):
             stop(server)
             shutil.rmtree(folder, ignore_errors=True)
             return
-        fcntl.flock(lock, fcntl.LOCK_UN)
 
 
 if __name__ == "__main__":

@@ -151,7 +151,8 @@ def _locked(folder: Path) -> Iterator[None]:
         current = False
         while not current:  # once more, where the guard removed the folder in the meantime
             opened.close()
-            folder.mkdir(mode=0o700, exist_ok=True)
+            with contextlib.suppress(FileExistsError):
+                folder.mkdir(mode=0o700)
             with contextlib.suppress(FileNotFoundError):
                 lock = opened.enter_context(_opened(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW))
                 status = os.fstat(lock)

@@ -196,25 +196,47 @@ def test_starts_and_stops_may_race(place: Place, keeps_data: bool) -> None:
             assert redis.get("count") == b"24"
 
 
-def test_who_comes_while_the_guard_waits_for_the_lock_keeps_the_server(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The last one left and the guard is about to stop the server, but somebody else has the lock and joins."""
+def test_who_comes_when_the_last_one_has_left_keeps_the_server(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The guard is about to stop the server, but somebody else has the lock and joins."""
     last, late = EmbeddedServer("embedded://"), EmbeddedServer("embedded://")
     last.start()
-    server, guard = place.servers(), place.guards()[0]
+    server = place.servers()
     join = embedded._open_guarded
 
-    def join_when_the_guard_waits(pipe: Path) -> int | None:
+    def join_late(pipe: Path) -> int | None:
         last.stop()
-        assert eventually(lambda: f"-> FLOCK  ADVISORY  WRITE {guard} " in Path("/proc/locks").read_text())
+        time.sleep(0.3)  # not to wait for anything: long enough for the guard to do it all
         return join(pipe)
 
     with monkeypatch.context() as patch:
-        patch.setattr(embedded, "_open_guarded", join_when_the_guard_waits)
+        patch.setattr(embedded, "_open_guarded", join_late)
         late.start()
-    with opened("embedded://"):  # has the lock after the guard
+    with opened("embedded://"):
         assert place.servers() == server
+    late.stop()
+
+
+def test_who_comes_when_the_server_has_just_been_killed_gets_another(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The guard watches the server also while somebody else has the lock and waits for it."""
+    last, late = EmbeddedServer("embedded://"), EmbeddedServer("embedded://")
+    last.start()
+    (server,) = place.servers()
+    join = embedded._open_guarded
+
+    def join_late(pipe: Path) -> int | None:
+        if server in place.servers():
+            last.stop()
+            time.sleep(0.05)  # not to wait for anything: the guard is at work
+            os.kill(server, signal.SIGKILL)
+        return join(pipe)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(embedded, "_open_guarded", join_late)
+        with Redis.from_url(late.start()) as redis:
+            assert redis.ping()
+    assert server not in place.servers()
     late.stop()
 
 
@@ -358,6 +380,20 @@ def test_a_directory_has_one_server_even_where_the_temporary_directories_differ(
     worker.do("stop")
     with opened(url) as redis:
         assert redis.ping()
+
+
+def test_a_process_killed_while_it_waits_for_a_directory_leaves_nothing(place: Place) -> None:
+    """A guard that waits for another server's end goes when nobody waits for it any more."""
+    url = f"embedded://{place.data}"
+    place.worker(url).do("start")
+    elsewhere = Place(place.path / "tmp")
+    elsewhere.path.mkdir()
+    waiting = elsewhere.worker(url)
+    waiting.ask("start")
+    assert eventually(elsewhere.guards)
+    waiting.kill()
+    assert eventually(elsewhere.is_clean)
+    assert len(place.servers()) == 1
 
 
 def test_a_server_that_does_not_start_tells_why_and_leaves_nothing(place: Place) -> None:
