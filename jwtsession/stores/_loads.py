@@ -45,6 +45,7 @@ class Loads:
     ) -> None:
         self._timeout = timeout
         self._is_stale = is_stale
+        self._closed = False
         self._lanes = [connect() for _ in range(_LANES)]
         self._free = list(self._lanes)
         self._waiting: deque[tuple[bytes, asyncio.Future[Any]]] = deque()
@@ -76,6 +77,7 @@ class Loads:
 
     async def close(self) -> None:
         """Close the connections; loads that wait fail."""
+        self._closed = True
         while self._waiting:
             self._waiting.popleft()[1].cancel()
         for flight in self._flights:
@@ -130,6 +132,9 @@ class Loads:
                 if not lane.is_connected:
                     # By itself sending would not ask a Sentinel where to.
                     await lane.connect()  # type: ignore[no-untyped-call]
+                    if self._closed:
+                        await lane.disconnect()
+                        raise ConnectionError("the store was closed")
                 await lane.send_packed_command(b"".join(commands))
                 for _ in commands:
                     try:

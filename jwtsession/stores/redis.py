@@ -100,6 +100,7 @@ class RedisSessionStore:
         self._server: EmbeddedServer | None = None
         self._gate: asyncio.Semaphore | None = None
         self._loads: Loads | None = None
+        self._closed = False
         if url is not None:
             if urlsplit(url).scheme == "embedded":
                 self._server = EmbeddedServer(url)
@@ -113,9 +114,11 @@ class RedisSessionStore:
         """Start the embedded server where the URL asks for one. A server that is down does not matter yet."""
         if self._server is not None:
             self._url = await asyncio.to_thread(self._server.start)
+        self._closed = False
 
     async def close(self) -> None:
         """Close the client, unless it is the caller's own, and leave the embedded server."""
+        self._closed = True
         if self._owns_client and self._client is not None:
             client, self._client = self._client, None
             if self._loads is not None:
@@ -255,7 +258,7 @@ class RedisSessionStore:
                         raise
                 # Jitter, so that the callers of a server that restarts do not come back all at once.
                 await asyncio.sleep(random.uniform(0.0, 0.05))
-                return await attempt(client)
+                return await attempt(self._connected())
         except NoScriptError:
             raise
         except (RedisError, RedisClusterException, OSError) as error:
@@ -265,6 +268,8 @@ class RedisSessionStore:
             raise StoreUnavailableError from error
 
     def _connected(self) -> "Redis | RedisCluster":
+        if self._closed:
+            raise StoreUnavailableError from RuntimeError("the store was closed, with the application")
         loop = asyncio.get_running_loop()
         if self._client is not None and (loop is self._loop or not self._owns_client):
             return self._client

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from jwtsession import RedisSessionStore, SessionCorruptError
+from jwtsession import RedisSessionStore, SessionCorruptError, StoreUnavailableError
 from jwtsession.stores._loads import Loads, packed
 from tests import servers
 
@@ -110,6 +110,11 @@ async def test_loads_that_wait_fail_when_the_store_closes(valkey: servers.Server
     await store.close()
     answers = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 5)
     assert all(answer == b"1" or isinstance(answer, BaseException) for answer in answers)
+    with pytest.raises(StoreUnavailableError):
+        await store.load("a")
+    await store.open()
+    assert await store.load("a") == b"1"
+    await store.close()
 
 
 async def test_a_flood_is_bounded(store: RedisSessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
