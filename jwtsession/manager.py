@@ -478,7 +478,12 @@ class SessionManager(Generic[S, C]):
         index, claims = self._sessions.index, self._claims
         if index is not None and claims is not None and claims.sub is not None:
             ttl = self._sessions.ttl(claims.exp)
-            await index.seen(claims.sub, cast("str", self._token_id), Login(claims.iat or self._sessions.now()), ttl)
+            await index.seen(
+                claims.sub,
+                cast("str", self._token_id),
+                Login(claims.auth_time or claims.iat or self._sessions.now()),
+                ttl,
+            )
 
     async def _store(self, new_id: str, token: str, issued: C, record: Record[S]) -> None:
         if not await self._sessions.store.create(new_id, record.stored, max(1, self._sessions.ttl(issued.exp))):

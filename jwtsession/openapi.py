@@ -33,7 +33,10 @@ _ERROR_SCHEMA = {
 _ANSWERS = {
     "400": ("More than one token", {"WWW-Authenticate": "RFC 6750: error `invalid_request`"}),
     "401": ("No session", {"WWW-Authenticate": "RFC 6750: `Bearer`, with error `invalid_token` for a bad token"}),
-    "403": ("The token's scope does not permit this", {"WWW-Authenticate": "RFC 6750: error `insufficient_scope`"}),
+    "403": (
+        "The token's scope does not permit this, or the user has too many sessions",
+        {"WWW-Authenticate": "RFC 6750: error `insufficient_scope`"},
+    ),
     "409": ("The session was changed by another request", {}),
     "413": ("The session is too large", {}),
     "503": ("The session store is unavailable", {"Retry-After": "Seconds"}),

@@ -186,6 +186,7 @@ class SessionProvider(Generic[S, C]):
             audience=settings.audience,
             absolute_max_age=settings.absolute_max_age,
             leeway=settings.leeway,
+            cache_bytes=settings.token_cache_bytes,
             clock=clock,
         )
         sealer = _sealer(settings)
@@ -232,7 +233,10 @@ class SessionProvider(Generic[S, C]):
             self._get_optional_session, optional=True, answers=(400, 503), **self._shown
         )
         self.get_manager = SessionDependency(
-            self._get_manager, optional=True, answers=(400, 401, 409, 413, 503), **self._shown
+            self._get_manager,
+            optional=True,
+            answers=(400, 401, 409, 413, 503) + ((403,) if settings.max_sessions is not None else ()),
+            **self._shown,
         )
         bind(session_model, Depends(self.get_session))
 

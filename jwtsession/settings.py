@@ -78,7 +78,12 @@ class SessionSettings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="JWTSESSION_", frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True
+        env_prefix="JWTSESSION_",
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        validate_default=True,
+        env_parse_none_str="null",
     )
 
     secret: SecretStr | None = None
@@ -150,6 +155,10 @@ class SessionSettings(BaseSettings):
 
     Never more than a quarter of `max_age`: a larger value is taken as that.
     """
+
+    token_cache_bytes: int = Field(default=4 * 1024 * 1024, ge=0)
+    """Memory in bytes for tokens that were verified, in each worker: about 700 bytes each, so that a token is not
+    verified anew at each request. Its times are checked at each use all the same. 0 keeps none."""
 
     user_index: bool = False
     """Keep an index of each user's sessions, by the claim `sub`: for `list_sessions`, `revoke_all`, `destroy_others`
@@ -252,10 +261,14 @@ class SessionSettings(BaseSettings):
         return value
 
     @model_validator(mode="after")
-    def _index_where_it_is_needed(self) -> Self:
+    def _what_others_need(self) -> Self:
         for name in ("capture_client", "max_sessions"):
             if getattr(self, name) and not self.user_index:
                 raise ValueError(f"{name}: needs user_index=True")
+        if "too_many_sessions" in self.model_fields_set and self.max_sessions is None:
+            raise ValueError("too_many_sessions: needs max_sessions")
+        if "encryption_mode" in self.model_fields_set and not self.encryption_keys:
+            raise ValueError("encryption_mode: needs encryption_keys")
         return self
 
     @model_validator(mode="after")

@@ -47,6 +47,8 @@ class TokenCodec(Generic[C]):
         audience: `aud` of every token, where given; without it a token with an `aud` is refused.
         absolute_max_age: Seconds from issue to `exp`. `None` issues tokens without `exp` and accepts them.
         leeway: Seconds by which clocks may differ.
+        cache_bytes: How much memory verified tokens may take, so that they are not verified at each request.
+            Their times are checked at each use all the same. 0 keeps none.
         clock: The time in seconds since the epoch.
     """
 
@@ -59,8 +61,10 @@ class TokenCodec(Generic[C]):
         audience: str | None = None,
         absolute_max_age: int | None = None,
         leeway: int = 0,
+        cache_bytes: int = 0,
         clock: Callable[[], float],
     ) -> None:
+        self._cache = _Cache(cache_bytes)
         self._keys = keys
         self._model = claims_model
         self._issuer = issuer
@@ -96,6 +100,8 @@ class TokenCodec(Generic[C]):
         try:
             token = self._keys.sign(payload)
             issued = self._verify(token)
+        except InvalidArgumentError:
+            raise
         except (InvalidTokenError, ValueError, TypeError, RecursionError) as error:
             reason = error.code if isinstance(error, InvalidTokenError) else type(error).__name__
             raise InvalidArgumentError(f"these claims make a token that would be refused: {reason}") from None
@@ -135,31 +141,36 @@ class TokenCodec(Generic[C]):
 
     def _verify(self, token: object) -> C:
         """Everything but the times."""
-        claims = self._signed(token)
-        self._check_claims(claims)
+        if not isinstance(token, str) or len(token) > MAX_TOKEN_CHARS:
+            raise InvalidTokenError("token_malformed")
+        payload = self._cache.get(token)
+        if payload is None:
+            payload, claims = self._signed(token)
+            self._check_claims(claims)
+            self._cache.put(token, payload)
         try:
-            return self._model.model_validate(claims)
+            # From the bytes at each use: a claim that an endpoint changes must not change for the next request.
+            return self._model.model_validate_json(payload)
         except Exception:
             # A validator of the caller's own may raise anything; the token's answer is 401 all the same.
             raise InvalidTokenError("token_claims") from None
 
-    def _signed(self, token: object) -> dict[str, Any]:
+    def _signed(self, token: str) -> tuple[bytes, dict[str, Any]]:
         """The payload of a token of the right form that a trusted key has signed (RFC 7515 section 5.2)."""
-        if not isinstance(token, str) or len(token) > MAX_TOKEN_CHARS:
-            raise InvalidTokenError("token_malformed")
         form = _COMPACT.fullmatch(token)
         if form is None:
             raise InvalidTokenError("token_malformed")
         header, payload, signature = form.groups()
         try:
             kid = self._checked_kid(_object(_unbase64(header)))
-            claims = _object(_unbase64(payload))
+            payload_bytes = _unbase64(payload)
+            claims = _object(payload_bytes)
             signature_bytes = _unbase64(signature)
         except (ValueError, RecursionError):
             raise InvalidTokenError("token_malformed") from None
         if not self._keys.verify(kid, f"{header}.{payload}".encode(), signature_bytes):
             raise InvalidTokenError("token_signature")
-        return claims
+        return payload_bytes, claims
 
     def _checked_kid(self, header: dict[str, Any]) -> str | None:
         if header.get("alg") != self._keys.algorithm:
@@ -192,6 +203,35 @@ class TokenCodec(Generic[C]):
                 raise InvalidTokenError("token_audience")
             if self._audience not in audiences:
                 raise InvalidTokenError("token_audience")
+
+
+class _Cache:
+    """The payloads of tokens that were verified, by the exact token; the least recently used go first."""
+
+    _OVERHEAD = 250  # bytes of an entry beside its texts
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._size = 0
+        self._payloads: dict[str, bytes] = {}
+
+    def get(self, token: str) -> bytes | None:
+        payload = self._payloads.pop(token, None)
+        if payload is not None:
+            self._payloads[token] = payload
+        return payload
+
+    def put(self, token: str, payload: bytes) -> None:
+        if not self._limit:
+            return
+        self._payloads[token] = payload
+        self._size += self._cost(token, payload)
+        while self._size > self._limit:
+            oldest = next(iter(self._payloads))
+            self._size -= self._cost(oldest, self._payloads.pop(oldest))
+
+    def _cost(self, token: str, payload: bytes) -> int:
+        return len(token) + len(payload) + self._OVERHEAD
 
 
 def _unbase64(segment: str) -> bytes:

@@ -14,6 +14,7 @@ from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster, Sentinel
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.backoff import NoBackoff
 from redis.exceptions import (
     AuthenticationError,
@@ -28,6 +29,7 @@ from redis.exceptions import (
 )
 
 from ..errors import ConfigurationError, SessionCorruptError, StoreUnavailableError
+from ._loads import Loads, packed
 from .base import Entry, Outcome
 from .embedded import EmbeddedServer
 
@@ -97,6 +99,8 @@ class RedisSessionStore:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._server: EmbeddedServer | None = None
         self._gate: asyncio.Semaphore | None = None
+        self._loads: Loads | None = None
+        self._closed = False
         if url is not None:
             if urlsplit(url).scheme == "embedded":
                 self._server = EmbeddedServer(url)
@@ -110,11 +114,16 @@ class RedisSessionStore:
         """Start the embedded server where the URL asks for one. A server that is down does not matter yet."""
         if self._server is not None:
             self._url = await asyncio.to_thread(self._server.start)
+        self._closed = False
 
     async def close(self) -> None:
         """Close the client, unless it is the caller's own, and leave the embedded server."""
+        self._closed = True
         if self._owns_client and self._client is not None:
             client, self._client = self._client, None
+            if self._loads is not None:
+                await self._loads.close()
+                self._loads = None
             await client.aclose()
             # redis-py leaves a Sentinel's own connections open.
             manager = getattr(getattr(client, "connection_pool", None), "sentinel_manager", None)
@@ -141,9 +150,14 @@ class RedisSessionStore:
     async def load(self, session_id: str, ttl: int | None = None) -> bytes | None:
         """See `SessionStore.load`: one command, one round trip."""
         key = self._keyspace + session_id
-        if ttl is None:
-            return cast("bytes | None", await self._call("GET", key))
-        return cast("bytes | None", await self._call("GETEX", key, "PX", ttl))
+        command = ("GET", key) if ttl is None else ("GETEX", key, "PX", ttl)
+        reply = await self._within_deadline(lambda client: self._send_load(client, command))
+        return cast("bytes | None", reply)
+
+    async def _send_load(self, client: "Redis | RedisCluster", command: tuple[str | int, ...]) -> Any:
+        if self._loads is None:
+            return await client.execute_command(*command)
+        return await self._loads.load(packed(*command))
 
     async def update(self, session_id: str, expected: bytes, value: bytes, ttl: int, *, once: bool = False) -> Outcome:
         """See `SessionStore.update`."""
@@ -244,7 +258,7 @@ class RedisSessionStore:
                         raise
                 # Jitter, so that the callers of a server that restarts do not come back all at once.
                 await asyncio.sleep(random.uniform(0.0, 0.05))
-                return await attempt(client)
+                return await attempt(self._connected())
         except NoScriptError:
             raise
         except (RedisError, RedisClusterException, OSError) as error:
@@ -254,6 +268,8 @@ class RedisSessionStore:
             raise StoreUnavailableError from error
 
     def _connected(self) -> "Redis | RedisCluster":
+        if self._closed:
+            raise StoreUnavailableError from RuntimeError("the store was closed, with the application")
         loop = asyncio.get_running_loop()
         if self._client is not None and (loop is self._loop or not self._owns_client):
             return self._client
@@ -265,6 +281,8 @@ class RedisSessionStore:
         if not self._url.startswith(("redis:", "rediss:", "unix:")):
             # The pools of Sentinel and cluster clients do not wait for a connection.
             self._gate = asyncio.Semaphore(_POOL_OPTIONS["max_connections"])
+        if isinstance(self._client, Redis):
+            self._loads = _loads(self._client)
         return self._client
 
 
@@ -316,6 +334,20 @@ async def _on_node(client: RedisCluster, key: str, commands: Sequence[Sequence[A
         return replies
     finally:
         node.release(connection)
+
+
+def _loads(client: Redis) -> Loads:
+    """Connections like the pool's, but without its socket timeout: `Loads` has one, for all that share a round trip."""
+    pool = client.connection_pool
+    options = pool.connection_kwargs | {"socket_timeout": None}
+    timeout = pool.connection_kwargs.get("socket_timeout") or _OPTIONS["socket_timeout"]
+
+    def is_stale(connection: Any) -> bool:
+        """Whether the pool has found a new primary since."""
+        return getattr(pool, "master_address", None) not in (None, (connection.host, connection.port))
+
+    behind_sentinel = isinstance(pool, SentinelConnectionPool)
+    return Loads(lambda: pool.connection_class(**options), timeout, is_stale if behind_sentinel else None)
 
 
 def _connect(url: str) -> "Redis | RedisCluster":

@@ -266,6 +266,7 @@ class TestRedis:
         """With and without an extension a load is one command at the server."""
         store = RedisSessionStore(engine.url)
         await store.create(ID, b"1", HOUR)
+        await store.load(ID)  # connects
         engine.command("CONFIG", "RESETSTAT")
         await store.load(ID)
         await store.load(ID, HOUR)

@@ -1,0 +1,126 @@
+"""Tests of jwtsession.stores._loads: on a real server, because it is all about connections."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from jwtsession import RedisSessionStore, SessionCorruptError, StoreUnavailableError
+from jwtsession.stores._loads import Loads, packed
+from tests import servers
+
+HOUR = 3_600_000
+
+
+@pytest.fixture
+async def store(valkey: servers.Server) -> AsyncIterator[RedisSessionStore]:
+    made = RedisSessionStore(valkey.url)
+    yield made
+    await made.close()
+
+
+def loads(store: RedisSessionStore) -> Loads:
+    assert store._loads is not None
+    return store._loads
+
+
+def calls(server: servers.Server, name: str) -> int:
+    stats = server.command("INFO", "commandstats").decode()
+    return sum(
+        int(line.partition("calls=")[2].partition(",")[0])
+        for line in stats.splitlines()
+        if line.startswith(f"cmdstat_{name}:")
+    )
+
+
+def test_a_command_is_packed_as_the_protocol_says() -> None:
+    """Words become bulk strings with their length in bytes."""
+    assert packed("GETEX", "sess:ä", "PX", 5) == (
+        b"*4\r\n$5\r\nGETEX\r\n$7\r\nsess:\xc3\xa4\r\n$2\r\nPX\r\n$1\r\n5\r\n"
+    )
+
+
+async def test_many_loads_share_round_trips_and_each_gets_its_own(
+    store: RedisSessionStore, valkey: servers.Server
+) -> None:
+    """A thousand loads at once are a thousand commands in some ten writes, and nobody gets another's session."""
+    ids = [f"session-{number:0>20}" for number in range(1000)]
+    for each in ids:
+        await store.create(each, each.encode(), HOUR)
+    valkey.command("CONFIG", "RESETSTAT")
+    writes = 0
+    for lane in loads(store)._lanes:
+        original = lane.send_packed_command
+
+        async def counted(*args: object, original: object = original, **options: object) -> None:
+            nonlocal writes
+            writes += 1
+            await original(*args, **options)  # type: ignore[operator]
+
+        lane.send_packed_command = counted  # type: ignore[method-assign]
+    assert await asyncio.gather(*(store.load(each) for each in ids)) == [each.encode() for each in ids]
+    assert calls(valkey, "get") == 1000
+    assert writes < 30
+
+
+async def test_one_bad_key_does_not_touch_its_neighbours(store: RedisSessionStore, valkey: servers.Server) -> None:
+    """An error reply in a shared round trip is the error of its own caller alone."""
+    valkey.command("HSET", "sess:bad", "field", "value")
+    await store.create("good", b"1", HOUR)
+    asked = ["good", "bad", "gone", "good", "bad", "good"] * 20
+    answers = await asyncio.gather(*(store.load(each) for each in asked), return_exceptions=True)
+    for each, answer in zip(asked, answers, strict=True):
+        if each == "bad":
+            assert isinstance(answer, SessionCorruptError)
+        else:
+            assert answer == (b"1" if each == "good" else None)
+
+
+async def test_a_cancelled_caller_does_not_touch_its_neighbours(store: RedisSessionStore) -> None:
+    """Half of the callers go away while they share round trips; the others get their own sessions."""
+    for number in range(100):
+        await store.create(f"{number}", b"%d" % number, HOUR)
+    for _ in range(10):
+        tasks = [asyncio.create_task(store.load(f"{number}")) for number in range(100)]
+        await asyncio.sleep(0)
+        for task in tasks[::2]:
+            task.cancel()
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+        assert answers[1::2] == [b"%d" % number for number in range(1, 100, 2)]
+        assert all(isinstance(answer, asyncio.CancelledError | bytes) for answer in answers[::2])
+    assert len(loads(store)._free) == len(loads(store)._lanes)
+    assert not loads(store)._flights
+    assert not loads(store)._waiting
+
+
+async def test_a_killed_connection_is_made_anew(store: RedisSessionStore, valkey: servers.Server) -> None:
+    """The server drops every connection between two loads, and neither load notices."""
+    await store.create("a", b"1", HOUR)
+    for _ in range(3):
+        assert await asyncio.gather(*(store.load("a") for _ in range(20))) == [b"1"] * 20
+        valkey.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+
+
+async def test_loads_that_wait_fail_when_the_store_closes(valkey: servers.Server) -> None:
+    """Nobody waits for ever for a store that was closed."""
+    store = RedisSessionStore(valkey.url)
+    await store.create("a", b"1", HOUR)
+    tasks = [asyncio.create_task(store.load("a")) for _ in range(50)]
+    await asyncio.sleep(0)
+    await store.close()
+    answers = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 5)
+    assert all(answer == b"1" or isinstance(answer, BaseException) for answer in answers)
+    with pytest.raises(StoreUnavailableError):
+        await store.load("a")
+    await store.open()
+    assert await store.load("a") == b"1"
+    await store.close()
+
+
+async def test_a_flood_is_bounded(store: RedisSessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the bound a load fails at once, instead of queueing without end."""
+    monkeypatch.setattr("jwtsession.stores._loads._WAITING", 10)
+    await store.create("a", b"1", HOUR)
+    answers = await asyncio.gather(*(store.load("a") for _ in range(100)), return_exceptions=True)
+    assert answers.count(b"1") >= 12
+    assert all(answer == b"1" or getattr(answer, "status_code", None) == 503 for answer in answers)

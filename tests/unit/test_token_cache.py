@@ -1,0 +1,106 @@
+"""Tests of the cache of verified tokens in jwtsession.tokens."""
+
+from typing import Any
+
+import pytest
+
+from jwtsession import Claims, ExpiredTokenError, InvalidTokenError
+from jwtsession.keys import KeyRing, KeySpec
+from jwtsession.tokens import TokenCodec
+from tests.conftest import SECRET, Clock
+
+ID = "a-session-id-of-the-cache-tests"
+
+
+class UserClaims(Claims):
+    roles: list[str] = []
+
+
+def codec(clock: Clock, cache_bytes: int = 10_000, **options: Any) -> TokenCodec[UserClaims]:
+    keys = KeyRing([KeySpec(None, SECRET)], "HS256")
+    return TokenCodec(keys, UserClaims, absolute_max_age=100, cache_bytes=cache_bytes, clock=clock, **options)
+
+
+def count_verifications(made: TokenCodec[UserClaims]) -> list[None]:
+    found: list[None] = []
+    original = made._keys.verify
+
+    def counted(*args: Any) -> bool:
+        found.append(None)
+        return original(*args)
+
+    made._keys.verify = counted  # type: ignore[method-assign]
+    return found
+
+
+def test_a_token_is_verified_once(clock: Clock) -> None:
+    """The second use of a token costs no cryptography and gives the same claims."""
+    made = codec(clock)
+    token, issued = codec(clock).encode(ID, UserClaims(roles=["a"]))
+    count = count_verifications(made)
+    assert made.decode(token) == made.decode(token) == issued
+    assert len(count) == 1
+
+
+def test_without_a_cache_it_is_verified_each_time(clock: Clock) -> None:
+    """cache_bytes=0 keeps nothing."""
+    made = codec(clock, cache_bytes=0)
+    token, _ = made.encode(ID)
+    count = count_verifications(made)
+    made.decode(token)
+    made.decode(token)
+    assert len(count) == 2
+    assert not made._cache._payloads
+
+
+def test_times_are_checked_at_each_use(clock: Clock) -> None:
+    """A token that is cached expires all the same."""
+    made = codec(clock)
+    token, _ = made.encode(ID)
+    made.decode(token)
+    clock.tick(100)
+    with pytest.raises(ExpiredTokenError):
+        made.decode(token)
+    clock.tick(-100.5)
+    with pytest.raises(InvalidTokenError):
+        made.decode(token)
+
+
+def test_claims_are_not_shared_between_requests(clock: Clock) -> None:
+    """What an endpoint does to its claims stays with it."""
+    made = codec(clock)
+    token, _ = made.encode(ID, UserClaims(roles=["a"]))
+    made.decode(token).roles.append("admin")
+    assert made.decode(token).roles == ["a"]
+
+
+def test_a_refused_token_is_never_cached(clock: Clock) -> None:
+    """A bad signature leaves nothing behind, and a second spelling is refused beside the first."""
+    made = codec(clock)
+    token, _ = made.encode(ID)
+    for bad in (token[:-2] + "AA", token + "=", " " + token, "x.y.z"):
+        for _ in range(2):
+            with pytest.raises(InvalidTokenError):
+                made.decode(bad)
+    assert list(made._cache._payloads) == [token]
+
+
+def test_memory_is_bounded_and_the_least_used_goes_first(clock: Clock) -> None:
+    """The cache never costs more than its bytes."""
+    made = codec(clock, cache_bytes=3_000)
+    tokens = []
+    for number in range(50):
+        tokens.append(made.encode(f"{ID}-{number}")[0])
+        made.decode(tokens[0])
+        assert made._cache._size <= 3_000
+    assert tokens[0] in made._cache._payloads
+    assert tokens[1] not in made._cache._payloads
+    assert made._cache._size == sum(made._cache._cost(*item) for item in made._cache._payloads.items())
+
+
+def test_a_token_larger_than_the_cache_works(clock: Clock) -> None:
+    """A cache that is too small for a token is no reason to refuse it."""
+    made = codec(clock, cache_bytes=1)
+    token, issued = made.encode(ID)
+    assert made.decode(token) == issued
+    assert not made._cache._payloads
