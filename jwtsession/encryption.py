@@ -41,10 +41,11 @@ class Plain:
 class Encryption:
     """AES-256-GCM with a random nonce for each write, and the store's key as associated data.
 
-    A value that was moved to another session's key, cut or changed does not open.
+    A value that was moved to another session's key, cut or changed does not open. One key is good for 2^32 writes
+    (NIST SP 800-38D section 8.3).
 
     Args:
-        keys: 32 bytes each as base64url, the newest first: it seals, all open.
+        keys: 32 bytes each as base64url. The first seals, all open.
         keyspace: Prefix of the store's keys.
         mode: See `SessionSettings.encryption_mode`.
 

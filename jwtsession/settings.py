@@ -119,12 +119,19 @@ class SessionSettings(BaseSettings):
     """The one signature algorithm that is used and accepted. All but HS256, HS384 and HS512 need the extra `crypto`."""
 
     encryption_keys: tuple[SecretStr, ...] = ()
-    """Keys of the encryption at rest (AES-256-GCM; extra `crypto`), the newest first: 32 random bytes each, as
-    base64url. The first encrypts, all decrypt. Sessions that are encrypted can't be shared with the Node original."""
+    """Keys of the encryption at rest (AES-256-GCM; extra `crypto`): 32 random bytes each, as base64url. The first
+    encrypts, all decrypt. Sessions that are encrypted can't be shared with the Node original.
+
+    To replace a key, put the new one behind it in every worker, then in front of it in every worker, and remove the old
+    one after `absolute_max_age`, when nothing is left that it encrypted.
+    """
 
     encryption_mode: Literal["read", "write", "require"] = "require"
     """How far a deployment is with `encryption_keys`: `read` can read encrypted sessions and still writes plain ones,
-    `write` writes encrypted ones and still reads plain ones, `require` takes a plain one for corrupt."""
+    `write` writes encrypted ones and still reads plain ones, `require` takes a plain one for corrupt.
+
+    Sessions are encrypted when they are next written: go from `write` to `require` after `absolute_max_age`.
+    """
 
     request_key: str = Field(default="session", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
     """The manager of a request stands at `request.state.<request_key>`."""
@@ -253,10 +260,11 @@ class SessionSettings(BaseSettings):
         for key in value:
             text = key.get_secret_value()
             try:
-                size = len(base64.b64decode(text + "=" * (-len(text) % 4), altchars="-_", validate=True))
+                decoded = base64.b64decode(text + "=" * (-len(text) % 4), altchars="-_", validate=True)
             except ValueError:
-                size = 0
-            if size != 32:
+                decoded = b""
+            # So few different bytes are no random ones but a placeholder.
+            if len(decoded) != 32 or len(set(decoded)) < 8:
                 raise ValueError("each must be 32 random bytes as base64url")
         return value
 

@@ -1,5 +1,6 @@
 """`KeyRing` and the settings of keys: every algorithm, every form of key, and every key that does not fit."""
 
+import base64
 import contextlib
 import datetime
 import json
@@ -604,7 +605,7 @@ except ConfigurationError as error:
     ("option", "setting"),
     [
         *((f"algorithm={algorithm!r}", "algorithm") for algorithm in ("RS256", "PS384", "ES512", "EdDSA")),
-        (f"encryption_keys=['{'A' * 43}']", "encryption_keys"),
+        (f"encryption_keys=['{base64.urlsafe_b64encode(bytes(range(32))).decode()}']", "encryption_keys"),
     ],
 )
 def test_without_cryptography_the_error_names_the_extra(option: str, setting: str) -> None:
