@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := all
-.PHONY: all help demo test lint format types docs bench clean
+.PHONY: all help demo test floors lint format types docs bench clean
 
 all: lint types docs test  ## What CI does: lint, types, docs, tests
 
@@ -16,6 +16,14 @@ demo: .venv/.example  ## Run the example application, on an embedded Valkey or o
 
 test: .venv/.dev  ## Run all tests, with branch coverage
 	@$(BIN)/pytest --cov --cov-report=term
+
+floors:  ## Run the tests on the oldest packages that pyproject.toml accepts
+	@$(PYTHON) -m venv .venv-floors
+	@.venv-floors/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	@.venv-floors/bin/python -m pip install --quiet --disable-pip-version-check --constraint floors.txt \
+		--editable '.[crypto,embedded,form,hiredis]' --group test
+	@.venv-floors/bin/python -m pytest -q -W ignore::DeprecationWarning -W ignore::PendingDeprecationWarning \
+		-p no:cacheprovider tests/unit tests/contract tests/integration/test_http.py tests/integration/test_users.py
 
 lint: .venv/.dev  ## Check format and lint
 	@$(BIN)/ruff format --check .
@@ -37,7 +45,7 @@ bench: .venv/.dev  ## Measure: what a session adds to a request, side by side wi
 	@$(BIN)/python -m benchmarks
 
 clean:  ## Remove what the targets made
-	rm -rf .venv site dist node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*
+	rm -rf .venv .venv-floors tests/interop/node_modules site dist node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*
 
 .venv/.python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "jwtsession needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
