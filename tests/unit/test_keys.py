@@ -116,6 +116,9 @@ def test_a_public_key_can_not_sign(algorithm: str, form: str) -> None:
     with pytest.raises(InvalidArgumentError, match="this service only verifies") as refused:
         ring(public, algorithm).sign({"jti": "x"})
     assert_hides(refused.value, public)
+    # As `create()` asks for it.
+    with pytest.raises(InvalidArgumentError, match="this service only verifies"):
+        new_token(ring(public, algorithm))
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
