@@ -214,6 +214,7 @@ MISFITS: dict[str, tuple[str, Callable[[], str]]] = {
     "a JWK whose key_ops is a text": ("RS256", lambda: jwk(private_key("RS256"), key_ops="sign")),
     "a JWK whose key_ops is null": ("RS256", lambda: jwk(private_key("RS256"), key_ops=None)),
     "a JWK for another algorithm": ("RS256", lambda: jwk(private_key("RS256"), alg="PS256")),
+    "a JWK whose kid is a number": ("ES256", lambda: jwk(private_key("ES256"), kid=5)),
     "a JWK without kty": ("ES256", lambda: without(jwk(private_key("ES256")), "kty")),
     "a JWK without y": ("ES256", lambda: without(jwk(private_key("ES256")), "y")),
     "a JWK whose halves differ": (
