@@ -224,7 +224,11 @@ class SessionManager(Generic[S, C]):
         error.__context__ = None
         self._refusal = error.with_traceback(None)
         if not isinstance(error, MissingTokenError):
-            self._tell("refused", self._token_id, error.code)
+            self.tell_refused(error.code)
+
+    def tell_refused(self, code: str) -> None:
+        """Tell that the request was refused, with or without a session."""
+        self._tell("refused", self._token_id, code)
 
     def require(self) -> S:
         """The session.
@@ -234,7 +238,7 @@ class SessionManager(Generic[S, C]):
         """
         if self._record is None:
             if isinstance(self._refusal, MissingTokenError):
-                self._tell("refused", None, self._refusal.code)
+                self.tell_refused(self._refusal.code)
             raise self._refusal or SessionNotFoundError()
         return self._record.session
 
@@ -422,11 +426,16 @@ class SessionManager(Generic[S, C]):
     def _inherited(self, claims: C | None) -> C:
         """The new token's claims: its absolute timeout and the time of its login are the old token's."""
         old = cast("C", self._claims)
-        if claims is None:
-            return old.model_copy(update={"jti": None, "iat": None})
+        claims = old if claims is None else claims
         if not isinstance(claims, type(old)):
             raise InvalidArgumentError(f"expected {type(old).__name__}, got {type(claims).__name__}")
-        kept = {"exp": old.exp} if claims.exp is None else {}
+        kept: dict[str, Any] = {}
+        if claims.exp is None or claims.exp == old.exp:
+            self._ttl()  # nothing is moved into a token that has expired
+            kept["exp"] = old.exp
+        if claims.jti == self._token_id:
+            # The claims that were read, handed back: those of the old token alone become new.
+            kept |= {"jti": None, "iat": None}
         if claims.auth_time is None and claims.sub == old.sub:
             kept["auth_time"] = old.auth_time
         return claims.model_copy(update=kept)

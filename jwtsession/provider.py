@@ -20,6 +20,7 @@ from .audit import AuditTrail, SessionEvent, hashed
 from .credentials import TokenFinder
 from .encryption import Encryption, Plain, Sealer
 from .errors import (
+    AmbiguousTokenError,
     AuthenticationError,
     ConfigurationError,
     InsufficientScopeError,
@@ -365,11 +366,13 @@ class SessionProvider(Generic[S, C]):
         """
 
         async def resolve(connection: HTTPConnection, response: Response | None, scopes: Sequence[str]) -> S:
-            manager = await self._get_manager(connection, response, scopes)
-            session = manager.require()
+            session = await self._get_session(connection, response, scopes)
+            manager = await self._manager(connection, response)
             claims = manager.claims
             if claims is None or claims.auth_time is None or self._sessions.now() - claims.auth_time > max_age:
-                raise StaleAuthenticationError(max_age)
+                error = StaleAuthenticationError(max_age)
+                manager.tell_refused(error.code)
+                raise error
             return session
 
         return SessionDependency(resolve, optional=False, answers=(400, 401, 503), **self._shown)
@@ -390,36 +393,61 @@ class SessionProvider(Generic[S, C]):
         return router
 
     async def _get_session(self, connection: HTTPConnection, response: Response | None, scopes: Sequence[str]) -> S:
-        return (await self._get_manager(connection, response, scopes)).require()
+        manager = await self._manager(connection, response)
+        session = manager.require()
+        _permit(manager, scopes)
+        return session
 
     async def _get_optional_session(
         self, connection: HTTPConnection, response: Response | None, scopes: Sequence[str]
     ) -> S | None:
-        return (await self._get_manager(connection, response, scopes)).session
+        manager = await self._manager(connection, response)
+        if manager.session is not None:
+            _permit(manager, scopes)
+        return manager.session
 
     async def _get_manager(
         self, connection: HTTPConnection, response: Response | None, scopes: Sequence[str]
     ) -> SessionManager[S, C]:
+        manager = await self._manager(connection, response)
+        if scopes:
+            # Else a guard would let in those who have no session at all.
+            manager.require()
+            _permit(manager, scopes)
+        return manager
+
+    async def _manager(self, connection: HTTPConnection, response: Response | None) -> SessionManager[S, C]:
+        """The request's manager, made and loaded by whoever asks first."""
+        if response is not None:
+            raw = response.raw_headers
+            raw.extend(header for header in self._headers if header not in raw)
         manager = getattr(connection.state, self._request_key, None)
         # Another provider's where a sub-application has its own under the same key.
-        if not isinstance(manager, SessionManager) or not manager.belongs_to(self._sessions):
-            if response is not None:
-                response.raw_headers.extend(self._headers)
-            client = connection.client.host if connection.client else None
-            captured = (client, connection.headers.get("user-agent")) if self._captures else (None, None)
-            manager = SessionManager(self._sessions, client, captured)
-            try:
-                token = await self._finder.find(connection)
-            except AuthenticationError as error:
-                manager.refuse(error)
-            else:
-                await manager.authenticate(token)
-            setattr(connection.state, self._request_key, manager)
-        if scopes and manager.claims is not None:
-            granted = (manager.claims.scope or "").split()
-            if not set(scopes).issubset(granted):
-                raise InsufficientScopeError(scopes)
+        if isinstance(manager, SessionManager) and manager.belongs_to(self._sessions):
+            return manager
+        client = connection.client.host if connection.client else None
+        captured = (client, connection.headers.get("user-agent")) if self._captures else (None, None)
+        manager = SessionManager(self._sessions, client, captured)
+        try:
+            token = await self._finder.find(connection)
+        except AuthenticationError as error:
+            manager.refuse(error)
+        except AmbiguousTokenError as error:
+            manager.tell_refused(error.code)
+            raise
+        else:
+            await manager.authenticate(token)
+        setattr(connection.state, self._request_key, manager)
         return manager
+
+
+def _permit(manager: SessionManager[Any, Any], scopes: Sequence[str]) -> None:
+    """Refuse a session whose token permits less than these scopes (RFC 6750 section 3.1)."""
+    granted = (manager.claims.scope or "").split() if manager.claims is not None else []
+    if not set(scopes).issubset(granted):
+        error = InsufficientScopeError(scopes)
+        manager.tell_refused(error.code)
+        raise error
 
 
 def _key_specs(settings: SessionSettings) -> list[KeySpec]:

@@ -217,10 +217,7 @@ async def test_nothing_outlives_the_absolute_timeout(verb: Verb, left: float, cl
         append,
         mutate,
         touch,
-        pytest.param(
-            regenerate,
-            marks=pytest.mark.xfail(strict=True, raises=InvalidArgumentError, reason="not an answer for a client yet"),
-        ),
+        regenerate,
     ],
 )
 async def test_a_clock_that_is_ahead_reads_but_gives_no_more_time(verb: Verb, clock: Clock) -> None:
@@ -329,7 +326,6 @@ async def test_what_can_not_be_stored_or_signed_costs_no_session(session: Any, c
     assert manager.token == token
 
 
-@pytest.mark.xfail(strict=True, raises=InvalidArgumentError, reason="claims that were read can't be handed back yet")
 async def test_a_change_of_privilege_hands_back_the_claims_that_were_read(world: World) -> None:
     """The request's own claims with one changed: its `jti` and `iat` are the old token's, and become new."""
     manager = await world.request(await world.log_in(tenant="acme"))

@@ -223,7 +223,6 @@ def test_an_optional_session_has_the_scope_or_is_none(shop: TestClient) -> None:
     assert status(shop, "/optional") == 403
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="a guard by the manager lets everybody in yet")
 def test_a_scope_that_the_manager_is_asked_for_needs_a_session(shop: TestClient) -> None:
     """A guard on a route never lets somebody in for having no session at all."""
     assert status(shop, "/guarded", "admin") == 200
