@@ -295,7 +295,10 @@ async def test_regenerate_moves_the_session_to_a_new_id(world: World) -> None:
     ],
 )
 async def test_another_absolute_timeout_is_kept_unless_asked_for(asked: int | None, given: int, world: World) -> None:
-    """`exp` stays; a shorter or longer one is given on demand, but never beyond `absolute_max_age` from now."""
+    """`exp` stays; a shorter or longer one is given on demand, but never beyond `absolute_max_age` from now.
+
+    The sign-in stays what it was, too: a change of privilege is none.
+    """
     start = int(world.clock())
     manager = await world.request(await world.log_in())
     world.clock.tick(100)
@@ -303,6 +306,7 @@ async def test_another_absolute_timeout_is_kept_unless_asked_for(asked: int | No
     await manager.regenerate(claims=UserClaims(sub="ann", exp=exp))
     assert manager.claims is not None
     assert manager.claims.exp == start + given
+    assert manager.claims.auth_time == start
     assert world.expires(manager.id) <= start + given
 
 
