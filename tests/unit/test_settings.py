@@ -1,0 +1,148 @@
+"""Tests of jwtsession.settings."""
+
+import pickle
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from jwtsession import ConfigurationError, Key, SessionSettings
+from tests.conftest import SECRET
+
+
+AT_REST = "VGhpcnR5LXR3byByYW5kb20tbG9va2luZyBieXRlcyE"
+
+
+def settings(**values: Any) -> SessionSettings:
+    return SessionSettings(**({"secret": SECRET} | values))
+
+
+def test_the_defaults_are_those_of_the_design() -> None:
+    """What nobody sets is safe and documented."""
+    made = settings()
+    assert (made.keyspace, made.max_age, made.algorithm) == ("sess:", 86_400, "HS256")
+    assert (made.request_key, made.request_arg, made.absolute_max_age) == ("session", "accessToken", 30 * 86_400)
+    assert (made.token_sources, made.issuer, made.audience) == (("bearer", "header"), None, None)
+    assert (made.leeway, made.touch_interval, made.multiple_tokens) == (0, 60, "refuse")
+
+
+def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each has a variable with the prefix JWTSESSION_; arguments win."""
+    monkeypatch.setenv("JWTSESSION_SECRET", SECRET)
+    monkeypatch.setenv("JWTSESSION_REDIS_URL", "redis://elsewhere:1/2")
+    monkeypatch.setenv("JWTSESSION_MAX_AGE", "60")
+    monkeypatch.setenv("JWTSESSION_TOKEN_SOURCES", '["query"]')
+    monkeypatch.setenv("JWTSESSION_ABSOLUTE_MAX_AGE", "null")
+    made = SessionSettings(keyspace="app:")
+    assert made.redis_url.get_secret_value() == "redis://elsewhere:1/2"
+    assert (made.max_age, made.token_sources, made.absolute_max_age) == (60, ("query",), None)
+    assert SessionSettings(max_age=5).max_age == 5
+    assert SessionSettings(maxAge=6).max_age == 6
+
+
+def test_the_originals_names_are_understood() -> None:
+    """maxAge, requestKey and requestArg mean what they mean there."""
+    made = settings(maxAge=5, requestKey="jwtSession", requestArg="jwtToken")
+    assert (made.max_age, made.request_key, made.request_arg) == (5, "jwtSession", "jwtToken")
+
+
+@pytest.mark.parametrize(
+    ("name", "header"),
+    [
+        ("accessToken", "x-access-token"),
+        ("fancyAccessToken", "x-fancy-access-token"),
+        ("token", "x-token"),
+        ("AccessToken", "x-access-token"),
+        ("token2", "x-token-2"),
+        ("jwt_token", "x-jwt-_token"),
+    ],
+)
+def test_the_header_is_derived_as_the_original_does(name: str, header: str) -> None:
+    """Each character that is its own upper case gets a dash, digits too."""
+    assert settings(request_arg=name).header_name == header
+
+
+def test_node_compatible_sets_what_sharing_needs() -> None:
+    """The original's places for a token in its order, the first wins, no exp; the caller's values win."""
+    made = SessionSettings.node_compatible(secret=SECRET, maxAge=5)
+    assert (made.token_sources, made.multiple_tokens) == (("header", "query", "body"), "first")
+    assert (made.absolute_max_age, made.max_age, made.keyspace) == (None, 5, "sess:")
+    assert SessionSettings.node_compatible(secret=SECRET, token_sources=("bearer",)).token_sources == ("bearer",)
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"secret": None}, "secret"),
+        ({"secret": "short but secret"}, "secret"),
+        ({"secret": SECRET[:47], "algorithm": "HS384"}, "secret"),
+        ({"secret": SECRET[:63], "algorithm": "HS512"}, "secret"),
+        ({"secret": "a" * 32}, "secret"),
+        ({"algorithm": "none"}, "algorithm"),
+        ({"algorithm": "HS1024"}, "algorithm"),
+        ({"token_sources": ("cookie",)}, "token_sources"),
+        ({"token_sources": ()}, "token_sources"),
+        ({"token_sources": ("bearer", "bearer")}, "token_sources"),
+        ({"redis_url": "http://user:canary@host"}, "redis_url"),
+        ({"redis_url": "localhost:6379"}, "redis_url"),
+        ({"redis_url": "//[canary"}, "redis_url"),
+        ({"keyspace": ""}, "keyspace"),
+        ({"keyspace": "{sess}:"}, "keyspace"),
+        ({"keyspace": "sess\n"}, "keyspace"),
+        ({"max_age": 0}, "max_age"),
+        ({"max_age": "soon"}, "max_age"),
+        ({"absolute_max_age": 0}, "absolute_max_age"),
+        ({"leeway": 61}, "leeway"),
+        ({"leeway": -1}, "leeway"),
+        ({"touch_interval": -1}, "touch_interval"),
+        ({"request_key": "my key"}, "request_key"),
+        ({"request_arg": ""}, "request_arg"),
+        ({"multiple_tokens": "last"}, "multiple_tokens"),
+        ({"colour": "blue"}, "colour"),
+        ({"max_sessions": 3}, "max_sessions"),
+        ({"capture_client": True}, "capture_client"),
+        ({"too_many_sessions": "evict"}, "too_many_sessions"),
+        ({"encryption_mode": "read"}, "encryption_mode"),
+        ({"encryption_keys": ("too short",)}, "encryption_keys"),
+        ({"keys": ({"kid": "a b", "secret": SECRET},)}, "keys"),
+        ({"keys": (Key(kid="new", secret="too short"),)}, "new"),  # type: ignore[arg-type]
+    ],
+)
+def test_a_bad_setting_is_named_and_its_value_is_not_shown(values: dict[str, Any], named: str) -> None:
+    """The error is a ConfigurationError that names the setting, and shows neither the secret nor the URL."""
+    with pytest.raises(ConfigurationError) as caught:
+        settings(**values)
+    message = str(caught.value)
+    assert named in message
+    for secret in (SECRET[:20], "short but secret", "canary", "too short"):
+        assert secret not in message
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None or caught.value.__suppress_context__
+
+
+def test_settings_do_not_change() -> None:
+    """They are frozen."""
+    with pytest.raises(ValidationError):
+        settings().max_age = 5  # type: ignore[misc]
+
+
+def test_nothing_shows_the_secrets() -> None:
+    """repr, str and dumps hide the secret, the keys and the URL with its password."""
+    made = settings(
+        redis_url="redis://:canary@localhost",
+        keys=(Key(kid="a", secret=SECRET[::-1]),),  # type: ignore[arg-type]
+        encryption_keys=(AT_REST,),
+    )
+    for text in (repr(made), str(made), repr(made.model_dump()), made.model_dump_json(), f"{made.keys}"):
+        assert SECRET not in text
+        assert SECRET[::-1] not in text
+        assert "canary" not in text
+        assert AT_REST not in text
+    assert pickle.loads(pickle.dumps(settings())) == settings()
+
+
+def test_a_secret_of_few_characters_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    """It works, and the log says that it is easily guessed, without showing it."""
+    settings(secret="xyxy" * 9)
+    assert "fewer than 8" in caplog.text
+    assert "xyxy" not in caplog.text
