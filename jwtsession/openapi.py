@@ -163,11 +163,14 @@ def _complete_operation(operation: dict[str, Any], method: str, found: Sequence[
         groups[each.schemes] = groups.get(each.schemes, True) and each.optional
     ways: list[list[dict[str, list[str]]]] = []
     for group, optional in groups.items():
-        ways.append([{scheme.scheme_name: scopes} for scheme in group])
-        if optional:
+        # A provider that takes tokens from the body alone has no scheme to demand.
+        ways.append([{scheme.scheme_name: scopes} for scheme in group] or [{}])
+        if optional and group:
             ways[-1].append({})
     # One of each provider's ways; with one provider, as ever but in the rarest application, a plain list.
-    operation["security"] = others + [dict(ChainMap(*choice)) for choice in itertools.product(*ways)]
+    security = others + [dict(ChainMap(*choice)) for choice in itertools.product(*ways)]
+    if any(security):
+        operation["security"] = security
     responses = operation.setdefault("responses", {})
     answers = {status for each in found for status in each.answers} | ({"403"} if scopes else set())
     for status in sorted(answers):

@@ -9,7 +9,6 @@ from pydantic import ValidationError
 from jwtsession import ConfigurationError, Key, SessionSettings
 from tests.conftest import SECRET
 
-
 AT_REST = "VGhpcnR5LXR3byByYW5kb20tbG9va2luZyBieXRlcyE"
 
 
