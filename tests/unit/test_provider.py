@@ -1,0 +1,157 @@
+"""Tests of jwtsession.provider."""
+
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from pydantic import BaseModel, Field
+from redis.asyncio import Redis
+from starlette.requests import Request
+
+from jwtsession import (
+    Claims,
+    ConfigurationError,
+    MemorySessionStore,
+    Session,
+    SessionCorruptError,
+    SessionProvider,
+    SessionSettings,
+)
+from tests.conftest import SECRET, Clock
+
+
+class UserSession(Session):
+    user_id: int
+
+
+class Stored(BaseModel):
+    user_id: int
+
+
+class Unreadable(Session):
+    password: str = Field(exclude=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({"session_model": Stored}, "session_model"),
+        ({"session_model": UserSession(user_id=1)}, "session_model"),
+        ({"session_model": Unreadable}, "password"),
+        ({"claims_model": UserSession}, "claims_model"),
+        ({"settings": SessionSettings(secret=SECRET), "max_age": 5}, "max_age"),
+        ({"store": MemorySessionStore(), "client": Redis()}, "store or client"),
+        ({"client": Redis(decode_responses=True)}, "decode_responses"),
+        ({"colour": "blue"}, "colour"),
+        ({"redis_url": "redis+sentinel://localhost:26379"}, "Sentinel"),
+        ({"redis_url": "redis://localhost:canary"}, "redis_url"),
+        ({"redis_url": "embedded://canary/path"}, "redis_url"),
+        ({"secret": "-----BEGIN PUBLIC KEY-----\ncanary canary canary\n-----END PUBLIC KEY-----"}, "secret"),
+        ({"algorithm": "RS256"}, "secret"),
+    ],
+)
+def test_what_can_not_work_is_refused_at_start(arguments: dict[str, Any], named: str) -> None:
+    """Each mistake is a ConfigurationError that names the argument and shows no value of it."""
+    if "settings" not in arguments:
+        arguments = {"secret": SECRET} | arguments
+    with pytest.raises(ConfigurationError, match=named) as caught:
+        SessionProvider(**arguments)
+    assert "canary" not in str(caught.value)
+
+
+def test_the_body_needs_its_parser(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without python-multipart the error names the extra."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ConfigurationError, match=r"jwtsession\[form\]"):
+        SessionProvider(secret=SECRET, token_sources=("body",))
+
+
+def provider(**options: Any) -> SessionProvider[UserSession, Claims]:
+    return SessionProvider(UserSession, **({"secret": SECRET, "store": MemorySessionStore()} | options))
+
+
+async def test_two_providers_under_one_request_key_are_refused_at_start() -> None:
+    """In one application each provider needs a request_key of its own; another application may use it again."""
+    first, second = provider(), provider()
+
+    @asynccontextmanager
+    async def both(app: FastAPI) -> Any:
+        async with first.lifespan(app), second.lifespan(app):
+            yield
+
+    app = FastAPI()
+    with pytest.raises(ConfigurationError, match="request_key"):
+        async with both(app):
+            pass
+    async with first.lifespan(app):
+        pass
+    async with second.lifespan(app), first.lifespan(FastAPI()):
+        pass
+
+
+class Watched(MemorySessionStore):
+    """Notes when it is opened and closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.events: list[str] = []
+
+    async def open(self) -> None:
+        self.events.append("open")
+
+    async def close(self) -> None:
+        self.events.append("close")
+
+
+async def test_the_store_lives_as_long_as_the_application() -> None:
+    """It is opened at the start and closed at the end, also where the application fails, and again the next time."""
+    store = Watched()
+    sessions = provider(store=store)
+    app = FastAPI()
+    with pytest.raises(KeyError):  # noqa: PT012
+        async with sessions.lifespan(app):
+            assert store.events == ["open"]
+            raise KeyError
+    async with sessions.lifespan(app):
+        pass
+    assert store.events == ["open", "close"] * 2
+
+
+async def test_sessions_are_reached_outside_a_request(clock: Clock) -> None:
+    """Get reads without extending, revoke ends, ping asks the store; what is no id is nobody's session."""
+    store = MemorySessionStore(clock=clock)
+    sessions = provider(store=store, clock=clock)
+    scope = {"type": "http", "method": "GET", "headers": [], "query_string": b""}
+    manager = await sessions.get_manager(Request(scope))
+    await manager.create(UserSession(user_id=1))
+    session_id = manager.id
+    assert session_id is not None
+    clock.tick(100)
+    assert await sessions.get(session_id) == UserSession(user_id=1)
+    assert store._sessions[session_id][1] == clock() + 86_300
+    assert await sessions.ping()
+    assert await sessions.revoke(session_id)
+    assert not await sessions.revoke(session_id)
+    assert await sessions.get(session_id) is None
+    for bad in ("", "*", "user:x", "../" * 10, "x" * 200):
+        assert await sessions.get(bad) is None
+        assert not await sessions.revoke(bad)
+    store._sessions[session_id] = (b"garbage", clock() + 5)
+    with pytest.raises(SessionCorruptError):
+        await sessions.get(session_id)
+
+
+async def test_no_id_reaches_the_store_in_an_odd_form() -> None:
+    """What is not in the form of an id is answered without asking the store."""
+
+    class Refusing(MemorySessionStore):
+        async def load(self, session_id: str, ttl: int | None = None) -> bytes | None:
+            raise AssertionError(session_id)
+
+        async def destroy(self, session_id: str, wait_replicas: int = 0) -> bool:
+            raise AssertionError(session_id)
+
+    sessions = provider(store=Refusing())
+    assert await sessions.get("user:" + "0" * 64) is None
+    assert not await sessions.revoke("a b")
