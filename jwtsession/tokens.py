@@ -145,8 +145,8 @@ class TokenCodec(Generic[C]):
             raise InvalidTokenError("token_malformed")
         payload = self._cache.get(token)
         if payload is None:
-            payload, claims = self._signed(token)
-            self._check_claims(claims)
+            payload = self._signed(token)
+            self._check_claims(_parsed(payload))
             self._cache.put(token, payload)
         try:
             # From the bytes at each use: a claim that an endpoint changes must not change for the next request.
@@ -155,22 +155,16 @@ class TokenCodec(Generic[C]):
             # A validator of the caller's own may raise anything; the token's answer is 401 all the same.
             raise InvalidTokenError("token_claims") from None
 
-    def _signed(self, token: str) -> tuple[bytes, dict[str, Any]]:
+    def _signed(self, token: str) -> bytes:
         """The payload of a token of the right form that a trusted key has signed (RFC 7515 section 5.2)."""
         form = _COMPACT.fullmatch(token)
         if form is None:
             raise InvalidTokenError("token_malformed")
         header, payload, signature = form.groups()
-        try:
-            kid = self._checked_kid(_object(_unbase64(header)))
-            payload_bytes = _unbase64(payload)
-            claims = _object(payload_bytes)
-            signature_bytes = _unbase64(signature)
-        except (ValueError, RecursionError):
-            raise InvalidTokenError("token_malformed") from None
-        if not self._keys.verify(kid, f"{header}.{payload}".encode(), signature_bytes):
+        kid = self._checked_kid(_parsed(_unbase64(header)))
+        if not self._keys.verify(kid, f"{header}.{payload}".encode(), _unbase64(signature)):
             raise InvalidTokenError("token_signature")
-        return payload_bytes, claims
+        return _unbase64(payload)
 
     def _checked_kid(self, header: dict[str, Any]) -> str | None:
         if header.get("alg") != self._keys.algorithm:
@@ -235,26 +229,28 @@ class _Cache:
 
 
 def _unbase64(segment: str) -> bytes:
-    value = base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
+    try:
+        value = base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
+    except ValueError:
+        raise InvalidTokenError("token_malformed") from None
     if base64.urlsafe_b64encode(value).rstrip(b"=") != segment.encode():
         # Unused bits at the end: a second spelling of the same bytes.
-        raise ValueError
+        raise InvalidTokenError("token_malformed")
     return value
 
 
-def _object(value: bytes) -> dict[str, Any]:
-    """A JSON object of strict UTF-8, with unique members and finite numbers.
-
-    Raises:
-        ValueError: It is anything else.
-    """
-    text = value.decode("utf-8")
-    found = _json.decode(text)
+def _parsed(value: bytes) -> dict[str, Any]:
+    """A JSON object of strict UTF-8, with unique members and finite numbers; anything else is malformed."""
+    try:
+        text = value.decode("utf-8")
+        found = _json.decode(text)
+        if "\\u" in text:
+            # Half of a surrogate pair is no character: it would fail later, when somebody encodes it.
+            json.dumps(found, ensure_ascii=False).encode("utf-8")
+    except (ValueError, RecursionError):
+        raise InvalidTokenError("token_malformed") from None
     if not isinstance(found, dict):
-        raise ValueError
-    if "\\u" in text:
-        # Half of a surrogate pair is no character: it would fail later, when somebody encodes it.
-        json.dumps(found, ensure_ascii=False).encode("utf-8")
+        raise InvalidTokenError("token_malformed")
     return found
 
 
