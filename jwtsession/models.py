@@ -33,7 +33,8 @@ class Claims(BaseModel):
     Times are seconds since the epoch.
     """
 
-    model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
+    # As a constant, infinity makes no JSON and so no token, instead of a claim that turns into null.
+    model_config = ConfigDict(extra="allow", hide_input_in_errors=True, ser_json_inf_nan="constants")
 
     sub: str | None = None
     """The user."""
