@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := all
-.PHONY: all help demo test floors lint format types docs bench clean
+.PHONY: all help demo test fuzz floors lint format types docs bench clean
 
 all: lint types docs test  ## What CI does: lint, types, docs, tests
 
@@ -16,6 +16,11 @@ demo: .venv/.example  ## Run the example application, on an embedded Valkey or o
 
 test: .venv/.dev  ## Run all tests, with branch coverage
 	@$(BIN)/pytest --cov --cov-report=term
+
+FUZZ_SECONDS ?= 300
+fuzz: .venv/.dev  ## Fuzz the decoder and the parser of stored values, FUZZ_SECONDS each (Python 3.11)
+	@$(BIN)/python -m fuzz decoder -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1
+	@$(BIN)/python -m fuzz stored -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1
 
 floors:  ## Run the tests on the oldest packages that pyproject.toml accepts
 	@$(PYTHON) -m venv .venv-floors

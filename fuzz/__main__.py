@@ -1,0 +1,93 @@
+"""Targets for atheris (libFuzzer). Anything that is raised beside the error that the contract names is a finding."""
+
+import json
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import atheris
+
+with atheris.instrument_imports(include=["jwtsession", "json", "base64"]):
+    from jwtsession import Claims, ExpiredTokenError, InvalidTokenError, Session, SessionCorruptError
+    from jwtsession.encryption import Encryption
+    from jwtsession.keys import KeyRing, KeySpec
+    from jwtsession.models import dump, load
+    from jwtsession.tokens import TokenCodec
+
+VECTORS = Path(__file__).parents[1] / "tests" / "vectors" / "wycheproof_json_web_signature_test.json"
+ID = "an-id-of-the-fuzzer-of-43-characters-in-all"
+
+
+class UserSession(Session):
+    """A model with a few kinds of fields."""
+
+    user_id: int
+    cart: list[str] = []
+    notes: dict[str, float] | None = None
+
+
+class Trusting(KeyRing):
+    """Takes every signature for good, so that the fuzzer gets to what lies behind it."""
+
+    def verify(self, kid: str | None, signed: bytes, signature: bytes) -> bool:
+        """Yes."""
+        return True
+
+
+RING = KeyRing([KeySpec(None, "a key of the fuzzer, long enough for it")], "HS256")
+CODECS = [
+    TokenCodec(keys, Claims, absolute_max_age=1000, cache_bytes=10_000, clock=lambda: 1_800_000_000.0)
+    for keys in (RING, Trusting([KeySpec(None, "a key of the fuzzer, long enough for it")], "HS256"))
+]
+ENCRYPTION = Encryption(["VGhpcnR5LXR3byByYW5kb20tbG9va2luZyBieXRlcyE"], "sess:", "write")
+
+
+def decoder(data: bytes) -> None:
+    """No token makes the decoder raise anything but its two errors."""
+    for token in (data.decode("latin-1"), data.decode("utf-8", "surrogateescape")):
+        for codec in CODECS:
+            try:
+                codec.decode(token)
+            except (InvalidTokenError, ExpiredTokenError):
+                pass
+
+
+def stored(data: bytes) -> None:
+    """No stored value makes the parser raise anything but SessionCorruptError; what it takes can be stored again."""
+    for model in (UserSession, Session):
+        try:
+            session = load(model, ENCRYPTION.unseal(ID, data))
+        except SessionCorruptError:
+            continue
+        dump(session, data)
+
+
+def seeds(name: str) -> list[bytes]:
+    """Where the fuzzer starts."""
+    if name == "stored":
+        return [
+            b'{"user_id":1,"cart":["a"],"notes":{"x":1.5}}',
+            b'{"jwt":"a","claims":{"jti":"b"}}',
+            b"\x01" + b"x" * 40,
+        ]
+    groups = json.loads(VECTORS.read_text())["testGroups"]
+    found = [vector["jws"].encode() for group in groups for vector in group["tests"] if isinstance(vector["jws"], str)]
+    return [*found, CODECS[0].encode(ID, Claims(sub="1"))[0].encode()]
+
+
+def main() -> None:
+    """Run the target that the first argument names; the rest are libFuzzer's options."""
+    targets: dict[str, Callable[[bytes], None]] = {"decoder": decoder, "stored": stored}
+    name = sys.argv[1]
+    corpus = Path(tempfile.mkdtemp(prefix="fuzz-"))
+    for number, seed in enumerate(seeds(name)):
+        (corpus / str(number)).write_bytes(seed)
+    # Findings are written there too, not into the project.
+    options = [sys.argv[0], str(corpus), f"-artifact_prefix={corpus}/", "-max_len=9000", *sys.argv[2:]]
+    atheris.Setup(options, atheris.instrument_func(targets[name]))
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,27 @@
+"""A short run of the fuzz targets; `make fuzz` runs them for longer."""
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("target", ["decoder", "stored"])
+def test_ten_seconds_of_fuzzing_find_nothing(target: str) -> None:
+    """Thousands of inputs, guided by coverage from public vectors on, raise nothing but the errors of the contract."""
+    if importlib.util.find_spec("atheris") is None:
+        if os.environ.get("NO_SKIP") and sys.version_info < (3, 12):
+            pytest.fail("atheris is not installed")
+        pytest.skip("atheris has no wheel for this Python")
+    command = [sys.executable, "-m", "fuzz", target, "-max_total_time=10", "-print_final_stats=1"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr[-3000:]
+    runs = re.search(r"Done (\d+) runs", done.stderr)
+    assert runs is not None
+    assert int(runs[1]) > 1000
