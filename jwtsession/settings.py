@@ -91,7 +91,8 @@ class SessionSettings(BaseSettings):
 
     For HS256 a random text of at least 32 bytes, 48 for HS384, 64 for HS512 (RFC 7518 section 3.2): make one with
     `python -c "import secrets; print(secrets.token_urlsafe(64))"`. For the other algorithms a private key as PEM or
-    JWK, or a public key, for a service that only verifies tokens.
+    JWK, or a public key, for a service that only verifies tokens. Its name in tokens and in `jwks_router` is the JWK's
+    own `kid`, or its thumbprint (RFC 7638).
     """
 
     keys: tuple[Key, ...] = ()
