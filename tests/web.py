@@ -4,6 +4,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import httpx2
 import uvicorn
@@ -13,10 +14,11 @@ from tests.servers import free_port
 
 
 @contextlib.contextmanager
-def serving(app: FastAPI) -> Iterator[httpx2.Client]:
-    """Serve the application for the length of a `with`; gives a client for it."""
+def serving(app: FastAPI, **options: Any) -> Iterator[httpx2.Client]:
+    """Serve the application for the length of a `with`; gives a client for it. Options are uvicorn's."""
     port = free_port()
-    config = uvicorn.Config(app, host="127.0.0.1", port=port, log_level="critical", ws="websockets-sansio")
+    options = {"log_level": "critical", "ws": "websockets-sansio"} | options
+    config = uvicorn.Config(app, host="127.0.0.1", port=port, **options)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
