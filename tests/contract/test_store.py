@@ -22,6 +22,9 @@ from tests.conftest import Clock
 ID = "a-session-id-of-the-contract-suite"
 HOUR = 3_600_000
 
+RIGHTS = "+get +set +getex +del +pexpire +eval +evalsha +ping".split()
+RIGHTS += "+hgetall +hdel +hset +hexists +hincrby +pttl +wait".split()  # user_index, wait_replicas
+
 Expire = Callable[[str], Awaitable[None]]
 
 
@@ -34,7 +37,7 @@ class Subject:
         self.ttl = ttl
 
 
-@pytest.fixture(params=["memory", "valkey", "redis", "cluster", "sentinel"])
+@pytest.fixture(params=["memory", "valkey", "redis", "cluster", "sentinel", "restricted-valkey", "restricted-redis"])
 async def subject(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator[Subject]:
     if request.param == "memory":
         memory = MemorySessionStore(clock=clock)
@@ -47,8 +50,13 @@ async def subject(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator
 
         yield Subject(memory, pass_time, remaining)
         return
-    server: servers.Server = request.getfixturevalue(f"{request.param}_server")
+    engine = request.param.removeprefix("restricted-")
+    server: servers.Server = request.getfixturevalue(f"{engine}_server")
     url = server.url
+    if engine != request.param:
+        # The rights that the documentation names, and no other.
+        server.command("ACL", "SETUSER", "app", "reset", "on", ">password", "~sess:*", "-@all", *RIGHTS)
+        url = url.replace("redis://", "redis://app:password@")
     if request.param == "cluster":
         url = f"redis+cluster://127.0.0.1:{server.port}"
     elif request.param == "sentinel":
