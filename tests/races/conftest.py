@@ -1,0 +1,74 @@
+"""The racers, the sessions that they race for, and the table of what was tried and lost."""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from jwtsession import Claims
+from tests import servers
+from tests.races.racing import Entrant, Raced, Role, Track, entering
+
+TABLE: list[tuple[str, str, int, int, str]] = []
+
+
+class Course:
+    """Sessions on one server, races for them, and what became of them."""
+
+    def __init__(self, track: Track, engine: servers.Server, entrant: Entrant, options: Mapping[str, Any]) -> None:
+        self._track = track
+        self.engine = engine
+        self.entrant = entrant
+        self.sessions = entrant.sessions
+        self._options = options
+        self._name = "redis" if "redis" in engine.binary else "valkey"
+
+    async def tokens(self, number: int, sub: str | None = None) -> list[str]:
+        """Of new sessions."""
+        made = [await self.entrant.manager() for _ in range(number)]
+        return [(await manager.create(Raced(owner=sub or ""), Claims(sub=sub))).access_token for manager in made]
+
+    def race(self, roles: Sequence[Role], subjects: Sequence[Any]) -> list[list[Any]]:
+        """See `Track.race`."""
+        return self._track.race(self.engine.url, roles, subjects, **self._options)
+
+    async def found(self, *tokens: str | None) -> list[Raced]:
+        """Of the sessions that these tokens stand for, those that live."""
+        loaded = [(await self.entrant.manager(token)).session for token in tokens if token is not None]
+        return [session for session in loaded if session is not None]
+
+    def enter(self, race: str, tried: int, lost: int, outcomes: Iterable[str] = ()) -> None:
+        """Into the table that stands at the end of the run: what was tried and lost, and how it went otherwise."""
+        how = ", ".join(f"{name} {count}" for name, count in sorted(Counter(outcomes).items()))
+        TABLE.append((race, self._name, tried, lost, how))
+
+
+@pytest.fixture(scope="session")
+def track() -> Iterator[Track]:
+    made = Track()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def options() -> dict[str, Any]:
+    """Settings of all providers."""
+    return {}
+
+
+@pytest.fixture
+async def course(track: Track, engine: servers.Server, options: dict[str, Any]) -> AsyncIterator[Course]:
+    async with entering(engine.url, options) as entrant:
+        yield Course(track, engine, entrant, options)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if not TABLE:
+        return
+    terminalreporter.section("races")
+    width = max(len(race) for race, *_ in TABLE)
+    for row in [("race", "engine", "tried", "lost", "outcomes"), *sorted(TABLE)]:
+        terminalreporter.write_line("{:{}}  {:6}  {:>7}  {:>4}  {}".format(row[0], width, *row[1:]).rstrip())
+    tried, lost = sum(row[2] for row in TABLE), sum(row[3] for row in TABLE)
+    terminalreporter.write_line(f"{'all':{width}}  {'':6}  {tried:>7}  {lost:>4}")
