@@ -2,12 +2,15 @@
 
 import contextlib
 import hashlib
+import inspect
 import logging
 import queue
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
+
+from .errors import ConfigurationError
 
 logger = logging.getLogger("jwtsession")
 
@@ -41,46 +44,61 @@ class AuditTrail:
 
     Args:
         hook: Called with each event, in their order.
+
+    Raises:
+        ConfigurationError: The hook is a coroutine function, which a thread can't call.
     """
 
     def __init__(self, hook: Callable[[SessionEvent], object] | None = None) -> None:
+        if inspect.iscoroutinefunction(hook):
+            raise ConfigurationError("on_event: must be a plain function: it is called in a thread of its own")
         self._hook = hook
-        self._queue: queue.Queue[SessionEvent | None] = queue.Queue(_WAITING)
+        self._waiting: queue.SimpleQueue[SessionEvent | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._dropped = 0
 
     def open(self) -> None:
         """Start the hook's thread."""
         if self._hook is not None and self._thread is None:
-            self._thread = threading.Thread(target=self._deliver, name="jwtsession-audit", daemon=True)
+            arguments = (self._hook, self._waiting)
+            self._thread = threading.Thread(target=_deliver, args=arguments, name="jwtsession-audit", daemon=True)
             self._thread.start()
 
     def close(self, timeout: float = 5.0) -> None:
         """Deliver what waits, for at most `timeout` seconds, and end the thread."""
         thread, self._thread = self._thread, None
-        if thread is not None:
-            with contextlib.suppress(queue.Full):
-                self._queue.put(None, timeout=timeout)
-                thread.join(timeout)
+        if thread is None:
+            return
+        # Whoever opens next has a queue of its own: a hook that hangs may come back to this one.
+        waiting, self._waiting = self._waiting, queue.SimpleQueue()
+        waiting.put(None)
+        thread.join(timeout)
+        if thread.is_alive():
+            _log(logging.WARNING, "the audit hook is too slow: %d events wait for it at the end", waiting.qsize() - 1)
 
     def tell(self, event: SessionEvent) -> None:
         """Log the event and hand it to the hook."""
-        logger.info(
-            "%s: session %s, %s, client %s", event.name, event.session or "-", event.code or "-", event.client or "-"
-        )
+        facts = (event.session or "-", event.code or "-", event.client or "-")
+        _log(logging.INFO, "%s: session %s, %s, client %s", event.name, *facts)
         if self._hook is None:
             return
-        try:
-            self._queue.put_nowait(event)
-        except queue.Full:
-            self._dropped += 1
-            if self._dropped.bit_count() == 1:  # the 1st, 2nd, 4th, 8th, ...: a slow hook must not flood the log
-                logger.warning("the audit hook is too slow: %d events dropped", self._dropped)
+        if self._waiting.qsize() < _WAITING:
+            self._waiting.put(event)
+            return
+        self._dropped += 1
+        if self._dropped.bit_count() == 1:  # the 1st, 2nd, 4th, 8th, ...: a slow hook must not flood the log
+            _log(logging.WARNING, "the audit hook is too slow: %d events dropped", self._dropped)
 
-    def _deliver(self) -> None:
-        assert self._hook is not None  # noqa: S101
-        while (event := self._queue.get()) is not None:
-            try:
-                self._hook(event)
-            except Exception:
-                logger.exception("the audit hook failed")
+
+def _deliver(hook: Callable[[SessionEvent], object], waiting: "queue.SimpleQueue[SessionEvent | None]") -> None:
+    while (event := waiting.get()) is not None:
+        try:
+            hook(event)
+        except BaseException:  # sys.exit() too: the next event finds the thread alive
+            _log(logging.ERROR, "the audit hook failed", exc_info=True)
+
+
+def _log(level: int, message: str, *args: object, exc_info: bool = False) -> None:
+    # A logging handler of the application's own may raise; the session is stored all the same.
+    with contextlib.suppress(Exception):
+        logger.log(level, message, *args, exc_info=exc_info)

@@ -13,7 +13,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "errors": (set(), {"starlette"}),
     "injection": (set(), {"pydantic"}),
     "accesslog": (set(), set()),
-    "audit": (set(), set()),
+    "audit": ({"errors"}, set()),
     "settings": ({"errors"}, {"pydantic", "pydantic_settings"}),
     "models": ({"errors", "injection"}, {"pydantic", "pydantic_core"}),
     "encryption": ({"errors"}, {"cryptography"}),

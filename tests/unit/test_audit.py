@@ -1,15 +1,27 @@
 """Tests of jwtsession.audit: events reach the log and the hook, and never a request."""
 
+import hashlib
 import logging
 import threading
+import time
 from typing import Annotated, Any
 
 import pytest
 from fastapi import Depends, FastAPI, Security
 from fastapi.testclient import TestClient
 
-from jwtsession import Claims, MemorySessionStore, Session, SessionEvent, SessionManager, SessionProvider, Token
+from jwtsession import (
+    Claims,
+    ConfigurationError,
+    MemorySessionStore,
+    Session,
+    SessionEvent,
+    SessionManager,
+    SessionProvider,
+    Token,
+)
 from jwtsession.audit import AuditTrail, hashed
+from tests import servers
 from tests.conftest import SECRET
 from tests.web import bearer
 
@@ -144,6 +156,192 @@ def test_a_hook_that_hangs_slows_nobody(monkeypatch: pytest.MonkeyPatch, caplog:
         free.set()
     assert 10 <= len(told) <= 12
     assert "events dropped" in caplog.text
+
+
+def test_a_hook_that_hangs_holds_up_no_requests_and_not_the_end_for_long(caplog: pytest.LogCaptureFixture) -> None:
+    """Hundreds of requests are answered meanwhile; closing gives up after its time and tells what was not delivered."""
+    stuck, free = threading.Event(), threading.Event()
+
+    def hook(event: SessionEvent) -> None:
+        stuck.set()
+        free.wait(30)
+
+    app, sessions = application(on_event=hook)
+    start = time.monotonic()
+    with TestClient(app) as client:
+        token = client.post("/session").json()["access_token"]
+        assert stuck.wait(10)
+        for _ in range(100):
+            assert client.get("/session", headers=bearer(token)).status_code == 200
+            assert client.get("/session").status_code == 401
+        trail = sessions._sessions.audit
+        thread = trail._thread
+        trail.close(timeout=0.1)
+    assert time.monotonic() - start < 20
+    assert "100 events wait for it at the end" in caplog.text
+    free.set()
+    assert thread is not None
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_a_hook_that_hung_does_not_take_the_next_ones_events() -> None:
+    """Opened again after a hook hung at the end: later events are delivered, and the old thread ends when it can."""
+    free, told = threading.Event(), threading.Semaphore(0)
+
+    def hook(event: SessionEvent) -> None:
+        if event.code == "hang":
+            free.wait(30)
+        told.release()
+
+    trail = AuditTrail(hook)
+    trail.open()
+    trail.tell(SessionEvent("refused", None, "hang"))
+    trail.tell(EVENT)
+    old = trail._thread
+    trail.close(timeout=0.05)
+    trail.open()
+    for _ in range(3):
+        trail.tell(EVENT)
+    assert all(told.acquire(timeout=10) for _ in range(3))
+    free.set()
+    assert all(told.acquire(timeout=10) for _ in range(2))
+    trail.close()
+    assert old is not None
+    old.join(10)
+    assert not old.is_alive()
+    assert not told.acquire(blocking=False)
+
+
+def test_a_full_queue_ends_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Closing a trail whose queue is full delivers what is in it and ends the thread."""
+    monkeypatch.setattr("jwtsession.audit._WAITING", 5)
+    started, free = threading.Event(), threading.Event()
+    told: list[SessionEvent] = []
+
+    def hook(event: SessionEvent) -> None:
+        started.set()
+        free.wait(30)
+        told.append(event)
+
+    trail = AuditTrail(hook)
+    trail.open()
+    trail.tell(EVENT)
+    assert started.wait(10)
+    for _ in range(100):
+        trail.tell(EVENT)
+    threading.Timer(0.05, free.set).start()
+    thread = trail._thread
+    trail.close()
+    assert thread is not None
+    assert not thread.is_alive()
+    assert len(told) == 6
+    assert trail._dropped == 95
+
+
+@pytest.mark.parametrize("error", [SystemExit(1), KeyboardInterrupt(), ValueError("mine")])
+def test_nothing_that_a_hook_raises_ends_the_thread(error: BaseException, caplog: pytest.LogCaptureFixture) -> None:
+    """The next event finds it alive, and the log has the error."""
+    told: list[SessionEvent] = []
+
+    def hook(event: SessionEvent) -> None:
+        told.append(event)
+        if len(told) == 1:
+            raise error
+
+    trail = AuditTrail(hook)
+    trail.open()
+    trail.tell(EVENT)
+    trail.tell(EVENT)
+    trail.close()
+    assert told == [EVENT, EVENT]
+    assert "the audit hook failed" in caplog.text
+
+
+def test_a_logging_handler_that_raises_breaks_nothing() -> None:
+    """Neither a request nor the hook's thread depends on the application's own logging."""
+    told: list[str] = []
+
+    class Broken(logging.Handler):
+        def handle(self, record: logging.LogRecord) -> bool:
+            raise OSError("no route to the log")
+
+    def hook(event: SessionEvent) -> None:
+        told.append(event.name)
+        raise KeyError("mine")
+
+    logger, handler = logging.getLogger("jwtsession"), Broken()
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
+    try:
+        app, _ = application(on_event=hook)
+        with TestClient(app) as client:
+            token = client.post("/session").json()["access_token"]
+            assert client.get("/session", headers=bearer("bad")).status_code == 401
+            assert client.delete("/session", headers=bearer(token)).status_code == 200
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(handler)
+    assert told == ["created", "refused", "destroyed"]
+
+
+def test_a_coroutine_function_is_no_hook() -> None:
+    """It would never run in the hook's thread: refused when the application starts."""
+
+    async def hook(event: SessionEvent) -> None: ...
+
+    with pytest.raises(ConfigurationError, match="on_event"):
+        SessionProvider(secret=SECRET, store=MemorySessionStore(), on_event=hook)
+
+
+def test_events_keep_their_order_under_load() -> None:
+    """Thousands of events of many requests reach the hook in the order in which they were told."""
+    told: list[str | None] = []
+    trail = AuditTrail(lambda event: told.append(event.code))
+    trail.open()
+    for number in range(5_000):
+        trail.tell(SessionEvent("refused", None, str(number)))
+    trail.close()
+    assert told == [str(number) for number in range(5_000)]
+
+
+def test_what_is_told_before_the_start_is_not_lost() -> None:
+    """Events wait for the hook's thread, in their order."""
+    told: list[SessionEvent] = []
+    trail = AuditTrail(told.append)
+    trail.tell(EVENT)
+    assert told == []
+    trail.open()
+    trail.close()
+    assert told == [EVENT]
+
+
+def test_an_outage_is_in_the_log_and_no_event(caplog: pytest.LogCaptureFixture) -> None:
+    """A store that does not answer refuses nobody: the request was not judged. The error log has it instead."""
+    events: list[SessionEvent] = []
+    sessions = SessionProvider(
+        secret=SECRET, redis_url=f"redis://127.0.0.1:{servers.free_port()}", on_event=events.append
+    )
+    app = FastAPI(lifespan=sessions.lifespan)
+
+    @app.get("/session")
+    async def read(session: Annotated[Session, Depends(sessions.get_session)]) -> None: ...
+
+    with TestClient(app) as client:
+        token, _ = sessions._sessions.codec.encode("an-id-of-nobody-in-particular")
+        assert client.get("/session", headers=bearer(token)).status_code == 503
+    assert events == []
+    assert "the session store is unavailable: ConnectionError" in caplog.text
+
+
+def test_events_hold_no_secret_and_do_not_change() -> None:
+    """An event names the start of a hash of the id: twelve characters, from which nobody gets the id back."""
+    event = SessionEvent("destroyed", hashed("an-id-of-nobody-in-particular"))
+    assert event.session == hashlib.sha256(b"an-id-of-nobody-in-particular").hexdigest()[:12]
+    assert "nobody" not in repr(event)
+    with pytest.raises(AttributeError):
+        event.name = "created"  # type: ignore[misc]
 
 
 def test_without_a_hook_there_is_no_thread() -> None:
