@@ -339,7 +339,7 @@ async def _on_node(client: RedisCluster, key: str, commands: Sequence[Sequence[A
 def _loads(client: Redis) -> Loads:
     """Connections like the pool's, but without its socket timeout: `Loads` has one, for all that share a round trip."""
     pool = client.connection_pool
-    options = pool.connection_kwargs | {"socket_timeout": None}
+    options: dict[str, Any] = pool.connection_kwargs | {"socket_timeout": None}
     timeout = pool.connection_kwargs.get("socket_timeout") or _OPTIONS["socket_timeout"]
 
     def is_stale(connection: Any) -> bool:
