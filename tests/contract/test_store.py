@@ -22,8 +22,8 @@ from tests.conftest import Clock
 ID = "a-session-id-of-the-contract-suite"
 HOUR = 3_600_000
 
-RIGHTS = "+get +set +getex +del +pexpire +eval +evalsha +ping".split()
-RIGHTS += "+hgetall +hdel +hset +hexists +hincrby +pttl +wait".split()  # user_index, wait_replicas
+RIGHTS = ["+get", "+set", "+getex", "+del", "+pexpire", "+eval", "+evalsha", "+ping"]
+RIGHTS += ["+hgetall", "+hdel", "+hset", "+hexists", "+hincrby", "+pttl", "+wait"]  # user_index, wait_replicas
 
 Expire = Callable[[str], Awaitable[None]]
 
