@@ -27,7 +27,7 @@ floors:  ## Run the tests on the oldest packages that pyproject.toml accepts
 	@.venv-floors/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip
 	@.venv-floors/bin/python -m pip install --quiet --disable-pip-version-check --constraint floors.txt \
 		--editable '.[crypto,embedded,form,hiredis]' --group test 'httpx<1'
-	@.venv-floors/bin/python -m pytest -q -W ignore::DeprecationWarning -W ignore::PendingDeprecationWarning \
+	@.venv-floors/bin/python -m pytest -q -W ignore::DeprecationWarning -W ignore::PendingDeprecationWarning -W ignore::UserWarning \
 		-p no:cacheprovider tests/unit tests/contract tests/integration/test_http.py tests/integration/test_users.py
 
 lint: .venv/.dev  ## Check format and lint
