@@ -436,6 +436,8 @@ class SessionManager(Generic[S, C]):
         if claims.jti == self._token_id:
             # The claims that were read, handed back: those of the old token alone become new.
             kept |= {"jti": None, "iat": None}
+            if claims.sub != old.sub and claims.auth_time == old.auth_time:
+                kept["auth_time"] = None  # another user's sign-in
         if claims.auth_time is None and claims.sub == old.sub:
             kept["auth_time"] = old.auth_time
         return claims.model_copy(update=kept)
