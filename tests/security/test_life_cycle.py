@@ -346,6 +346,17 @@ async def test_a_change_of_privilege_hands_back_the_claims_that_were_read(world:
     }
 
 
+async def test_another_user_does_not_inherit_the_time_of_the_sign_in(world: World) -> None:
+    """Read claims that are handed back for another user get a time of their own."""
+    manager = await world.request(await world.log_in(sub="ann"))
+    claims = manager.claims
+    assert claims is not None
+    world.clock.tick(100)
+    await manager.regenerate(claims=claims.model_copy(update={"sub": "bob"}))
+    assert manager.claims is not None
+    assert manager.claims.auth_time == world.clock()
+
+
 async def test_of_two_that_regenerate_one_wins(valkey: servers.Server) -> None:
     """Ten requests with one token move it at once: one has the session, nine are told that it is gone."""
     sessions = SessionProvider(UserSession, UserClaims, secret=SECRET, redis_url=valkey.url)
