@@ -260,10 +260,12 @@ class SessionManager(Generic[S, C]):
         data = models.to_model(self._sessions.model, session)
         new_id, token, issued = self._sign(claims)
         new = self._sessions.new_record(new_id, data)
-        await self._enter(new_id, issued, admit=True)
+        await self._enter(new_id, issued)
+        await self._admit(new_id, issued)
         old_sub = self._sub()
         await self._store(new_id, token, issued, new)
         self._tell("created", new_id)
+        await self._evict(issued, old)
         if old is not None and await self._sessions.store.destroy(old):
             self._tell("destroyed", old)
             await self._leave(old_sub, old)
@@ -377,11 +379,22 @@ class SessionManager(Generic[S, C]):
         new_id, token, issued = self._sign(self._inherited(claims))
         new = self._sessions.new_record(new_id, data, old)
         old_sub = self._sub()
-        await self._enter(new_id, issued, admit=issued.sub != old_sub)
-        self._check(await self._sessions.store.claim(session_id, old.stored))
-        await self._store(new_id, token, issued, new)
+        await self._enter(new_id, issued)
+        moved = issued.sub == old_sub
+        if not moved:
+            await self._admit(new_id, issued)
+        outcome = await self._sessions.store.claim(session_id, old.stored)
+        if outcome is not Outcome.DONE:
+            await self._leave(issued.sub, new_id)
+        self._check(outcome)
+        if not await self._store(new_id, token, issued, new, moved=moved):
+            # All of the user's sessions were ended meanwhile: this one too, which had no id just then.
+            await self._sessions.store.destroy(new_id)
+            self._tell("destroyed", session_id)
+            self._check(Outcome.GONE)
         await self._leave(old_sub, session_id)
         self._tell("regenerated", session_id, hashed(new_id))
+        await self._evict(issued)
         return self._answer(token, issued)
 
     async def mutate(self, change: Callable[[S], S | Awaitable[S | None] | None]) -> S:
@@ -471,15 +484,22 @@ class SessionManager(Generic[S, C]):
     def _sub(self) -> str | None:
         return self._claims.sub if self._claims is not None else None
 
-    async def _enter(self, session_id: str, claims: C, *, admit: bool) -> None:
-        """Into the user's index, before the session is stored."""
+    async def _enter(self, session_id: str, claims: C, *, again: bool = False) -> bool:
+        """Into the user's index, before the session is stored; `again` to confirm it. See `UserIndex.enter`."""
         index = self._sessions.index
         if index is None or claims.sub is None:
-            return
+            return True
         login = Login(claims.auth_time or self._sessions.now(), *self._captured)
-        await index.enter(claims.sub, session_id, login, self._sessions.ttl(claims.exp))
-        for each in await index.admit(claims.sub, session_id, self._token_id) if admit else ():
-            self._tell("destroyed", each)
+        return await index.enter(claims.sub, session_id, login, self._sessions.ttl(claims.exp), again=again)
+
+    async def _admit(self, session_id: str, claims: C) -> None:
+        if self._sessions.index is not None and claims.sub is not None:
+            await self._sessions.index.admit(claims.sub, session_id, self._token_id)
+
+    async def _evict(self, claims: C, replaced: str | None = None) -> None:
+        if self._sessions.index is not None and claims.sub is not None:
+            for each in await self._sessions.index.evict(claims.sub, replaced):
+                self._tell("destroyed", each)
 
     async def _leave(self, sub: str | None, session_id: str) -> None:
         if self._sessions.index is not None and sub is not None:
@@ -496,15 +516,17 @@ class SessionManager(Generic[S, C]):
                 ttl,
             )
 
-    async def _store(self, new_id: str, token: str, issued: C, record: Record[S]) -> None:
+    async def _store(self, new_id: str, token: str, issued: C, record: Record[S], *, moved: bool = False) -> bool:
+        """Under the new id; False where the session was `moved` to it and somebody ended it meanwhile."""
         if not await self._sessions.store.create(new_id, record.stored, max(1, self._sessions.ttl(issued.exp))):
             # 256 random bits are taken: not by chance.
             raise StoreUnavailableError("session_id_taken")
         self._token_id, self._token, self._claims = new_id, token, issued
         self._record, self._refusal = record, None
         self._sessions.touched(new_id)
-        # Confirmed: whoever ended all of the user's sessions meanwhile did not find this one.
-        await self._enter(new_id, issued, admit=False)
+        # Confirmed: whoever ended all of the user's sessions meanwhile did not find this one. A login goes on all the
+        # same, and is in the index; what is an old session under a new id does not escape.
+        return await self._enter(new_id, issued, again=moved)
 
     def _tell(
         self,

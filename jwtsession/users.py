@@ -1,7 +1,7 @@
 """`UserIndex`: the sessions of one user, so that they can be listed, limited and ended together."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pydantic import TypeAdapter, ValidationError
@@ -12,6 +12,9 @@ from .stores import Entry, SessionStore
 
 IN_FLIGHT = 10.0
 """Seconds for which an entry without a session counts as a login that is under way."""
+
+REVOKE_ROUNDS = 100
+"""How often `revoke_all` looks again where sessions have come meanwhile."""
 
 _ENTRIES_KEPT = 10_000
 
@@ -49,8 +52,9 @@ _LOGIN = TypeAdapter(Login)
 class UserIndex:
     """The index of each user's sessions. A crash at any point leaves at worst an entry without a session.
 
-    A session is entered before it is stored and confirmed after it, so that a `revoke_all` between the two can't leave
-    a session that no index names. Entries without a session are removed as they are read.
+    A session is entered before it is stored and confirmed after it, and an entry is removed only as it was read: so
+    nobody who takes a login that is under way for dead can leave a session that no index names. Entries without a
+    session are removed as they are read.
 
     Args:
         max_sessions: The most sessions of one user.
@@ -78,8 +82,10 @@ class UserIndex:
         self._clock = clock
         self._noted: dict[str, float] = {}
 
-    async def enter(self, sub: str, session_id: str, login: Login, ttl: int) -> None:
+    async def enter(self, sub: str, session_id: str, login: Login, ttl: int, *, again: bool = False) -> bool:
         """Put a session into the index, or confirm that it is there.
+
+        With `again` it is not put in anew: False where somebody took it out, to end it.
 
         Raises:
             StoreUnavailableError: The store did not answer.
@@ -87,11 +93,13 @@ class UserIndex:
         user = _key(sub)
         entry = self._sealer.seal(f"{user}:{session_id}", _LOGIN.dump_json(login))
         # The slack covers what a session's time to live is extended by between two notes.
-        await self._store.enter(user, session_id, entry, self._clock(), ttl + self._slack)
+        if not await self._store.enter(user, session_id, entry, self._clock(), ttl + self._slack, again=again):
+            return False
         self._noted.pop(session_id, None)
         self._noted[session_id] = self._clock()
         if len(self._noted) > _ENTRIES_KEPT:
             del self._noted[next(iter(self._noted))]
+        return True
 
     async def seen(self, sub: str, session_id: str, login: Login, ttl: int) -> None:
         """Note that a session was used, at most once in `touch_interval`."""
@@ -102,8 +110,8 @@ class UserIndex:
         """Take a session out of the index."""
         await self._store.leave(_key(sub), [session_id])
 
-    async def admit(self, sub: str, session_id: str, replaced: str | None = None) -> list[str]:
-        """Make room for a session that has entered; the others that were ended for it.
+    async def admit(self, sub: str, session_id: str, replaced: str | None = None) -> None:
+        """Refuse a session that has entered, and is not stored yet, if there is no room for it.
 
         Of logins at the same time those that came first are admitted first.
 
@@ -115,18 +123,25 @@ class UserIndex:
         Raises:
             TooManySessionsError: There is no room.
         """
-        if self._max_sessions is None:
-            return []
+        if self._max_sessions is None or self._evict:
+            return
         listed = sorted((entry.order, each) for each, entry, _, _ in await self._read(sub) if each != replaced)
         ids = [each for _, each in listed]
         before = ids[: ids.index(session_id)] if session_id in ids else ids
-        surplus = len(before) + 1 - self._max_sessions
-        if surplus <= 0:
+        if len(before) >= self._max_sessions:
+            await self.leave(sub, session_id)
+            raise TooManySessionsError
+
+    async def evict(self, sub: str, replaced: str | None = None) -> list[str]:
+        """End the oldest of the user's sessions beyond the limit; those that were ended.
+
+        After a session was stored: before it, what comes in between would go unnoticed.
+        """
+        if self._max_sessions is None or not self._evict:
             return []
-        if self._evict:
-            return await self._end(_key(sub), before[:surplus])
-        await self.leave(sub, session_id)
-        raise TooManySessionsError
+        living = [(entry.order, each, entry) for each, entry, _, left in await self._read(sub) if left]
+        oldest = sorted(found for found in living if found[1] != replaced)[: -self._max_sessions]
+        return (await self._end(_key(sub), {each: entry for _, each, entry in oldest}))[0]
 
     async def sessions(self, sub: str) -> list[SessionInfo]:
         """The user's sessions, the one used last first."""
@@ -139,15 +154,28 @@ class UserIndex:
         return sorted(found, key=lambda info: info.last_seen, reverse=True)
 
     async def revoke_all(self, sub: str, except_id: str | None = None) -> list[str]:
-        """End the user's sessions; those that there were."""
-        user = _key(sub)
-        return await self._end(user, [each for each in await self._store.entries(user) if each != except_id])
+        """End the user's sessions; those that there were.
 
-    async def _end(self, user: str, ids: list[str]) -> list[str]:
+        Also those that are on their way from one id to another, so that nobody escapes by `regenerate`: either the new
+        id has entered when the old one is found gone, or what is taken out here is not confirmed any more.
+        """
+        user = _key(sub)
+        ended: list[str] = []
+        for _ in range(REVOKE_ROUNDS):
+            entries = await self._store.entries(user)
+            kept = entries.pop(except_id, None) if except_id is not None else None
+            there, left = await self._end(user, entries)
+            ended += there
+            if left <= (kept is not None):
+                break
+        return ended
+
+    async def _end(self, user: str, entries: Mapping[str, Entry]) -> tuple[list[str], int]:
+        """The sessions that there were, and how many the index names now."""
         # In this order: a crash in between leaves entries without sessions, never sessions without an entry.
-        ended = await self._store.destroy_all(ids)
-        await self._store.leave(user, ids)
-        return [each for each, there in zip(ids, ended, strict=True) if there]
+        ended = await self._store.destroy_all([*entries])
+        left = await self._store.prune(user, entries)
+        return [each for each, there in zip(entries, ended, strict=True) if there], left
 
     async def _read(self, sub: str) -> list[tuple[str, Entry, Login, int]]:
         """Every entry with its milliseconds left; those that are long gone are removed on the way."""
@@ -155,14 +183,14 @@ class UserIndex:
         entries = await self._store.entries(user)
         left = await self._store.remaining([*entries])
         found: list[tuple[str, Entry, Login, int]] = []
-        gone: list[str] = []
+        gone: dict[str, Entry] = {}
         for (session_id, entry), remaining in zip(entries.items(), left, strict=True):
             # A login enters first and is stored then.
             if remaining or abs(self._clock() - entry.seen) < IN_FLIGHT:
                 found.append((session_id, entry, self._login(user, session_id, entry), remaining))
             else:
-                gone.append(session_id)
-        await self._store.leave(user, gone)
+                gone[session_id] = entry
+        await self._store.prune(user, gone)
         return found
 
     def _login(self, user: str, session_id: str, entry: Entry) -> Login:

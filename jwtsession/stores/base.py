@@ -1,7 +1,7 @@
 """The contract of every store."""
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 
@@ -82,15 +82,21 @@ class SessionStore(Protocol):
         """Remove the session, if its value still is `expected` to the byte: one caller wins. Never `SAME`."""
         ...
 
-    async def enter(self, user: str, session_id: str, data: bytes, seen: float, ttl: int) -> None:
+    async def enter(
+        self, user: str, session_id: str, data: bytes, seen: float, ttl: int, *, again: bool = False
+    ) -> bool:
         """Put a session into its user's index, if it is not there, and note when it was last seen.
 
-        The index lives for at least `ttl` from now.
+        The index lives for at least `ttl` from now. With `again` nothing is put in: False where it is not there.
         """
         ...
 
     async def leave(self, user: str, session_ids: Sequence[str]) -> None:
         """Take sessions out of their user's index; those that are not there are no error."""
+        ...
+
+    async def prune(self, user: str, entries: Mapping[str, Entry]) -> int:
+        """Take entries out of their user's index that are still as they were read; how many others are left in it."""
         ...
 
     async def entries(self, user: str) -> dict[str, Entry]:

@@ -1,7 +1,7 @@
 """`MemorySessionStore`: sessions in this process, for tests."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from ..errors import StoreUnavailableError
 from .base import Entry, Outcome
@@ -80,18 +80,31 @@ class MemorySessionStore:
         del self._sessions[session_id]
         return Outcome.DONE
 
-    async def enter(self, user: str, session_id: str, data: bytes, seen: float, ttl: int) -> None:
+    async def enter(
+        self, user: str, session_id: str, data: bytes, seen: float, ttl: int, *, again: bool = False
+    ) -> bool:
         """See `SessionStore.enter`."""
         index, expires = self._index(user)
+        if again and session_id not in index:
+            return False
         self._entered += 1
         index[session_id] = index.get(session_id, Entry(self._entered, data, seen))._replace(seen=seen)
         self._users[user] = (index, max(expires, self._clock() + ttl / 1000))
+        return True
 
     async def leave(self, user: str, session_ids: Sequence[str]) -> None:
         """See `SessionStore.leave`."""
         index, _ = self._index(user)
         for session_id in session_ids:
             index.pop(session_id, None)
+
+    async def prune(self, user: str, entries: Mapping[str, Entry]) -> int:
+        """See `SessionStore.prune`."""
+        index, _ = self._index(user)
+        for session_id, entry in entries.items():
+            if index.get(session_id) == entry:
+                del index[session_id]
+        return len(index)
 
     async def entries(self, user: str) -> dict[str, Entry]:
         """See `SessionStore.entries`."""

@@ -5,7 +5,7 @@ import builtins
 import hashlib
 import logging
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit, urlunsplit
@@ -62,6 +62,7 @@ class _Script:
 _UPDATE = _Script("update.lua")
 _CLAIM = _Script("claim.lua")
 _ENTER = _Script("enter.lua")
+_PRUNE = _Script("prune.lua")
 _DESTROY = _Script("destroy.lua")
 
 # A field of the index beside the session's own, as in enter.lua.
@@ -182,15 +183,26 @@ class RedisSessionStore:
         """See `SessionStore.claim`."""
         return await self._run(_CLAIM, self._keyspace + session_id, expected)
 
-    async def enter(self, user: str, session_id: str, data: bytes, seen: float, ttl: int) -> None:
+    async def enter(
+        self, user: str, session_id: str, data: bytes, seen: float, ttl: int, *, again: bool = False
+    ) -> bool:
         """See `SessionStore.enter`: one script on one key."""
-        await self._run(_ENTER, self._user_key(user), session_id, data, repr(seen), ttl)
+        args = (session_id, data, repr(seen), ttl, int(again))
+        return bool(await self._eval(_ENTER, self._user_key(user), *args))
 
     async def leave(self, user: str, session_ids: Sequence[str]) -> None:
         """See `SessionStore.leave`: one command."""
         if session_ids:
             fields = [field for each in session_ids for field in (each, each + _SEEN)]
             await self._call("HDEL", self._user_key(user), *fields)
+
+    async def prune(self, user: str, entries: Mapping[str, Entry]) -> int:
+        """See `SessionStore.prune`: one round trip for a thousand."""
+        args = [arg for session_id, entry in entries.items() for arg in (session_id, repr(entry.seen))]
+        left = 0
+        for start in range(0, len(args), 2000):
+            left = await self._eval(_PRUNE, self._user_key(user), *args[start : start + 2000])
+        return left
 
     async def entries(self, user: str) -> dict[str, Entry]:
         """See `SessionStore.entries`: one command."""
@@ -218,11 +230,13 @@ class RedisSessionStore:
         return f"{self._keyspace}user:{user}"
 
     async def _run(self, script: _Script, key: str, *args: str | bytes | int, once: bool = False) -> Outcome:
+        return Outcome((await self._eval(script, key, *args, once=once)).decode())
+
+    async def _eval(self, script: _Script, key: str, *args: str | bytes | int, once: bool = False) -> Any:
         try:
-            outcome = await self._call("EVALSHA", script.sha, 1, key, *args, once=once)
+            return await self._call("EVALSHA", script.sha, 1, key, *args, once=once)
         except NoScriptError:
-            outcome = await self._call("EVAL", script.source, 1, key, *args, once=once)
-        return Outcome(outcome.decode())
+            return await self._call("EVAL", script.source, 1, key, *args, once=once)
 
     async def _pipeline(self, commands: Sequence[tuple[str, str]]) -> list[int]:
         """Idempotent commands, a thousand in each round trip; in a cluster one to each node at the same time."""

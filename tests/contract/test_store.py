@@ -23,7 +23,8 @@ ID = "a-session-id-of-the-contract-suite"
 HOUR = 3_600_000
 
 RIGHTS = ["+get", "+set", "+getex", "+del", "+pexpire", "+eval", "+evalsha", "+ping"]
-RIGHTS += ["+hgetall", "+hdel", "+hset", "+hexists", "+hincrby", "+pttl", "+wait"]  # user_index, wait_replicas
+RIGHTS += ["+hget", "+hgetall", "+hlen", "+hdel", "+hset", "+hexists", "+hincrby", "+pttl"]  # user_index
+RIGHTS += ["+wait"]  # wait_replicas
 
 Expire = Callable[[str], Awaitable[None]]
 
