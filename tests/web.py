@@ -17,7 +17,8 @@ from tests.servers import free_port
 def serving(app: FastAPI, **options: Any) -> Iterator[httpx2.Client]:
     """Serve the application for the length of a `with`; gives a client for it. Options are uvicorn's."""
     port = free_port()
-    options = {"log_level": "critical", "ws": "websockets-sansio"} | options
+    # Without uvicorn's own configuration, which would change the loggers for every test that follows.
+    options = {"log_level": "critical", "log_config": None, "ws": "websockets-sansio"} | options
     config = uvicorn.Config(app, host="127.0.0.1", port=port, **options)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
