@@ -75,6 +75,11 @@ class Loads:
             raise reply
         return reply
 
+    def reconnect(self) -> None:
+        """Connect anew before the next round trip."""
+        for lane in self._lanes:
+            lane.mark_for_reconnect()  # type: ignore[no-untyped-call]
+
     async def close(self) -> None:
         """Close the connections; loads that wait fail."""
         self._closed = True
@@ -127,7 +132,8 @@ class Loads:
         replies: list[Any] = []
         try:
             async with asyncio.timeout(self._timeout):
-                if self._is_stale is not None and self._is_stale(lane):
+                stale = lane.should_reconnect()  # type: ignore[no-untyped-call]
+                if stale or (self._is_stale is not None and self._is_stale(lane)):
                     await lane.disconnect(nowait=True)
                 if not lane.is_connected:
                     # By itself sending would not ask a Sentinel where to.

@@ -1,7 +1,6 @@
 """`RedisSessionStore`: sessions in Redis or Valkey, also behind Sentinel and in a cluster. Knows redis-py."""
 
 import asyncio
-import builtins
 import hashlib
 import logging
 import random
@@ -10,18 +9,17 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit, urlunsplit
 
-from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster, Sentinel
+from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.backoff import NoBackoff
 from redis.exceptions import (
     AuthenticationError,
     AuthorizationError,
     ConnectionError,
-    MovedError,
     NoScriptError,
+    ReadOnlyError,
     RedisClusterException,
     RedisError,
     ResponseError,
@@ -29,7 +27,9 @@ from redis.exceptions import (
 )
 
 from ..errors import ConfigurationError, SessionCorruptError, StoreUnavailableError
+from ._cluster import ClusterNodes
 from ._loads import Loads, packed
+from ._sentinel import NewestSentinel, PrimaryPool
 from .base import Entry, Outcome
 from .embedded import EmbeddedServer
 
@@ -99,7 +99,7 @@ class RedisSessionStore:
         self._client = client
         self._loop: asyncio.AbstractEventLoop | None = None
         self._server: EmbeddedServer | None = None
-        self._gate: asyncio.Semaphore | None = None
+        self._nodes = ClusterNodes(client, _POOL_OPTIONS["timeout"]) if isinstance(client, RedisCluster) else None
         self._loads: Loads | None = None
         self._closed = False
         if url is not None:
@@ -126,19 +126,18 @@ class RedisSessionStore:
                 await self._loads.close()
                 self._loads = None
             await client.aclose()
-            # redis-py leaves a Sentinel's own connections open.
-            manager = getattr(getattr(client, "connection_pool", None), "sentinel_manager", None)
-            for sentinel in manager.sentinels if manager is not None else ():
-                await sentinel.aclose()
         if self._server is not None:
             await asyncio.to_thread(self._server.stop)
 
     async def ping(self) -> bool:
         """See `SessionStore.ping`."""
         try:
-            return bool(await self._call("PING"))
+            return await self._within_deadline(self._ping)
         except StoreUnavailableError:
             return False
+
+    async def _ping(self, client: "Redis | RedisCluster") -> bool:
+        return bool(await (client.ping() if self._nodes is None else self._nodes.ping()))
 
     async def create(self, session_id: str, value: bytes, ttl: int) -> bool:
         """See `SessionStore.create`."""
@@ -157,7 +156,7 @@ class RedisSessionStore:
 
     async def _send_load(self, client: "Redis | RedisCluster", command: tuple[str | int, ...]) -> Any:
         if self._loads is None:
-            return await client.execute_command(*command)
+            return await self._send(client, *command)
         return await self._loads.load(packed(*command))
 
     async def update(self, session_id: str, expected: bytes, value: bytes, ttl: int, *, once: bool = False) -> Outcome:
@@ -174,7 +173,13 @@ class RedisSessionStore:
         if not wait_replicas:
             return bool(await self._call("DEL", key))
         commands = [("EVAL", _DESTROY.source, 1, key), ("WAIT", wait_replicas, int(WAIT_SECONDS * 1000))]
-        existed, confirmed = await self._within_deadline(lambda client: _on_one_connection(client, key, commands))
+
+        async def attempt(client: "Redis | RedisCluster") -> list[Any]:
+            if self._nodes is not None:
+                return await self._nodes.call(key, *commands)
+            return await _pipelined(client, commands)
+
+        existed, confirmed = await self._within_deadline(attempt)
         if confirmed < wait_replicas:
             raise StoreUnavailableError("destroy_not_confirmed")
         return bool(existed)
@@ -245,16 +250,20 @@ class RedisSessionStore:
             part = commands[start : start + 1000]
 
             async def attempt(client: "Redis | RedisCluster", part: Sequence[tuple[str, str]] = part) -> list[int]:
-                pipeline = client.pipeline(transaction=False)
-                for command in part:
-                    pipeline.execute_command(*command)
-                return cast("list[int]", await pipeline.execute())
+                return await (_pipelined(client, part) if self._nodes is None else self._nodes.each(part))
 
             replies += await self._within_deadline(attempt)
         return replies
 
     async def _call(self, *command: str | bytes | int, once: bool = False) -> Any:
-        return await self._within_deadline(lambda client: client.execute_command(*command), once=once)
+        return await self._within_deadline(lambda client: self._send(client, *command), once=once)
+
+    async def _send(self, client: "Redis | RedisCluster", *command: str | bytes | int) -> Any:
+        if self._nodes is None:
+            return await client.execute_command(*command)
+        key = command[3] if command[0] in ("EVAL", "EVALSHA") else command[1]
+        (reply,) = await self._nodes.call(str(key), command)
+        return reply
 
     async def _within_deadline(
         self, attempt: "Callable[[Redis | RedisCluster], Awaitable[T]]", *, once: bool = False
@@ -262,17 +271,17 @@ class RedisSessionStore:
         """Try, and where the connection failed try again, unless `once`; all within the deadline."""
         try:
             async with asyncio.timeout(DEADLINE):
-                client = self._connected()
-                if self._gate is not None:
-                    attempt = _through(self._gate, attempt)
                 try:
-                    return await attempt(client)
+                    return await self._attempt(attempt)
                 except (ConnectionError, TimeoutError) as error:
                     if once or isinstance(error, (AuthenticationError, AuthorizationError)):
                         raise
+                except ReadOnlyError:
+                    # Refused by a replica: the address may lead to another server by now.
+                    await self._reconnect()
                 # Jitter, so that the callers of a server that restarts do not come back all at once.
                 await asyncio.sleep(random.uniform(0.0, 0.05))
-                return await attempt(self._connected())
+                return await self._attempt(attempt)
         except NoScriptError:
             raise
         except (RedisError, RedisClusterException, OSError) as error:
@@ -280,6 +289,21 @@ class RedisSessionStore:
                 raise SessionCorruptError from error
             logger.error("the session store is unavailable: %s", type(error).__name__)
             raise StoreUnavailableError from error
+
+    async def _attempt(self, attempt: "Callable[[Redis | RedisCluster], Awaitable[T]]") -> T:
+        client = self._connected()
+        if isinstance(client, Redis) and isinstance(client.connection_pool, PrimaryPool):
+            await client.connection_pool.confirm()
+        return await attempt(client)
+
+    async def _reconnect(self) -> None:
+        """Every connection is made anew before it is used again."""
+        if isinstance(self._client, Redis) and self._owns_client:
+            pool = self._client.connection_pool
+            await pool.disconnect(inuse_connections=False)
+            await pool.update_active_connections_for_reconnect()  # type: ignore[no-untyped-call]
+            if self._loads is not None:
+                self._loads.reconnect()
 
     def _connected(self) -> "Redis | RedisCluster":
         if self._closed:
@@ -291,63 +315,18 @@ class RedisSessionStore:
             raise RuntimeError("this RedisSessionStore is in use by another event loop: give each loop its own")
         if self._url is None or self._url.startswith("embedded:"):
             raise StoreUnavailableError from RuntimeError("the embedded server starts with the provider's lifespan")
-        self._client, self._loop = _connect(self._url), loop
-        if not self._url.startswith(("redis:", "rediss:", "unix:")):
-            # The pools of Sentinel and cluster clients do not wait for a connection.
-            self._gate = asyncio.Semaphore(_POOL_OPTIONS["max_connections"])
+        (self._client, self._nodes), self._loop = _connect(self._url), loop
         if isinstance(self._client, Redis):
             self._loads = _loads(self._client)
         return self._client
 
 
-def _through(
-    gate: asyncio.Semaphore, attempt: "Callable[[Redis | RedisCluster], Awaitable[T]]"
-) -> "Callable[[Redis | RedisCluster], Awaitable[T]]":
-    """The attempt, behind a bounded wait for one of as many places as a pool has connections."""
-
-    async def gated(client: "Redis | RedisCluster") -> T:
-        try:
-            async with asyncio.timeout(_POOL_OPTIONS["timeout"]):
-                await gate.acquire()
-        except builtins.TimeoutError:
-            raise ConnectionError("no connection available") from None
-        try:
-            return await attempt(client)
-        finally:
-            gate.release()
-
-    return gated
-
-
-async def _on_one_connection(client: "Redis | RedisCluster", key: str, commands: Sequence[Sequence[Any]]) -> list[Any]:
-    """The replies to commands that must share a connection; in a cluster one to the key's primary."""
-    if isinstance(client, Redis):
-        pipeline = client.pipeline(transaction=False)
-        for command in commands:
-            pipeline.execute_command(*command)
-        return await pipeline.execute()
-    await client.initialize()
-    try:
-        return await _on_node(client, key, commands)
-    except MovedError:
-        # An ordinary command follows the key to its new node, and the client remembers that.
-        await cast("Awaitable[Any]", client.execute_command("GET", key))
-        return await _on_node(client, key, commands)
-
-
-async def _on_node(client: RedisCluster, key: str, commands: Sequence[Sequence[Any]]) -> list[Any]:
-    node = client.get_node_from_key(key)
-    if node is None:
-        raise RedisClusterException("no node for the key")
-    connection = node.acquire_connection()
-    try:
-        replies = []
-        for command in commands:
-            await connection.send_packed_command(connection.pack_command(*command))
-            replies.append(await node.parse_response(connection, str(command[0])))
-        return replies
-    finally:
-        node.release(connection)
+async def _pipelined(client: "Redis | RedisCluster", commands: Sequence[Sequence[Any]]) -> list[Any]:
+    """The replies to commands that go together, over one connection."""
+    pipeline = client.pipeline(transaction=False)
+    for command in commands:
+        pipeline.execute_command(*command)
+    return await pipeline.execute()
 
 
 def _loads(client: Redis) -> Loads:
@@ -360,12 +339,12 @@ def _loads(client: Redis) -> Loads:
         """Whether the pool has found a new primary since."""
         return getattr(pool, "master_address", None) not in (None, (connection.host, connection.port))
 
-    behind_sentinel = isinstance(pool, SentinelConnectionPool)
+    behind_sentinel = isinstance(pool, PrimaryPool)
     return Loads(lambda: pool.connection_class(**options), timeout, is_stale if behind_sentinel else None)
 
 
-def _connect(url: str) -> "Redis | RedisCluster":
-    """A client for the URL; it connects when it is first used.
+def _connect(url: str) -> "tuple[Redis | RedisCluster, ClusterNodes | None]":
+    """A client for the URL, in a cluster also its nodes; it connects when it is first used.
 
     Raises:
         ConfigurationError: The URL can't be used. The message does not show it, because it may hold a password.
@@ -376,7 +355,7 @@ def _connect(url: str) -> "Redis | RedisCluster":
         kind = parts.scheme.partition("+")[2]
         if not kind:
             pool = BlockingConnectionPool.from_url(url, **_OPTIONS, **_POOL_OPTIONS, retry=retry)
-            return Redis.from_pool(pool)
+            return Redis.from_pool(pool), None
         # redis-py knows one host in a URL: read credentials and options with the first, then give it all of them.
         user, at, hosts = parts.netloc.rpartition("@")
         nodes = [_host_and_port(host, 26379 if kind == "sentinel" else 6379) for host in hosts.split(",")]
@@ -390,17 +369,19 @@ def _connect(url: str) -> "Redis | RedisCluster":
         tls = "connection_class" in given
         for name in ("host", "port", "connection_class"):
             given.pop(name, None)
-        options = _OPTIONS | given
+        options: dict[str, Any] = _OPTIONS | _POOL_OPTIONS | given | {"retry": retry}
         if tls:
             options["ssl"] = True
         if kind == "cluster":
-            return RedisCluster(startup_nodes=[ClusterNode(*node) for node in nodes], retry=retry, **options)
+            wait = options.pop("timeout")
+            cluster = RedisCluster(startup_nodes=[ClusterNode(*node) for node in nodes], **options)
+            return cluster, ClusterNodes(cluster, wait)
         if not service:
             raise ConfigurationError("redis_url: a Sentinel URL ends in the service's name: host:26379/mymaster")
-        sentinel = Sentinel(  # type: ignore[no-untyped-call]
-            nodes, sentinel_kwargs=_OPTIONS | {"retry": retry}, retry=retry, **options
-        )
-        return cast("Redis", sentinel.master_for(service))
+        # What tells whom to trust and who one is counts for the Sentinels too; user, password and database do not.
+        secure = {name: value for name, value in options.items() if name.startswith("ssl")}
+        sentinel = NewestSentinel(nodes, sentinel_kwargs=_OPTIONS | secure | {"retry": retry}, **options)  # type: ignore[no-untyped-call]
+        return cast("Redis", sentinel.master_for(service, connection_pool_class=PrimaryPool)), None
     except (ValueError, TypeError, RedisError, RedisClusterException) as error:
         if isinstance(error, ConfigurationError):
             raise

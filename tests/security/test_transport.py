@@ -70,21 +70,37 @@ class TlsServer:
         self.client = self.authority.issue("client")
         self.port = servers.free_port()
         self.socket = folder / "redis.sock"
-        options = ["--tls-port", str(self.port), "--tls-cert-file", str(certificate), "--tls-key-file", str(key)]
-        options += ["--tls-ca-cert-file", str(self.authority.ca), "--unixsocket", str(self.socket)]
+        tls = ["--tls-cert-file", str(certificate), "--tls-key-file", str(key)]
+        tls += ["--tls-ca-cert-file", str(self.authority.ca)]
+        options = ["--tls-port", str(self.port), *tls, "--unixsocket", str(self.socket)]
         self.server = servers.redis(folder / "data", *options).start()
+        # It reaches the primary over TLS, as it is reached itself.
+        self.sentinel_port = servers.free_port()
+        self.sentinel = servers.redis(folder / "sentinel")
+        self.sentinel.folder.mkdir()
+        config = self.sentinel.folder / "sentinel.conf"
+        config.write_text(f"sentinel monitor mymaster 127.0.0.1 {self.port} 1\ntls-replication yes\n")
+        ports = ["--port", str(self.sentinel.port), "--tls-port", str(self.sentinel_port), "--bind", "127.0.0.1"]
+        self.sentinel.arguments = [str(config), "--sentinel", *ports, *tls]
+        self.sentinel.start()
 
     def url(self, ca: Path | None = None, client: tuple[Path, Path] | None = None, host: str = "127.0.0.1") -> str:
+        return f"rediss://{host}:{self.port}/0?{self._query(ca, client)}"
+
+    def sentinel_url(self, ca: Path | None = None) -> str:
+        return f"rediss+sentinel://127.0.0.1:{self.sentinel_port}/mymaster/0?{self._query(ca)}"
+
+    def _query(self, ca: Path | None = None, client: tuple[Path, Path] | None = None) -> str:
         certificate, key = client or self.client
-        query = f"ssl_ca_certs={quote(str(ca or self.authority.ca))}"
-        query += f"&ssl_certfile={quote(str(certificate))}&ssl_keyfile={quote(str(key))}"
-        return f"rediss://{host}:{self.port}/0?{query}"
+        trusted = f"ssl_ca_certs={quote(str(ca or self.authority.ca))}"
+        return f"{trusted}&ssl_certfile={quote(str(certificate))}&ssl_keyfile={quote(str(key))}"
 
 
 @pytest.fixture(scope="module")
 def tls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsServer]:
     made = TlsServer(tmp_path_factory.mktemp("tls"))
     yield made
+    made.sentinel.stop()
     made.server.stop()
 
 
@@ -114,6 +130,18 @@ async def test_what_is_not_trusted_is_unavailable(tls: TlsServer, case: str) -> 
         assert caught.value.__cause__ is not None
     assert not await store.ping()
     await store.close()
+
+
+async def test_sentinels_are_reached_over_tls_as_their_primary_is(tls: TlsServer) -> None:
+    """`rediss+sentinel://` trusts the same authority and shows the same certificate to both."""
+    store = RedisSessionStore(tls.sentinel_url())
+    assert await store.create(ID, b"1", 60_000)
+    assert await store.load(ID) == b"1"
+    assert await store.destroy(ID)
+    await store.close()
+    stranger = RedisSessionStore(tls.sentinel_url(ca=tls.stranger.ca))
+    assert not await stranger.ping()
+    await stranger.close()
 
 
 async def test_a_unix_socket_works(tls: TlsServer) -> None:

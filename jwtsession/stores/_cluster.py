@@ -1,0 +1,161 @@
+"""Commands to a cluster, each to the node that has its key, wherever that has moved.
+
+redis-py's asyncio client follows a cluster's redirections as well, but it sends ASKING over another connection than the
+command that it is for, can't follow to a node that it has not heard of, sends what comes before its first look at the
+cluster to nodes at random, and closes all connections, with the commands that are under way on them, at every fifth
+MOVED. Here it keeps the map of slots and the connections; public names of it are all that is used.
+"""
+
+import asyncio
+import builtins
+import contextlib
+import random
+from collections.abc import Sequence
+from typing import Any
+
+from redis.asyncio import RedisCluster
+from redis.asyncio.cluster import ClusterNode
+from redis.exceptions import (
+    AskError,
+    ConnectionError,
+    MaxConnectionsError,
+    MovedError,
+    RedisClusterException,
+    ResponseError,
+    SlotNotCoveredError,
+    TimeoutError,
+)
+
+Command = Sequence[str | bytes | int]
+
+_REDIRECTIONS = 5
+_REFRESH_SECONDS = 0.25
+
+
+class ClusterNodes:
+    """The nodes of a cluster, by the keys that they have.
+
+    Args:
+        client: Of the cluster; its caller closes it.
+        wait: Seconds to wait where all connections to a node are in use.
+    """
+
+    def __init__(self, client: RedisCluster, wait: float) -> None:
+        self._client = client
+        self._wait = wait
+        self._places: dict[str, asyncio.Semaphore] = {}
+        self._refreshed = 0.0
+
+    async def call(self, key: str, *commands: Command) -> list[Any]:
+        """The replies of the key's primary to commands on one connection; only the first one may have a key.
+
+        Raises:
+            RedisError: A command was refused, or the node did not answer.
+            RedisClusterException: There is no cluster, or nobody has the key.
+        """
+        await self._client.initialize()
+        node, asking = await self._node(key), False
+        for _ in range(_REDIRECTIONS):
+            replies = await self._send(node, [("ASKING",), *commands] if asking else commands)
+            error = next((reply for reply in replies if isinstance(reply, Exception)), None)
+            if error is None:
+                return replies[asking:]
+            if isinstance(error, MovedError):
+                await self._client.nodes_manager.move_slot(error)
+                node, asking = await self._node(key), False
+            elif isinstance(error, AskError):
+                node, asking = self._known(error.host, error.port), True
+            else:
+                raise error
+        raise RedisClusterException("too many redirections")
+
+    async def each(self, commands: Sequence[tuple[str, str]]) -> list[Any]:
+        """The replies to commands with a key each, in one round trip to each node, all nodes at the same time.
+
+        Raises:
+            RedisError: As `call`.
+            RedisClusterException: As `call`.
+        """
+        await self._client.initialize()
+        shares: dict[ClusterNode, list[int]] = {}
+        for position, (_, key) in enumerate(commands):
+            shares.setdefault(await self._node(key), []).append(position)
+        sent = [self._send(node, [commands[position] for position in share]) for node, share in shares.items()]
+        replies: dict[int, Any] = {}
+        for share, received in zip(shares.values(), await asyncio.gather(*sent), strict=True):
+            replies |= zip(share, received, strict=True)
+        for position, reply in replies.items():
+            if isinstance(reply, AskError):  # or MOVED, which is one
+                (replies[position],) = await self.call(commands[position][1], commands[position])
+            elif isinstance(reply, Exception):
+                raise reply
+        return [replies[position] for position in range(len(commands))]
+
+    async def ping(self) -> bool:
+        """Whether any primary answers: sessions on the others are served.
+
+        Raises:
+            RedisError: None does.
+            RedisClusterException: There is no cluster.
+        """
+        await self._client.initialize()
+        first, *others = random.sample(primaries := self._client.get_primaries(), len(primaries))
+        for node in others:
+            with contextlib.suppress(ConnectionError, TimeoutError):
+                return await self._send(node, [("PING",)]) == [True]
+        return await self._send(first, [("PING",)]) == [True]
+
+    async def _send(self, node: ClusterNode, commands: Sequence[Command]) -> list[Any]:
+        """The replies, or the errors in their places. Where it fails half-way redis-py drops the connection."""
+        place = self._places.setdefault(node.name, asyncio.Semaphore(node.max_connections))
+        try:
+            async with asyncio.timeout(self._wait):
+                await place.acquire()
+        except builtins.TimeoutError:
+            raise MaxConnectionsError from None
+        try:
+            connection = node.acquire_connection()
+            try:
+                await node.disconnect_if_needed(connection)
+                await connection.send_packed_command(connection.pack_commands(commands))
+                replies: list[Any] = []
+                for name, *_ in commands:
+                    try:
+                        replies.append(await node.parse_response(connection, str(name)))
+                    except ResponseError as error:
+                        replies.append(error)
+                return replies
+            finally:
+                node.release(connection)
+        except (ConnectionError, TimeoutError) as error:
+            if not isinstance(error, MaxConnectionsError):
+                await self._refresh(node)
+            raise
+        finally:
+            place.release()
+
+    async def _node(self, key: str) -> ClusterNode:
+        try:
+            node = self._client.get_node_from_key(key)
+        except SlotNotCoveredError:
+            await self._refresh()
+            node = self._client.get_node_from_key(key)
+        assert node is not None  # noqa: S101  None is for replicas
+        return node
+
+    def _known(self, host: str, port: int) -> ClusterNode:
+        """The node at an address, also one that has no slot yet."""
+        manager = self._client.nodes_manager
+        node = manager.get_node(host, port)
+        if node is None:
+            node = ClusterNode(host, port, "primary", **manager.connection_kwargs)
+            manager.set_nodes(manager.nodes_cache, {node.name: node})
+        return node
+
+    async def _refresh(self, failed: ClusterNode | None = None) -> None:
+        """Ask which node has which slots, unless somebody has just done so: the answer is large."""
+        now = asyncio.get_running_loop().time()
+        if now - self._refreshed >= _REFRESH_SECONDS:
+            self._refreshed = now
+            name = failed.name if failed is not None else None
+            await self._client.nodes_manager.initialize(last_failed_node_name=name)

@@ -1,0 +1,105 @@
+"""The primary that the Sentinels name now, and not the one that they named when a connection was made.
+
+redis-py asks a Sentinel when it connects. In a planned failover nothing disconnects: the old primary takes writes for
+ten seconds more, until it is made a replica and drops them all.
+"""
+
+import asyncio
+import contextlib
+from typing import Any
+
+from redis.asyncio import BlockingConnectionPool, Redis, Sentinel
+from redis.asyncio.sentinel import MasterNotFoundError, SentinelConnectionPool
+from redis.exceptions import RedisError
+
+_CONFIRM_SECONDS = 0.25
+"""So old the Sentinels' word may get before they are asked again, beside the calls that go on."""
+_PATIENCE = 0.4
+"""So old it may get before a call waits for their answer."""
+_HANGING_SECONDS = 0.2
+"""How long that is waited for."""
+
+
+class NewestSentinel(Sentinel):
+    """Asks all Sentinels at the same time and takes the newest word: one may not have heard of a failover yet."""
+
+    async def discover_master(self, service_name: str) -> tuple[str, int]:
+        """Address of the primary.
+
+        Raises:
+            MasterNotFoundError: No Sentinel knows one that is up.
+        """
+        asked = [asyncio.ensure_future(_ask(sentinel, service_name)) for sentinel in self.sentinels]
+        try:
+            done, late = await asyncio.wait(asked, timeout=_HANGING_SECONDS)
+            # Those that hang are not waited for where another one has answered.
+            while late and all(each.exception() for each in done):
+                more, late = await asyncio.wait(late, return_when=asyncio.FIRST_COMPLETED)
+                done |= more
+        finally:
+            for each in asked:
+                each.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
+        found = [each.result() for each in done if not each.exception()]
+        if not found:
+            raise MasterNotFoundError("no Sentinel knows the service") from next(iter(done)).exception()
+        _, is_up, address = max(found)
+        if not is_up:
+            raise MasterNotFoundError("the primary is down")
+        return address
+
+
+async def _ask(sentinel: "Redis", service_name: str) -> tuple[int, bool, tuple[str, int]]:
+    """A Sentinel's word: how new it is (every failover raises the number), whether the primary is up, its address."""
+    pipeline = sentinel.pipeline(transaction=False)
+    # In this order: a new number never comes with an old address.
+    pipeline.execute_command("SENTINEL MASTER", service_name)
+    pipeline.execute_command("SENTINEL GET-MASTER-ADDR-BY-NAME", service_name)
+    state, (host, port) = await pipeline.execute()
+    address = (host.decode(), port)
+    # While a failover goes on the state still is the old primary's, and the address already the new one's.
+    is_up = address != (state["ip"], state["port"]) or not (state["is_sdown"] or state["is_odown"])
+    return state["config-epoch"], is_up, address
+
+
+class PrimaryPool(SentinelConnectionPool, BlockingConnectionPool):
+    """Connections to the primary: they leave the old one together, and who finds none free waits for one."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)  # type: ignore[no-untyped-call]
+        self._asking: asyncio.Task[None] | None = None
+        self._confirmed = 0.0
+
+    async def ensure_connection(self, connection: Any) -> None:
+        """Connect, and anew where the connection leads to another server than the Sentinels' primary."""
+        if connection.is_connected and (connection.host, connection.port) != self.master_address:
+            await connection.disconnect()
+        await super().ensure_connection(connection)  # type: ignore[no-untyped-call]
+
+    async def confirm(self) -> None:
+        """See to it that the primary is the one that the Sentinels named a moment ago.
+
+        Waits for them only where nobody has asked for long; where they do not answer the known primary goes on.
+        """
+        age = asyncio.get_running_loop().time() - self._confirmed
+        if age < _CONFIRM_SECONDS:
+            return
+        if self._asking is None:
+            self._asking = asyncio.create_task(self._confirm())
+        if age > _PATIENCE:
+            await asyncio.wait({self._asking}, timeout=_HANGING_SECONDS)
+
+    async def _confirm(self) -> None:
+        try:
+            with contextlib.suppress(RedisError, OSError):
+                await self.get_master_address()
+        finally:
+            self._confirmed, self._asking = asyncio.get_running_loop().time(), None
+
+    async def aclose(self) -> None:
+        """Close all connections, those to the Sentinels too, which redis-py leaves open."""
+        if self._asking is not None:
+            self._asking.cancel()
+            await asyncio.wait({self._asking})
+        await super().aclose()
+        await self.sentinel_manager.aclose()
