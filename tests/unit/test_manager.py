@@ -1,12 +1,10 @@
 """Tests of jwtsession.manager, on the memory store and with a clock of the test's own."""
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from starlette.requests import Request
 
 from jwtsession import (
     AuthenticationError,
@@ -19,59 +17,15 @@ from jwtsession import (
     Session,
     SessionConflictError,
     SessionCorruptError,
-    SessionManager,
     SessionNotFoundError,
-    SessionProvider,
+    SessionSettings,
     SessionTooLargeError,
+    StoreUnavailableError,
+    TooManySessionsError,
 )
+from jwtsession.stores import Outcome
 from tests.conftest import SECRET, Clock
-
-
-class UserSession(Session):
-    user_id: int
-    cart: list[str] = []
-
-
-class UserClaims(Claims):
-    role: str = "user"
-
-
-Manager = SessionManager[UserSession, UserClaims]
-
-
-class World:
-    """One provider, and requests to it."""
-
-    def __init__(self, clock: Clock, **options: Any) -> None:
-        self.clock = clock
-        self.store = MemorySessionStore(clock=clock)
-        options = {"max_age": 1000, "absolute_max_age": 5000, "touch_interval": 0} | options
-        self.provider = SessionProvider(
-            UserSession, UserClaims, secret=SECRET, store=self.store, clock=clock, **options
-        )
-
-    async def request(self, token: str | None = None) -> Manager:
-        headers = [] if token is None else [(b"authorization", f"Bearer {token}".encode())]
-        scope = {"type": "http", "method": "GET", "headers": headers, "query_string": b""}
-        return await self.provider.get_manager(Request(scope))
-
-    async def log_in(self, **claims: Any) -> str:
-        manager = await self.request()
-        return (await manager.create(UserSession(user_id=1), UserClaims(**claims))).access_token
-
-    def stored(self, manager: Manager) -> Any:
-        assert manager.id is not None
-        return json.loads(self.store._sessions[manager.id][0])
-
-    def left(self, session_id: str | None) -> float:
-        assert session_id is not None
-        return self.store._sessions[session_id][1] - self.clock()
-
-
-@pytest.fixture
-def world(clock: Clock) -> World:
-    return World(clock)
-
+from tests.unit.conftest import Manager, UserClaims, UserSession, World, empty
 
 NEED_A_SESSION: list[Callable[[Manager], Awaitable[Any]]] = [
     lambda manager: manager.update(),
@@ -81,10 +35,6 @@ NEED_A_SESSION: list[Callable[[Manager], Awaitable[Any]]] = [
     lambda manager: manager.regenerate(),
     lambda manager: manager.mutate(lambda session: None),
 ]
-
-
-def empty(manager: Manager) -> bool:
-    return manager.id is manager.session is manager.claims is manager.token is None
 
 
 async def test_without_a_session_everything_is_none(world: World) -> None:
@@ -387,41 +337,158 @@ async def test_regenerate_moves_the_session(world: World) -> None:
     assert empty(await world.request(token))
 
 
+async def test_of_many_that_regenerate_one_wins(world: World) -> None:
+    """Ten requests that move one session at once leave one session, and nine are told that it is gone."""
+    token = await world.log_in()
+    managers = [await world.request(token) for _ in range(10)]
+    answers = await asyncio.gather(*(manager.regenerate() for manager in managers), return_exceptions=True)
+    assert [isinstance(answer, SessionNotFoundError) for answer in answers].count(True) == 9
+    (winner,) = [manager for manager in managers if not empty(manager)]
+    assert [*world.store._sessions] == [winner.id]
+
+
+async def test_regenerate_tells_a_conflict_and_leaves_the_session(world: World) -> None:
+    """What somebody else has changed meanwhile is not moved; it stays where it was, with the change."""
+    token = await world.log_in()
+    manager, other = await world.request(token), await world.request(token)
+    await other.update({"user_id": 2})
+    with pytest.raises(SessionConflictError):
+        await manager.regenerate()
+    assert (await world.request(token)).session == other.session
+
+
+@pytest.mark.parametrize("distance", [999, 999.5, 1000, 1001])
+@pytest.mark.parametrize(
+    "verb",
+    [
+        Manager.touch,
+        Manager.update,
+        Manager.reload,
+        Manager.regenerate,
+        lambda manager: manager.mutate(lambda session: None),
+        lambda manager: manager.create({"user_id": 2}, UserClaims(exp=manager.claims.exp)),
+    ],
+    ids=["touch", "update", "reload", "regenerate", "mutate", "create"],
+)
+async def test_the_time_to_live_is_the_shorter_of_both_to_the_millisecond(
+    world: World, distance: float, verb: Callable[[Manager], Awaitable[Any]]
+) -> None:
+    """Whatever a verb does, the session lives for `max_age` or until the token's `exp`, whichever comes first."""
+    manager = await world.request(await world.log_in(exp=world.clock() + distance))
+    await verb(manager)
+    assert world.left(manager.id) == pytest.approx(min(1000, distance), abs=0.001)
+
+
+async def test_a_session_that_is_destroyed_during_a_mutate_stays_so(world: World) -> None:
+    """A logout between the read and the write of a mutate wins: 401, nothing stored, and the manager is empty."""
+    token = await world.log_in()
+    manager, other = await world.request(token), await world.request(token)
+
+    async def log_out(session: UserSession) -> None:
+        await other.destroy()
+
+    with pytest.raises(SessionNotFoundError):
+        await manager.mutate(log_out)
+    assert empty(manager)
+    assert world.store._sessions == {}
+
+
+@pytest.mark.parametrize("bad", [5, {"user_id": "x"}, Session(user_id=1), UserSession(user_id=1, cart=["x" * 70_000])])
+async def test_a_mutate_that_returns_what_does_not_fit_stores_nothing(world: World, bad: Any) -> None:
+    """Another type, data that does not fit, too much of it: an error, and the stored session stays."""
+    manager = await world.request(await world.log_in())
+    with pytest.raises((InvalidArgumentError, SessionTooLargeError)):
+        await manager.mutate(lambda session: bad)
+    assert world.stored(manager) == {"user_id": 1, "cart": []}
+
+
+async def test_an_id_that_is_taken_is_never_overwritten(clock: Clock) -> None:
+    """Where the store says that the new id is taken, there is no session under it, and no token: 503."""
+
+    class Full(MemorySessionStore):
+        async def create(self, session_id: str, value: bytes, ttl: int) -> bool:
+            return False
+
+    manager = await World(clock, Full(clock=clock)).request()
+    with pytest.raises(StoreUnavailableError) as caught:
+        await manager.create(UserSession(user_id=1))
+    assert caught.value.code == "session_id_taken"
+    assert empty(manager)
+
+
+async def test_what_is_remembered_of_touches_is_bounded(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many sessions the oldest are forgotten, which costs one more extension when they are read."""
+    monkeypatch.setattr("jwtsession.manager._TOUCHES_KEPT", 3)
+    world = World(clock, touch_interval=60)
+    tokens = [await world.log_in() for _ in range(5)]
+    clock.tick(30)
+    managers = [await world.request(token) for token in reversed(tokens)]
+    assert [world.left(manager.id) for manager in managers] == [970, 970, 970, 1000, 1000]
+
+
+async def test_a_users_sessions_are_indexed_through_their_lives(clock: Clock) -> None:
+    """Login, new id, logout and `destroy_others` keep the index of a user's sessions true; a visitor has no index."""
+    world = World(clock, user_index=True, max_sessions=3)
+
+    async def listed() -> set[str]:
+        return {info.id for info in await world.provider.list_sessions("ann")}
+
+    ann = [await world.request(await world.log_in(sub="ann")) for _ in range(3)]
+    assert await listed() == {manager.id for manager in ann}
+    await ann[0].regenerate()
+    await ann[1].destroy()
+    assert await listed() == {ann[0].id, ann[2].id}
+    assert await ann[0].destroy_others() == 1
+    assert await listed() == {ann[0].id}
+    visitor = await world.request(await world.log_in())
+    with pytest.raises(InvalidArgumentError, match="sub"):
+        await visitor.destroy_others()
+    await visitor.regenerate(claims=UserClaims(sub="ann"))
+    assert await listed() == {ann[0].id, visitor.id}
+    await visitor.touch()
+    await visitor.create({"user_id": 1}, UserClaims(sub="bob"))
+    assert await listed() == {ann[0].id}
+
+
+async def test_a_login_beyond_the_limit_is_refused_or_ends_the_oldest(clock: Clock) -> None:
+    """With `refuse` the login is an error and nothing is stored; with `evict` the oldest session is gone."""
+    refusing = World(clock, user_index=True, max_sessions=1)
+    await refusing.log_in(sub="ann")
+    with pytest.raises(TooManySessionsError):
+        await refusing.log_in(sub="ann")
+    assert len(refusing.store._sessions) == 1
+    evicting = World(clock, user_index=True, max_sessions=1, too_many_sessions="evict")
+    old = await evicting.log_in(sub="ann")
+    new = await evicting.log_in(sub="ann")
+    assert empty(await evicting.request(old))
+    assert not empty(await evicting.request(new))
+
+
+async def test_a_session_that_is_ended_on_its_way_to_a_new_id_has_ended(clock: Clock) -> None:
+    """A `revoke_all` between the end of the old id and the start of the new one leaves neither: 401."""
+
+    class Between(MemorySessionStore):
+        async def claim(self, session_id: str, expected: bytes) -> Outcome:
+            outcome = await super().claim(session_id, expected)
+            await world.provider.revoke_all("ann")
+            return outcome
+
+    world = World(clock, Between(clock=clock), user_index=True)
+    manager = await world.request(await world.log_in(sub="ann"))
+    with pytest.raises(SessionNotFoundError):
+        await manager.regenerate()
+    assert empty(manager)
+    assert world.store._sessions == {}
+
+
 async def test_nothing_shows_what_is_secret(world: World) -> None:
-    """The repr of a manager, its synchronous face and the provider tell no token, id or data."""
+    """No repr and no str tells a token, an id, a secret or data: of manager, provider, settings, codec, keys, token."""
     manager = await world.request()
-    await manager.create(UserSession(user_id=1, cart=["canary"]))
-    text = f"{manager!r} {manager} {manager.sync!r} {world.provider!r} {world.store!r}"
+    token = await manager.create(UserSession(user_id=1, cart=["canary"]))
+    sessions = manager._sessions
+    settings = SessionSettings(secret=SECRET, redis_url="redis://:canary@host")
+    shown = [manager, manager.sync, world.provider, world.store, token, settings]
+    shown += [sessions, sessions.codec, sessions.codec._keys, world.provider._finder, world.provider.get_session]
     for secret in ("canary", SECRET, manager.id, manager.token):
         assert secret is not None
-        assert secret not in text
-
-
-class TestSync:
-    """The synchronous face."""
-
-    async def test_verbs_run_on_the_loop_from_another_thread(self, world: World) -> None:
-        """Every verb works from a thread, returns what the manager's returns, and raises what it raises."""
-        manager = await world.request()
-
-        def work() -> list[Any]:
-            sync = manager.sync
-            token = sync.create(UserSession(user_id=1))
-            sync.touch()
-            updated = sync.update(UserSession(user_id=2))
-            reloaded = sync.reload()
-            mutated = sync.mutate(lambda session: session.cart.append("tea"))
-            moved = sync.regenerate()
-            sync.destroy()
-            with pytest.raises(SessionNotFoundError):
-                sync.update()
-            return [token != moved, updated.user_id, reloaded.user_id, mutated.cart]
-
-        assert await asyncio.to_thread(work) == [True, 2, 2, ["tea"]]
-        assert empty(manager)
-
-    async def test_on_the_loops_own_thread_it_says_so(self, world: World) -> None:
-        """Waiting for itself would never end: it is a RuntimeError at once."""
-        manager = await world.request(await world.log_in())
-        with pytest.raises(RuntimeError, match="await"):
-            manager.sync.touch()
+        assert all(secret not in f"{each!r} {each}" for each in shown)

@@ -4,7 +4,7 @@ import pickle
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from jwtsession import ConfigurationError, Key, SessionSettings
 from tests.conftest import SECRET
@@ -37,6 +37,14 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     assert (made.max_age, made.token_sources, made.absolute_max_age) == (60, ("query",), None)
     assert SessionSettings(max_age=5).max_age == 5
     assert SessionSettings(maxAge=6).max_age == 6
+
+
+@pytest.mark.parametrize("value", ["bearer", "[", '["cookie"]'])
+def test_a_list_in_the_environment_is_json(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    """What is none, or holds what is none of the choices, is a ConfigurationError that names the setting."""
+    monkeypatch.setenv("JWTSESSION_TOKEN_SOURCES", value)
+    with pytest.raises(ConfigurationError, match="token_sources"):
+        settings()
 
 
 def test_the_originals_names_are_understood() -> None:
@@ -119,10 +127,19 @@ def test_a_bad_setting_is_named_and_its_value_is_not_shown(values: dict[str, Any
     assert caught.value.__context__ is None or caught.value.__suppress_context__
 
 
-def test_settings_do_not_change() -> None:
-    """They are frozen."""
+@pytest.mark.parametrize("values", [[], None, "text"])
+def test_what_are_no_settings_is_refused(values: Any) -> None:
+    """Validation of something that is no mapping is Pydantic's own error."""
     with pytest.raises(ValidationError):
-        settings().max_age = 5  # type: ignore[misc]
+        SessionSettings.model_validate(values)
+
+
+@pytest.mark.parametrize("made", [settings(), Key(kid="a", secret=SECRET)], ids=["settings", "key"])  # type: ignore[arg-type]
+def test_settings_do_not_change(made: BaseModel) -> None:
+    """They are frozen, and so are keys."""
+    for name in type(made).model_fields:
+        with pytest.raises(ValidationError):
+            setattr(made, name, getattr(made, name))
 
 
 def test_nothing_shows_the_secrets() -> None:
