@@ -74,7 +74,7 @@ class PrimaryPool(SentinelConnectionPool, BlockingConnectionPool):
         """Connect, and anew where the connection leads to another server than the Sentinels' primary."""
         if connection.is_connected and (connection.host, connection.port) != self.master_address:
             await connection.disconnect()
-        await super().ensure_connection(connection)  # type: ignore[no-untyped-call]
+        await super().ensure_connection(connection)
 
     async def confirm(self) -> None:
         """See to it that the primary is the one that the Sentinels named a moment ago.
@@ -92,7 +92,7 @@ class PrimaryPool(SentinelConnectionPool, BlockingConnectionPool):
     async def _confirm(self) -> None:
         try:
             with contextlib.suppress(RedisError, OSError):
-                await self.get_master_address()
+                await self.get_master_address()  # type: ignore[no-untyped-call]
         finally:
             self._confirmed, self._asking = asyncio.get_running_loop().time(), None
 
