@@ -19,6 +19,7 @@ from .errors import (
     SessionConflictError,
     SessionNotFoundError,
     StoreUnavailableError,
+    discreet,
 )
 from .models import Claims, Session, Token
 from .stores import Outcome, SessionStore
@@ -198,6 +199,7 @@ class SessionManager(Generic[S, C]):
         """The same verbs for `def` endpoints and other threads: each blocks until it is done."""
         return SyncSessionManager(self, self._loop)
 
+    @discreet
     async def authenticate(self, token: object) -> None:
         """Load the session that a token proves. The provider calls this once for each request.
 
@@ -242,6 +244,7 @@ class SessionManager(Generic[S, C]):
             raise self._refusal or SessionNotFoundError()
         return self._record.session
 
+    @discreet
     async def create(self, session: S | Mapping[str, Any], claims: C | None = None) -> Token:
         """Store a new session under a new id and return its token: a login.
 
@@ -271,6 +274,7 @@ class SessionManager(Generic[S, C]):
             await self._leave(old_sub, old)
         return self._answer(token, issued)
 
+    @discreet
     async def update(self, session: S | Mapping[str, Any] | None = None) -> S:
         """Store the changed session and start its idle timeout again.
 
@@ -293,6 +297,7 @@ class SessionManager(Generic[S, C]):
         await self._seen()
         return data
 
+    @discreet
     async def reload(self) -> S:
         """Load the session again; changes in place that were not stored are lost.
 
@@ -309,6 +314,7 @@ class SessionManager(Generic[S, C]):
             raise
         return self._record.session
 
+    @discreet
     async def touch(self) -> None:
         """Start the idle timeout again.
 
@@ -322,6 +328,7 @@ class SessionManager(Generic[S, C]):
         self._sessions.touched(session_id)
         await self._seen()
 
+    @discreet
     async def destroy(self, *, wait_replicas: int = 0) -> None:
         """End the session: its token is worth nothing from now on, everywhere. A no-op where it is gone already.
 
@@ -340,6 +347,7 @@ class SessionManager(Generic[S, C]):
         await self._leave(self._sub(), self._token_id)
         self._forget(SessionNotFoundError())
 
+    @discreet
     async def destroy_others(self) -> int:
         """End the user's other sessions; how many there were.
 
@@ -357,6 +365,7 @@ class SessionManager(Generic[S, C]):
             self._tell("destroyed", each)
         return len(ended)
 
+    @discreet
     async def regenerate(self, session: S | Mapping[str, Any] | None = None, claims: C | None = None) -> Token:
         """Move the session to a new id and end the old one: after a login or a change of privilege.
 
@@ -397,6 +406,7 @@ class SessionManager(Generic[S, C]):
         await self._evict(issued)
         return self._answer(token, issued)
 
+    @discreet
     async def mutate(self, change: Callable[[S], S | Awaitable[S | None] | None]) -> S:
         """Apply a function to the freshest state and store the result; start again where somebody else was faster.
 
@@ -556,34 +566,42 @@ class SyncSessionManager(Generic[S, C]):
     def __repr__(self) -> str:
         return f"Sync{self._manager!r}"
 
+    @discreet
     def create(self, session: S | Mapping[str, Any], claims: C | None = None) -> Token:
         """See `SessionManager.create`."""
         return self._run(self._manager.create, session, claims)
 
+    @discreet
     def update(self, session: S | Mapping[str, Any] | None = None) -> S:
         """See `SessionManager.update`."""
         return self._run(self._manager.update, session)
 
+    @discreet
     def reload(self) -> S:
         """See `SessionManager.reload`."""
         return self._run(self._manager.reload)
 
+    @discreet
     def touch(self) -> None:
         """See `SessionManager.touch`."""
         self._run(self._manager.touch)
 
+    @discreet
     def destroy(self, *, wait_replicas: int = 0) -> None:
         """See `SessionManager.destroy`."""
         self._run(lambda: self._manager.destroy(wait_replicas=wait_replicas))
 
+    @discreet
     def destroy_others(self) -> int:
         """See `SessionManager.destroy_others`."""
         return self._run(self._manager.destroy_others)
 
+    @discreet
     def regenerate(self, session: S | Mapping[str, Any] | None = None, claims: C | None = None) -> Token:
         """See `SessionManager.regenerate`."""
         return self._run(self._manager.regenerate, session, claims)
 
+    @discreet
     def mutate(self, change: Callable[[S], S | None]) -> S:
         """See `SessionManager.mutate`; `change` runs on the event loop, so it must not block."""
         return self._run(self._manager.mutate, change)

@@ -26,6 +26,7 @@ from .errors import (
     InsufficientScopeError,
     InvalidArgumentError,
     StaleAuthenticationError,
+    discreet,
 )
 from .injection import bind
 from .keys import KeyRing, KeySpec
@@ -52,6 +53,7 @@ class SessionDependency(openapi.Documented, Generic[T]):
         self._resolve = resolve
         self.sign(connection=HTTPConnection, response=Response, scopes=SecurityScopes)
 
+    @discreet
     async def __call__(
         self,
         connection: HTTPConnection,
@@ -151,6 +153,7 @@ class SessionProvider(Generic[S, C]):
         **options: Any,
     ) -> None: ...
 
+    @discreet
     def __init__(
         self,
         session_model: Any = None,
@@ -295,6 +298,7 @@ class SessionProvider(Generic[S, C]):
         """Whether the store answers; never raises."""
         return await self._store.ping()
 
+    @discreet
     async def get(self, session_id: str) -> S | None:
         """A session by its id, outside a request; None where it is gone. Its idle timeout goes on.
 
@@ -305,6 +309,7 @@ class SessionProvider(Generic[S, C]):
         value = await self._store.load(session_id) if is_session_id(session_id) else None
         return None if value is None else self._sessions.record(session_id, value).session
 
+    @discreet
     async def revoke(self, session_id: str, *, wait_replicas: int = 0) -> bool:
         """End a session by its id: its token is worth nothing from now on. False where it is gone already.
 
@@ -320,6 +325,7 @@ class SessionProvider(Generic[S, C]):
         self._sessions.audit.tell(SessionEvent("destroyed", hashed(session_id)))
         return True
 
+    @discreet
     async def list_sessions(self, sub: str) -> list[SessionInfo]:
         """A user's sessions, the one used last first. A few round trips, however many there are.
 
@@ -332,6 +338,7 @@ class SessionProvider(Generic[S, C]):
         """
         return await self._index().sessions(sub)
 
+    @discreet
     async def revoke_all(self, sub: str, except_id: str | None = None) -> int:
         """End a user's sessions: log them out everywhere, now. How many there were.
 

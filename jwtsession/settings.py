@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
-from .errors import ConfigurationError
+from .errors import ConfigurationError, discreet
 
 logger = logging.getLogger("jwtsession")
 
@@ -56,6 +56,7 @@ class Key(BaseModel):
     """Accept tokens of this key, but sign none with it: for a new key that not every worker knows yet."""
 
     # Untyped as that of `SessionSettings`: a secret is given as a plain text.
+    @discreet
     def __init__(self, **values: Any) -> None:
         try:
             super().__init__(**values)
@@ -182,6 +183,7 @@ class SessionSettings(BaseSettings):
     """A login beyond `max_sessions`: `refuse` it with 403, or `evict` (end) the user's oldest session."""
 
     # No synthesized signature: required settings may come from the environment.
+    @discreet
     def __init__(self, **values: Any) -> None:
         try:
             super().__init__(**values)

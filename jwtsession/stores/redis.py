@@ -26,7 +26,7 @@ from redis.exceptions import (
     TimeoutError,
 )
 
-from ..errors import ConfigurationError, SessionCorruptError, StoreUnavailableError
+from ..errors import ConfigurationError, SessionCorruptError, StoreUnavailableError, discreet
 from ._cluster import ClusterNodes
 from ._loads import Loads, packed
 from ._sentinel import NewestSentinel, PrimaryPool
@@ -82,6 +82,7 @@ class RedisSessionStore:
         ConfigurationError: The URL can't be used, or the client decodes responses.
     """
 
+    @discreet
     def __init__(
         self,
         url: str | None = None,
@@ -288,7 +289,9 @@ class RedisSessionStore:
             if isinstance(error, ResponseError) and "WRONGTYPE" in str(error):
                 raise SessionCorruptError from error
             logger.error("the session store is unavailable: %s", type(error).__name__)
-            raise StoreUnavailableError from error
+            message, found, _ = str(error).partition(", with args beginning with")
+            # Of a command that a server does not know it repeats the arguments: the id, and the data.
+            raise StoreUnavailableError from (ResponseError(message) if found else error)
 
     async def _attempt(self, attempt: "Callable[[Redis | RedisCluster], Awaitable[T]]") -> T:
         client = self._connected()
