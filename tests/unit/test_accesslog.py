@@ -154,10 +154,15 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     level = root.level
     root.addHandler(handler)
     root.setLevel(logging.DEBUG)
+    names = ("uvicorn", "uvicorn.access", "uvicorn.error", "uvicorn.asgi")
+    for name in names:
+        # A server that ran before with uvicorn's own configuration has left it there.
+        monkeypatch.setattr(logging.getLogger(name), "propagate", True)
+        monkeypatch.setattr(logging.getLogger(name), "handlers", [])
     yield text
     root.setLevel(level)
     root.removeHandler(handler)
-    for name in ("uvicorn.access", "uvicorn.error", "uvicorn.asgi"):
+    for name in names:
         logging.getLogger(name).setLevel(logging.NOTSET)
 
 
