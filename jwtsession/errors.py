@@ -12,7 +12,6 @@ from typing import Any, ClassVar, TypeVar, cast
 
 from starlette.exceptions import HTTPException
 
-
 F = TypeVar("F", bound=Callable[..., Any])
 
 

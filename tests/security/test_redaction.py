@@ -4,6 +4,8 @@ import json
 import logging
 import pickle
 import traceback
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
@@ -197,3 +199,96 @@ def test_the_stores_and_their_clients_do_not_show_the_url() -> None:
         with pytest.raises(ConfigurationError) as caught:
             RedisSessionStore(url)
         assert PASSWORD not in "".join(traceback.format_exception(caught.value)).replace(f'"{url}"', "")
+
+
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, its causes and contexts, those that are not shown too."""
+    if error is not None:
+        yield error
+        yield from chain(error.__cause__)
+        if error.__context__ is not error.__cause__:
+            yield from chain(error.__context__)
+
+
+def assert_forgotten(error: BaseException, *forbidden: str) -> None:
+    """No text and no local variable of the package, or of what it called, has them. This file's own frames may."""
+    for each in chain(error):
+        assert_clean(f"{each} {each!r} {each.args}", [*forbidden])
+        for frame, _ in traceback.walk_tb(each.__traceback__):
+            if frame.f_code.co_filename != __file__:
+                # An error tracker does the same; a repr that raises would break it.
+                assert_clean(repr({name: repr(value) for name, value in frame.f_locals.items()}), [*forbidden])
+
+
+@pytest.mark.parametrize("fault", ["down", "wrong password", "no right", "no command", "another type"])
+async def test_the_locals_of_an_error_of_the_store_are_forgotten(tmp_path: Path, fault: str) -> None:
+    """Whatever the server does: no frame of the error keeps the token, the id, the data, the password or the secret."""
+    option = ("--rename-command", "SET", "", "--rename-command", "GETEX", "") if fault == "no command" else ()
+    server = servers.redis(tmp_path / "own", *option).start()
+    try:
+        prepared = {
+            "wrong password": ("CONFIG", "SET", "requirepass", "other"),
+            "no right": ("ACL", "SETUSER", "default", "-set", "-getex"),
+        }.get(fault)
+        if prepared:
+            server.command(*prepared)
+        if fault == "down":
+            server.kill()
+        url = (
+            server.url
+            if fault in ("no right", "no command", "another type")
+            else f"redis://:{PASSWORD}@127.0.0.1:{server.port}"
+        )
+        sessions = SessionProvider(UserSession, secret=SECRET, redis_url=url)
+        session_id = "an-id-of-the-canaries-in-a-token"
+        token, _ = sessions._sessions.codec.encode(session_id)
+        if fault == "another type":
+            server.command("HSET", f"sess:{session_id}", "f", DATA)
+        calls: list[Any] = [lambda: sessions.get(session_id)]
+        if fault != "another type":
+            calls += [
+                lambda: SessionManager(sessions._sessions).authenticate(token),
+                lambda: SessionManager(sessions._sessions).create(UserSession(name=DATA), Claims(sub=CLAIM)),
+            ]
+        caught_any = 0
+        for call in calls:
+            try:
+                await call()
+            except JWTSessionError as error:
+                caught_any += 1
+                assert_forgotten(error, *canaries(token, session_id))
+        assert caught_any or fault == "no right"
+        await sessions._store.close()
+    finally:
+        server.kill()
+
+
+async def test_the_locals_of_a_mistake_are_forgotten() -> None:
+    """What the application handed over and could not be stored is not in the frames of the error."""
+    sessions = SessionProvider(UserSession, secret=SECRET, store=MemorySessionStore())
+    for call in (
+        lambda manager: manager.create({"name": [DATA]}),
+        lambda manager: manager.create(UserSession(name=DATA * 10_000)),
+        lambda manager: manager.create(UserSession(name=DATA), Claims(sub=CLAIM, jti=CLAIM)),
+        lambda manager: manager.update(UserSession(name=DATA)),
+    ):
+        with pytest.raises(JWTSessionError) as caught:
+            await call(SessionManager(sessions._sessions))
+        assert_forgotten(caught.value, *canaries())
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"secret": SECRET[:20]},
+        {"secret": SECRET, "algorithm": "RS256", "redis_url": f"redis://:{PASSWORD}@h"},
+        {"secret": SECRET, "redis_url": f"redis://:{PASSWORD}@h:port"},
+        {"secret": SECRET, "encryption_keys": (AT_REST + "A",)},
+        {"secret": SECRET, "redis_url": f"redis+sentinel://:{PASSWORD}@h"},
+    ],
+)
+def test_the_locals_of_a_configuration_error_are_forgotten(values: dict[str, Any]) -> None:
+    """At the start too: error trackers see these first."""
+    with pytest.raises(ConfigurationError) as caught:
+        SessionProvider(**values)
+    assert_forgotten(caught.value, *canaries(), SECRET[:20])
