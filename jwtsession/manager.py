@@ -19,6 +19,7 @@ from .errors import (
     SessionConflictError,
     SessionNotFoundError,
     StoreUnavailableError,
+    TooManySessionsError,
     discreet,
 )
 from .models import Claims, Session, Token
@@ -504,7 +505,11 @@ class SessionManager(Generic[S, C]):
 
     async def _admit(self, session_id: str, claims: C) -> None:
         if self._sessions.index is not None and claims.sub is not None:
-            await self._sessions.index.admit(claims.sub, session_id, self._token_id)
+            try:
+                await self._sessions.index.admit(claims.sub, session_id, self._token_id)
+            except TooManySessionsError as error:
+                self.tell_refused(error.code)
+                raise
 
     async def _evict(self, claims: C, replaced: str | None = None) -> None:
         if self._sessions.index is not None and claims.sub is not None:

@@ -227,7 +227,7 @@ class SessionProvider(Generic[S, C]):
             first_wins=settings.multiple_tokens == "first",
         )
         self._headers = _response_headers(settings)
-        self._redaction = TokenRedactionFilter(settings.request_arg) if "query" in settings.token_sources else None
+        self._request_arg = settings.request_arg
         self._shown: dict[str, Any] = {
             "schemes": openapi.schemes(settings, token_url, scopes or {}),
             "body_name": settings.request_arg if "body" in settings.token_sources else None,
@@ -274,10 +274,9 @@ class SessionProvider(Generic[S, C]):
 
     @contextmanager
     def _redacted_access_logs(self) -> Iterator[None]:
-        redaction = self._redaction
-        if redaction is None:
-            yield
-            return
+        # Also where `query` is off: a client may put its token there by mistake, and it is a good one elsewhere.
+        # One for each start: of two applications with one provider the first to end takes only its own.
+        redaction = TokenRedactionFilter(self._request_arg)
         loggers = [logging.getLogger(name) for name in ACCESS_LOGGERS]
         for logger in loggers:
             logger.addFilter(redaction)

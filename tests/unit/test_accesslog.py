@@ -242,3 +242,23 @@ def test_uvicorn_logs_where_the_filter_is() -> None:
     """The loggers' names are those of the installed uvicorn."""
     assert {"uvicorn.access", "uvicorn.error", "uvicorn.asgi"} <= set(ACCESS_LOGGERS)
     assert set(uvicorn.config.LOGGING_CONFIG["loggers"]) - {"uvicorn"} <= set(ACCESS_LOGGERS)
+
+
+def test_a_token_in_a_url_by_mistake_is_redacted_too(log: io.StringIO) -> None:
+    """Where tokens in URLs are off a client may still send one there, and it is a good one in a header."""
+    with serving(shop(), log_level="info", log_config=None) as client:
+        token = client.post("/session").json()["access_token"]
+        assert client.get("/session", params={"accessToken": token}).status_code == 401
+    assert "GET /session?accessToken=[redacted]" in log.getvalue()
+    assert token not in log.getvalue()
+
+
+async def test_two_applications_with_one_provider_are_both_covered() -> None:
+    """When the first one ends, the second one keeps its filter."""
+    sessions = SessionProvider(secret=SECRET, store=MemorySessionStore(), token_sources=("query",))
+    logger = logging.getLogger("uvicorn.access")
+    async with sessions.lifespan(FastAPI()):
+        async with sessions.lifespan(FastAPI()):
+            pass
+        assert any(isinstance(each, TokenRedactionFilter) for each in logger.filters)
+    assert not any(isinstance(each, TokenRedactionFilter) for each in logger.filters)

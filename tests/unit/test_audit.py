@@ -371,3 +371,20 @@ def test_the_log_has_every_event(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "jwtsession"):
         AuditTrail().tell(SessionEvent("refused", None, "token_signature", "10.1.2.3"))
     assert caplog.messages == ["refused: session -, token_signature, client 10.1.2.3"]
+
+
+def test_a_login_beyond_the_limit_is_told() -> None:
+    """It is refused as others are, with its reason."""
+    events: list[SessionEvent] = []
+    sessions = SessionProvider(
+        secret=SECRET, store=MemorySessionStore(), user_index=True, max_sessions=1, on_event=events.append
+    )
+    app = FastAPI(lifespan=sessions.lifespan)
+
+    @app.post("/session")
+    async def log_in(manager: Annotated[SessionManager[Session, Claims], Depends(sessions.get_manager)]) -> Token:
+        return await manager.create({}, Claims(sub="ann"))
+
+    with TestClient(app) as client:
+        assert [client.post("/session").status_code for _ in range(2)] == [200, 403]
+    assert [(event.name, event.code) for event in events] == [("created", None), ("refused", "too_many_sessions")]
