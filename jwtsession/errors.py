@@ -205,7 +205,7 @@ def discreet(function: F) -> F:
                 return await function(*args, **kwargs)
             except JWTSessionError as error:
                 del args, kwargs
-                _forget_locals(error)
+                forget_locals(error)
                 raise
 
         return cast("F", guarded_coroutine)
@@ -216,13 +216,14 @@ def discreet(function: F) -> F:
             return function(*args, **kwargs)
         except JWTSessionError as error:
             del args, kwargs
-            _forget_locals(error)
+            forget_locals(error)
             raise
 
     return cast("F", guarded)
 
 
-def _forget_locals(error: BaseException) -> None:
+def forget_locals(error: BaseException) -> None:
+    """Clear the local variables of all frames that an error and its causes have left."""
     seen: set[int] = set()
     waiting: list[BaseException | None] = [error]
     while waiting:

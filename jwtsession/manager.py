@@ -200,7 +200,6 @@ class SessionManager(Generic[S, C]):
         """The same verbs for `def` endpoints and other threads: each blocks until it is done."""
         return SyncSessionManager(self, self._loop)
 
-    @discreet
     async def authenticate(self, token: object) -> None:
         """Load the session that a token proves. The provider calls this once for each request.
 

@@ -25,8 +25,10 @@ from .errors import (
     ConfigurationError,
     InsufficientScopeError,
     InvalidArgumentError,
+    JWTSessionError,
     StaleAuthenticationError,
     discreet,
+    forget_locals,
 )
 from .injection import bind
 from .keys import KeyRing, KeySpec
@@ -53,7 +55,6 @@ class SessionDependency(openapi.Documented, Generic[T]):
         self._resolve = resolve
         self.sign(connection=HTTPConnection, response=Response, scopes=SecurityScopes)
 
-    @discreet
     async def __call__(
         self,
         connection: HTTPConnection,
@@ -66,7 +67,11 @@ class SessionDependency(openapi.Documented, Generic[T]):
         Raises:
             InsufficientScopeError: `Security(..., scopes=[...])` demands more than the token's `scope` permits.
         """
-        return await self._resolve(connection, response, scopes.scopes if scopes is not None else ())
+        try:
+            return await self._resolve(connection, response, scopes.scopes if scopes is not None else ())
+        except JWTSessionError as error:
+            forget_locals(error)  # as `discreet` does it, without a call more on the way to an endpoint
+            raise
 
 
 Resolve = Callable[[HTTPConnection, Response | None, Sequence[str]], Awaitable[T]]

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import pytest
 from fastapi import Depends, FastAPI
 from fastapi.testclient import TestClient
+from starlette.requests import Request
 
 from jwtsession import (
     Claims,
@@ -201,6 +202,10 @@ def test_the_stores_and_their_clients_do_not_show_the_url() -> None:
         assert PASSWORD not in "".join(traceback.format_exception(caught.value)).replace(f'"{url}"', "")
 
 
+def request_with(token: str) -> Request:
+    return Request({"type": "http", "method": "GET", "headers": [(b"authorization", f"Bearer {token}".encode())]})
+
+
 def chain(error: BaseException | None) -> Iterator[BaseException]:
     """The error, its causes and contexts, those that are not shown too."""
     if error is not None:
@@ -247,7 +252,7 @@ async def test_the_locals_of_an_error_of_the_store_are_forgotten(tmp_path: Path,
         calls: list[Any] = [lambda: sessions.get(session_id)]
         if fault != "another type":
             calls += [
-                lambda: SessionManager(sessions._sessions).authenticate(token),
+                lambda: sessions.get_session(request_with(token)),
                 lambda: SessionManager(sessions._sessions).create(UserSession(name=DATA), Claims(sub=CLAIM)),
             ]
         caught_any = 0
