@@ -80,13 +80,16 @@ async def _in_body(connection: HTTPConnection, name: str) -> list[object]:
         return []
     # A body of unknown length is not searched: it may be an endless stream, and is the endpoint's to read.
     length = connection.headers.get("content-length", "")
-    if not (length.isascii() and length.isdigit()) or int(length) > MAX_BODY_BYTES:
+    if not (length.isascii() and length.isdigit()) or len(length) > 9 or int(length) > MAX_BODY_BYTES:
         return []
+    try:
+        body = await connection.body()
+    except RuntimeError:
+        body = b""  # FastAPI has read the form that the endpoint declares, and Starlette keeps it
     if kind == _FORM:
-        # FastAPI has read the form, if the endpoint declares one; both ways Starlette keeps what it read.
         return [*(await connection.form()).getlist(name)]
     try:
-        pairs = json.loads(await connection.body(), object_pairs_hook=_Pairs)
+        pairs = json.loads(body, object_pairs_hook=_Pairs)
     except (ValueError, RecursionError):
         return []  # the endpoint's own 422, if it wants a body
     return [value for key, value in pairs if key == name] if isinstance(pairs, _Pairs) else []

@@ -3,7 +3,8 @@
 FastAPI takes the class itself as the dependency. It asks `inspect.signature` for the class's parameters, resolves them
 and calls the class with them, in a thread, because it takes any class for blocking code. So:
 
-1. `bind()` gives the class a signature with one parameter: the provider's dependency.
+1. The class's signature has one parameter, the provider's dependency, from `bind()` on. Without a provider its fields
+   would be parameters of the query, and anybody's session: so a class that is not bound has a parameter that refuses.
 2. The metaclass hands the loaded session back when the class is called with just that parameter.
 3. `spare_thread()` replaces, once at start, the class in FastAPI's dependency trees by a coroutine function that does
    the same as 2. The replacement equals the class, so that `dependency_overrides[UserSession]` still finds it.
@@ -13,7 +14,10 @@ and calls the class with them, in a thread, because it takes any class for block
 import inspect
 from typing import TYPE_CHECKING, Annotated, Any
 
+from fastapi import Depends
 from pydantic import BaseModel
+
+from .errors import ConfigurationError
 
 _PARAMETER = "jwtsession_loaded__"
 
@@ -36,7 +40,22 @@ class InjectableMeta(ModelMetaclass):
         made: type = super().__new__(mcs, name, bases, namespace, **kwargs)
         return made
 
-    if not TYPE_CHECKING:  # type checkers would take this for the constructor's signature
+    if not TYPE_CHECKING:  # type checkers would take these for the constructor's signature
+
+        @property
+        def __signature__(cls):
+            """What FastAPI sees; of this very class, since a subclass is another model."""
+            bound = vars(cls).get("__bound__")
+            if bound is not None:
+                return inspect.Signature([_parameter(bound)])
+            own = [*cls.__own_signature__.parameters.values()]
+            extra = [own.pop()] if own and own[-1].kind is inspect.Parameter.VAR_KEYWORD else []
+            return inspect.Signature([*own, _parameter(Depends(_Unbound(cls))), *extra])
+
+        @__signature__.setter
+        def __signature__(cls, value):
+            """Pydantic sets it when it makes a class, and again when it completes one."""
+            cls.__own_signature__ = value
 
         def __call__(cls, *args, **kwargs):
             """Construct an instance, or pass on the one that FastAPI hands over."""
@@ -47,8 +66,27 @@ class InjectableMeta(ModelMetaclass):
 
 def bind(model: type[BaseModel], dependency: object) -> None:
     """Make `Depends()` on the class resolve `dependency` (a FastAPI `Depends`). The newest binding counts."""
-    parameter = inspect.Parameter(_PARAMETER, inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[Any, dependency])
-    model.__signature__ = inspect.Signature([parameter])
+    model.__bound__ = dependency  # type: ignore[attr-defined]
+
+
+def _parameter(dependency: object) -> inspect.Parameter:
+    return inspect.Parameter(_PARAMETER, inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[Any, dependency])
+
+
+class _Unbound:
+    """The dependency of a class that had no provider when a route asked for it."""
+
+    def __init__(self, model: type) -> None:
+        self._model = model
+
+    async def __call__(self) -> None:
+        self.refuse()
+
+    def refuse(self) -> None:
+        raise ConfigurationError(
+            f"{self._model.__name__} has no provider where a route asks for it: "
+            f"make SessionProvider({self._model.__name__}) first"
+        )
 
 
 class _PassOn:
@@ -69,7 +107,13 @@ class _PassOn:
 
 
 def spare_thread(node: Any) -> None:
-    """Spare FastAPI's thread for a node of a dependency tree (`fastapi.dependencies.models.Dependant`)."""
+    """Spare FastAPI's thread for a node of a dependency tree (`fastapi.dependencies.models.Dependant`).
+
+    Raises:
+        ConfigurationError: The node asks for a class without a provider.
+    """
+    if isinstance(node.call, _Unbound):
+        node.call.refuse()
     if isinstance(node.call, InjectableMeta) and any(sub.name == _PARAMETER for sub in node.dependencies):
         node.call = _PassOn(node.call)
         # Some versions of FastAPI compute this from `call` once and keep it.

@@ -613,4 +613,10 @@ class SyncSessionManager(Generic[S, C]):
     def _run(self, verb: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
         if asyncio._get_running_loop() is self._loop:
             raise RuntimeError("manager.sync would wait for itself here: await the manager's own verb")
-        return asyncio.run_coroutine_threadsafe(verb(*args), self._loop).result()
+        coroutine = verb(*args)
+        try:
+            running = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        except RuntimeError:  # the application has ended
+            coroutine.close()
+            raise
+        return running.result()

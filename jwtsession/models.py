@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from .errors import ConfigurationError, InvalidArgumentError, SessionCorruptError, SessionTooLargeError
@@ -78,13 +79,17 @@ def check_model(model: type[Session]) -> None:
     """
     for name, field in model.model_fields.items():
         stored = field.serialization_alias or field.alias or name
-        readable: set[object] = {name} if model.model_config.get("validate_by_name") else set()
-        alias = field.validation_alias or field.alias or name
-        readable.update(alias.choices if isinstance(alias, AliasChoices) else [alias])
-        if stored not in readable:
+        if stored not in _read_by(model, name, field):
             raise ConfigurationError(f"{model.__name__}.{name} is stored as {stored!r} but not read by that name")
         if field.exclude and field.is_required():
             raise ConfigurationError(f"{model.__name__}.{name} is excluded from what is stored, so it needs a default")
+
+
+def _read_by(model: type[BaseModel], name: str, field: FieldInfo) -> set[object]:
+    """The names (or paths) by which a field is read."""
+    alias = field.validation_alias or field.alias or name
+    by_name = [name] if model.model_config.get("validate_by_name") else []
+    return {*(alias.choices if isinstance(alias, AliasChoices) else [alias]), *by_name}
 
 
 def to_model(model: type[S], session: S | Mapping[str, Any]) -> S:
@@ -117,8 +122,9 @@ def load(model: type[S], value: bytes, migrate: Migrate | None = None) -> S:
         raise SessionCorruptError
     try:
         session = model.model_validate_json(value)
-    except (ValueError, RecursionError):
-        # Without the cause, here and below: its traceback would hold the session's data.
+    except Exception:
+        # A validator of the caller's own may raise anything. Without the cause, here and below: its traceback would
+        # hold the session's data.
         if migrate is None:
             raise SessionCorruptError from None
         session = _migrated(model, value, migrate)
@@ -178,7 +184,10 @@ def _drop_original_bookkeeping(fields: dict[str, Any]) -> None:
 def _keep_unknown(model: BaseModel, stored: Mapping[str, Any], data: dict[str, Any]) -> None:
     """Add to `data` what `stored` has and the model does not know, also in models that are nested in fields."""
     if model.model_config.get("extra") != "allow":
-        known = {field.serialization_alias or field.alias or name for name, field in type(model).model_fields.items()}
+        known: set[object] = {*data}  # computed fields too
+        for name, field in type(model).model_fields.items():
+            # Every name by which it is read: an old value under another one could win over the new value.
+            known |= {field.serialization_alias or field.alias or name, *_read_by(type(model), name, field)}
         data.update({name: value for name, value in stored.items() if name not in known})
     for name, field in type(model).model_fields.items():
         key = field.serialization_alias or field.alias or name

@@ -107,6 +107,8 @@ class TokenCodec(Generic[C]):
             raise InvalidArgumentError(f"these claims make a token that would be refused: {reason}") from None
         if "exp" in payload and payload["exp"] <= now:
             raise InvalidArgumentError("these claims make a token that has expired: exp")
+        if payload["iat"] > now + self._leeway:
+            raise InvalidArgumentError("these claims make a token of the future: iat")
         return token, issued
 
     def decode(self, token: object) -> C:

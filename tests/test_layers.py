@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "jwtsession"
 # Each module, the modules of the package that it may import, and the third-party packages.
 LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "errors": (set(), {"starlette"}),
-    "injection": (set(), {"pydantic"}),
+    "injection": ({"errors"}, {"fastapi", "pydantic"}),
     "accesslog": (set(), set()),
     "audit": ({"errors"}, set()),
     "settings": ({"errors"}, {"pydantic", "pydantic_settings"}),

@@ -194,15 +194,7 @@ def test_an_unbound_model_has_its_own_signature(provider: SessionProvider[UserSe
     assert len(inspect.signature(UserSession).parameters) == 1
 
 
-FORGED = pytest.mark.xfail(
-    strict=True,
-    reason="a class that is not bound when its route is declared is built from the query: anybody's session",
-)
-
-
-@pytest.mark.parametrize(
-    "how", [pytest.param(how, marks=FORGED) for how in ("before its provider", "no provider", "completed later")]
-)
+@pytest.mark.parametrize("how", ["before its provider", "no provider", "completed later"])
 @pytest.mark.parametrize("started", [True, False])
 def test_a_session_is_never_made_from_the_query(how: str, started: bool) -> None:
     """A class that FastAPI sees before or without its provider is refused at its route, or asks for a token: no 200."""

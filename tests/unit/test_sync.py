@@ -135,7 +135,6 @@ async def test_on_the_loops_own_thread_it_says_so(world: World) -> None:
         await in_a_thread(lambda: manager.sync.mutate(lambda session: manager.sync.reload()))
 
 
-@pytest.mark.xfail(strict=True, reason="the verb's coroutine is left behind, never awaited: a RuntimeWarning")
 def test_after_the_applications_end_it_is_an_error(world: World) -> None:
     """A thread that outlives the event loop is told, and does not wait for ever."""
 
