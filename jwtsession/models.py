@@ -49,7 +49,7 @@ class Claims(BaseModel):
     """The token does not work before this time."""
     exp: int | float | None = None
     """The token does not work from this time on; never later than `absolute_max_age` allows."""
-    jti: str | None = None
+    jti: str | None = Field(default=None, repr=False)
     """The session's id. Reserved: `create()` refuses claims that set it."""
     auth_time: int | float | None = None
     """When the user proved who they are (OpenID Connect Core section 2); filled in where there is a `sub`."""
@@ -85,11 +85,11 @@ def check_model(model: type[Session]) -> None:
             raise ConfigurationError(f"{model.__name__}.{name} is excluded from what is stored, so it needs a default")
 
 
-def _read_by(model: type[BaseModel], name: str, field: FieldInfo) -> set[object]:
-    """The names (or paths) by which a field is read."""
+def _read_by(model: type[BaseModel], name: str, field: FieldInfo) -> set[str]:
+    """The names by which a field is read."""
     alias = field.validation_alias or field.alias or name
-    by_name = [name] if model.model_config.get("validate_by_name") else []
-    return {*(alias.choices if isinstance(alias, AliasChoices) else [alias]), *by_name}
+    found = {each for each in (alias.choices if isinstance(alias, AliasChoices) else [alias]) if isinstance(each, str)}
+    return found | {name} if model.model_config.get("validate_by_name") else found
 
 
 def to_model(model: type[S], session: S | Mapping[str, Any]) -> S:
@@ -184,7 +184,7 @@ def _drop_original_bookkeeping(fields: dict[str, Any]) -> None:
 def _keep_unknown(model: BaseModel, stored: Mapping[str, Any], data: dict[str, Any]) -> None:
     """Add to `data` what `stored` has and the model does not know, also in models that are nested in fields."""
     if model.model_config.get("extra") != "allow":
-        known: set[object] = {*data}  # computed fields too
+        known = {*data}  # computed fields too
         for name, field in type(model).model_fields.items():
             # Every name by which it is read: an old value under another one could win over the new value.
             known |= {field.serialization_alias or field.alias or name, *_read_by(type(model), name, field)}

@@ -32,7 +32,13 @@ _ERROR_SCHEMA = {
 }
 _ANSWERS = {
     "400": ("More than one token", {"WWW-Authenticate": "RFC 6750: error `invalid_request`"}),
-    "401": ("No session", {"WWW-Authenticate": "RFC 6750: `Bearer`, with error `invalid_token` for a bad token"}),
+    "401": (
+        "No session, or a sign-in too long ago for this endpoint",
+        {
+            "WWW-Authenticate": "RFC 6750: `Bearer`, with error `invalid_token` for a bad token; "
+            "RFC 9470: error `insufficient_user_authentication` with the `max_age` of the sign-in"
+        },
+    ),
     "403": (
         "The token's scope does not permit this, or the user has too many sessions",
         {"WWW-Authenticate": "RFC 6750: error `insufficient_scope`"},

@@ -5,7 +5,7 @@ import importlib.util
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any, Generic, TypeVar, overload
 
 from fastapi import APIRouter, Depends, FastAPI
@@ -224,6 +224,7 @@ class SessionProvider(Generic[S, C]):
             clock=clock,
         )
         self._store = store
+        self._running = 0
         self._request_key = settings.request_key
         self._finder = TokenFinder(
             settings.token_sources,
@@ -267,15 +268,21 @@ class SessionProvider(Generic[S, C]):
             raise ConfigurationError(f"request_key: {self._request_key!r} is another provider's in this application")
         self.document(app)
         openapi.spare(app)
-        with self._redacted_access_logs():
-            await self._store.open()
-            self._sessions.audit.open()
+        async with AsyncExitStack() as ending:
+            ending.callback(taken.pop, self._request_key)
+            ending.enter_context(self._redacted_access_logs())
+            # Of several applications with one provider the first to start opens, and the last to end closes.
+            if not self._running:
+                await self._store.open()
+                self._sessions.audit.open()
+            self._running += 1
             try:
                 yield
             finally:
-                await self._store.close()
-                await asyncio.to_thread(self._sessions.audit.close)
-                del taken[self._request_key]
+                self._running -= 1
+                if not self._running:
+                    ending.push_async_callback(asyncio.to_thread, self._sessions.audit.close)
+                    ending.push_async_callback(self._store.close)
 
     @contextmanager
     def _redacted_access_logs(self) -> Iterator[None]:

@@ -3,7 +3,7 @@
 import base64
 import logging
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, NoReturn, Self, get_args
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
@@ -39,7 +39,14 @@ _ORIGINAL_NAMES = {"maxAge": "max_age", "requestKey": "request_key", "requestArg
 _WEAK_SECRETS = Path(__file__).parent / "data" / "weak_secrets.txt"
 
 
-class Key(BaseModel):
+class _Unpicklable:
+    """Of what holds secrets: a pickle shows them to whoever reads it."""
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError(f"{type(self).__name__} holds secrets and can't be pickled: give each process its environment")
+
+
+class Key(_Unpicklable, BaseModel):
     """One of several keys, so that keys can be replaced while tokens are in use (`SessionSettings.keys`).
 
     Raises:
@@ -67,7 +74,7 @@ class Key(BaseModel):
         raise ConfigurationError(wrong)
 
 
-class SessionSettings(BaseSettings):
+class SessionSettings(_Unpicklable, BaseSettings):
     """The settings of one `SessionProvider`. Immutable.
 
     Each may be given as an argument, or as an environment variable with the prefix `JWTSESSION_`

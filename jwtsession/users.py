@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -23,7 +23,7 @@ _ENTRIES_KEPT = 10_000
 class SessionInfo:
     """One of a user's sessions. Times are seconds since the epoch."""
 
-    id: str
+    id: str = field(repr=False)
     """The session's id, for `SessionProvider.revoke`."""
     created: float
     """When the user logged in."""

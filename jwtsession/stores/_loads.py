@@ -34,6 +34,7 @@ class Loads:
     Args:
         connect: Makes a connection, which connects by itself when it is used.
         timeout: Seconds for one round trip.
+        connect_timeout: Seconds for connecting, which some round trips have to do first.
         is_stale: Whether a connection leads where nothing should be read any more.
     """
 
@@ -41,9 +42,11 @@ class Loads:
         self,
         connect: Callable[[], AbstractConnection],
         timeout: float,
+        connect_timeout: float,
         is_stale: Callable[[Any], bool] | None = None,
     ) -> None:
         self._timeout = timeout
+        self._connect_timeout = connect_timeout
         self._is_stale = is_stale
         self._closed = False
         self._lanes = [connect() for _ in range(_LANES)]
@@ -131,16 +134,17 @@ class Loads:
         """One round trip. Where it fails half-way redis-py drops the connection, so that no reply goes astray."""
         replies: list[Any] = []
         try:
-            async with asyncio.timeout(self._timeout):
-                stale = lane.should_reconnect()  # type: ignore[no-untyped-call]
-                if stale or (self._is_stale is not None and self._is_stale(lane)):
-                    await lane.disconnect(nowait=True)
-                if not lane.is_connected:
+            stale = lane.should_reconnect()  # type: ignore[no-untyped-call]
+            if stale or (self._is_stale is not None and self._is_stale(lane)):
+                await lane.disconnect(nowait=True)
+            if not lane.is_connected:
+                async with asyncio.timeout(self._connect_timeout):
                     # By itself sending would not ask a Sentinel where to.
                     await lane.connect()  # type: ignore[no-untyped-call]
-                    if self._closed:
-                        await lane.disconnect()
-                        raise ConnectionError("the store was closed")
+                if self._closed:
+                    await lane.disconnect()
+                    raise ConnectionError("the store was closed")
+            async with asyncio.timeout(self._timeout):
                 await lane.send_packed_command(b"".join(commands))
                 for _ in commands:
                     try:

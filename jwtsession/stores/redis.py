@@ -337,13 +337,15 @@ def _loads(client: Redis) -> Loads:
     pool = client.connection_pool
     options: dict[str, Any] = pool.connection_kwargs | {"socket_timeout": None}
     timeout = pool.connection_kwargs.get("socket_timeout") or _OPTIONS["socket_timeout"]
+    connect_timeout = pool.connection_kwargs.get("socket_connect_timeout") or _OPTIONS["socket_connect_timeout"]
 
     def is_stale(connection: Any) -> bool:
         """Whether the pool has found a new primary since."""
         return getattr(pool, "master_address", None) not in (None, (connection.host, connection.port))
 
     behind_sentinel = isinstance(pool, PrimaryPool)
-    return Loads(lambda: pool.connection_class(**options), timeout, is_stale if behind_sentinel else None)
+    connect = lambda: pool.connection_class(**options)  # noqa: E731
+    return Loads(connect, timeout, connect_timeout, is_stale if behind_sentinel else None)
 
 
 def _connect(url: str) -> "tuple[Redis | RedisCluster, ClusterNodes | None]":

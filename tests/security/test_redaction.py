@@ -22,6 +22,7 @@ from jwtsession import (
     MemorySessionStore,
     RedisSessionStore,
     Session,
+    SessionConflictError,
     SessionManager,
     SessionProvider,
     SessionSettings,
@@ -187,6 +188,27 @@ async def test_errors_cross_processes_without_their_secrets(clock: Any) -> None:
     with pytest.raises(InvalidArgumentError) as caught:
         await manager.create({"name": [DATA]})
     assert DATA.encode() not in pickle.dumps(caught.value)
+
+
+async def test_what_tells_of_sessions_does_not_show_their_ids() -> None:
+    """A log line of the claims, or of a user's sessions, has no id: it would be enough to revoke the session."""
+    sessions = SessionProvider(UserSession, secret=SECRET, store=MemorySessionStore(), user_index=True)
+    manager = SessionManager(sessions._sessions)
+    await manager.create(UserSession(name=DATA), Claims(sub=CLAIM))
+    assert manager.id
+    assert manager.id not in f"{manager.claims!r} {await sessions.list_sessions(CLAIM)!r}"
+
+
+async def test_a_conflict_shows_neither_side() -> None:
+    """Two requests changed one session: the error of the later one holds nothing of either's data."""
+    sessions = SessionProvider(UserSession, secret=SECRET, store=MemorySessionStore())
+    first = SessionManager(sessions._sessions)
+    token = (await first.create(UserSession(name=DATA))).access_token
+    second = await sessions.get_manager(request_with(token))
+    await first.update(UserSession(name=DATA + "1"))
+    with pytest.raises(SessionConflictError) as caught:
+        await second.update(UserSession(name=DATA + "2"))
+    assert_forgotten(caught.value, *canaries(token, first.id))
 
 
 def test_the_stores_and_their_clients_do_not_show_the_url() -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from redis.asyncio.connection import Connection
 
 from jwtsession import RedisSessionStore, SessionCorruptError, StoreUnavailableError
 from jwtsession.stores._loads import Loads, packed
@@ -38,6 +39,19 @@ def test_a_command_is_packed_as_the_protocol_says() -> None:
     assert packed("GETEX", "sess:ä", "PX", 5) == (
         b"*4\r\n$5\r\nGETEX\r\n$7\r\nsess:\xc3\xa4\r\n$2\r\nPX\r\n$1\r\n5\r\n"
     )
+
+
+async def test_connecting_has_a_time_of_its_own(valkey: servers.Server) -> None:
+    """A round trip that has to connect first may take as long as connecting may, and the round trip after it."""
+
+    class Slow(Connection):
+        async def connect(self) -> None:
+            await asyncio.sleep(0.3)
+            await super().connect()  # type: ignore[no-untyped-call]
+
+    made = Loads(lambda: Slow(port=valkey.port), timeout=0.25, connect_timeout=10)
+    assert await made.load(packed("GET", "nothing")) is None
+    await made.close()
 
 
 async def test_many_loads_share_round_trips_and_each_gets_its_own(

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from pydantic import AliasChoices, BaseModel, Field, computed_field, model_validator
+from pydantic import AliasChoices, AliasPath, BaseModel, Field, computed_field, model_validator
 
 from jwtsession import (
     Claims,
@@ -187,7 +187,10 @@ def test_a_model_that_would_not_come_back_is_refused_at_start() -> None:
     class Hidden(Session):
         password: str = Field(exclude=True)
 
-    for model in (TwoNames, Hidden):
+    class Path(Session):
+        user_id: int = Field(validation_alias=AliasPath("user", "id"))
+
+    for model in (TwoNames, Hidden, Path):
         with pytest.raises(ConfigurationError, match=model.__name__):
             check_model(model)
 
@@ -195,6 +198,7 @@ def test_a_model_that_would_not_come_back_is_refused_at_start() -> None:
         model_config = {"validate_by_name": True}
         user_id: int = Field(validation_alias=AliasChoices("userId", "id"), serialization_alias="id")
         name: str = Field(validation_alias="userName")
+        city: str = Field(validation_alias=AliasChoices("city", AliasPath("address", "city")))
         note: str = Field(default="", exclude=True)
 
     check_model(Readable)

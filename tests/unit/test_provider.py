@@ -1,5 +1,6 @@
 """Tests of jwtsession.provider."""
 
+import threading
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -15,6 +16,7 @@ from jwtsession import (
     MemorySessionStore,
     Session,
     SessionCorruptError,
+    SessionEvent,
     SessionProvider,
     SessionSettings,
 )
@@ -116,6 +118,37 @@ async def test_the_store_lives_as_long_as_the_application() -> None:
     async with sessions.lifespan(app):
         pass
     assert store.events == ["open", "close"] * 2
+
+
+async def test_two_applications_share_a_provider_until_the_last_one_ends() -> None:
+    """The first to start opens the store, and it stays open for the other where one ends."""
+    store = Watched()
+    sessions = provider(store=store)
+    async with sessions.lifespan(FastAPI()):
+        async with sessions.lifespan(FastAPI()):
+            pass
+        assert store.events == ["open"]
+    assert store.events == ["open", "close"]
+
+
+async def test_a_store_that_fails_to_close_leaves_nothing_behind() -> None:
+    """Its error is told, the hook's thread has ended with all events delivered, and the request_key is free."""
+
+    class Failing(MemorySessionStore):
+        async def close(self) -> None:
+            raise OSError("broken")
+
+    told: list[SessionEvent] = []
+    sessions = provider(store=Failing(), on_event=told.append)
+    app = FastAPI()
+    with pytest.raises(OSError, match="broken"):  # noqa: PT012
+        async with sessions.lifespan(app):
+            manager = await sessions.get_manager(Request({"type": "http", "method": "GET", "headers": []}))
+            await manager.create(UserSession(user_id=1))
+    assert [event.name for event in told] == ["created"]
+    assert not [thread for thread in threading.enumerate() if thread.name == "jwtsession-audit"]
+    async with provider().lifespan(app):
+        pass
 
 
 async def test_sessions_are_reached_outside_a_request(clock: Clock) -> None:

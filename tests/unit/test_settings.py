@@ -1,5 +1,6 @@
 """Tests of jwtsession.settings."""
 
+import copy
 import pickle
 from typing import Any
 
@@ -154,7 +155,17 @@ def test_nothing_shows_the_secrets() -> None:
         assert SECRET[::-1] not in text
         assert "canary" not in text
         assert AT_REST not in text
-    assert pickle.loads(pickle.dumps(settings())) == settings()
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_settings_and_keys_are_copied_but_never_pickled(protocol: int) -> None:
+    """A pickle would hold the secrets in plain text: it is refused. A copy in the same process is none."""
+    key = Key(kid="a", secret=SECRET)
+    for made in (settings(), key, [settings(keys=(key,))]):
+        with pytest.raises(TypeError, match="holds secrets"):
+            pickle.dumps(made, protocol)
+        assert copy.copy(made) == copy.deepcopy(made) == made
+    assert settings().model_copy(update={"max_age": 5}).max_age == 5
 
 
 def test_a_secret_of_few_characters_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
