@@ -1,7 +1,7 @@
 """Finds the token in a request: RFC 6750 section 2, and the places where the original looks."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from starlette.requests import HTTPConnection, Request
 
@@ -37,20 +37,23 @@ class TokenFinder:
             MissingTokenError: There is none.
             AmbiguousTokenError: There are several.
         """
+        bearers, headers = self._in_headers(connection)
         found: list[object] = []
         for source in self._sources:
             if source == "bearer":
-                here: list[object] = [*_bearers(connection)]
+                here: Sequence[object] = bearers
             elif source == "header":
-                here = [*_headers(connection, self._header)]
+                here = headers
             elif source == "query":
-                here = [*connection.query_params.getlist(self._name)]
+                here = connection.query_params.getlist(self._name)
             else:
                 here = await _in_body(connection, self._name)
-            here = [token for token in here if token]
-            if len(here) > 1:
+            if not here:
+                continue
+            tokens = [token for token in here if token]
+            if len(tokens) > 1:
                 raise AmbiguousTokenError
-            found += here
+            found += tokens
             if found and self._first_wins:
                 break
         if not found:
@@ -59,17 +62,18 @@ class TokenFinder:
             raise AmbiguousTokenError
         return found[0]
 
-
-def _headers(connection: HTTPConnection, name: bytes) -> Iterable[str]:
-    # ASGI promises lower-case names.
-    return (value.decode("latin-1").strip() for key, value in connection.scope["headers"] if key == name)
-
-
-def _bearers(connection: HTTPConnection) -> Iterable[str]:
-    for value in _headers(connection, b"authorization"):
-        scheme, _, token = value.partition(" ")
-        if scheme.lower() == "bearer":
-            yield token.strip()
+    def _in_headers(self, connection: HTTPConnection) -> tuple[list[str], list[str]]:
+        """The tokens of `Authorization: Bearer`, and those of the header of the settings."""
+        bearers: list[str] = []
+        headers: list[str] = []
+        for name, value in connection.scope["headers"]:  # ASGI promises lower-case names
+            if name == b"authorization":
+                scheme, _, token = value.decode("latin-1").strip().partition(" ")
+                if scheme.lower() == "bearer":
+                    bearers.append(token.strip())
+            elif name == self._header:
+                headers.append(value.decode("latin-1").strip())
+        return bearers, headers
 
 
 async def _in_body(connection: HTTPConnection, name: str) -> list[object]:

@@ -438,12 +438,14 @@ class SessionProvider(Generic[S, C]):
         """The request's manager, made and loaded by whoever asks first."""
         if response is not None:
             raw = response.raw_headers
-            raw.extend(header for header in self._headers if header not in raw)
-        manager = getattr(connection.state, self._request_key, None)
+            raw += [header for header in self._headers if header not in raw] if raw else self._headers
+        state = connection.scope.setdefault("state", {})  # what Starlette shows as `request.state`
+        manager = state.get(self._request_key)
         # Another provider's where a sub-application has its own under the same key.
         if isinstance(manager, SessionManager) and manager.belongs_to(self._sessions):
             return manager
-        client = connection.client.host if connection.client else None
+        address = connection.scope.get("client")
+        client = address[0] if address else None
         captured = (client, connection.headers.get("user-agent")) if self._captures else (None, None)
         manager = SessionManager(self._sessions, client, captured)
         try:
@@ -455,12 +457,14 @@ class SessionProvider(Generic[S, C]):
             raise
         else:
             await manager.authenticate(token)
-        setattr(connection.state, self._request_key, manager)
+        state[self._request_key] = manager
         return manager
 
 
 def _permit(manager: SessionManager[Any, Any], scopes: Sequence[str]) -> None:
     """Refuse a session whose token permits less than these scopes (RFC 6750 section 3.1)."""
+    if not scopes:
+        return
     granted = (manager.claims.scope or "").split() if manager.claims is not None else []
     if not set(scopes).issubset(granted):
         error = InsufficientScopeError(scopes)
