@@ -1,21 +1,23 @@
-"""Batched loads: those that wait while a round trip is under way go out together in the next one.
+"""Batched loads: those that are wanted at the same time share a round trip, and so do those that come while it lasts.
 
 A load costs redis-py's asyncio client about 130 µs of CPU alone, most of it around the command: the pool, retries,
-a task for each write. Here a few connections are held for loads alone; a load that finds one free takes the direct way,
-and the others share a round trip. Nothing but redis-py's public `Connection` is used.
+a task for each write. Here a few connections are held for loads alone, and what waits goes out in one write. Nothing
+but redis-py's public `Connection` is used.
 """
 
 import asyncio
 import builtins
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError, ResponseError, TimeoutError
 
 _LANES = 2
 _BATCH = 128
+_SECOND_LANE = 32
+"""So many must wait before a second connection is worth its writes."""
 _WAITING = 10_000
 
 
@@ -25,34 +27,48 @@ def packed(*words: str | int) -> bytes:
     return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts)
 
 
+class _Load(NamedTuple):
+    command: bytes
+    reply: "asyncio.Future[Any]"
+    since: float
+
+
 class Loads:
     """Sends commands that may run twice, many in one round trip, each with a reply of its own.
 
     One command's error reply touches no other; a connection that fails fails the commands that were on it. A caller
-    that is cancelled while it shares a round trip costs nothing; alone, it costs the connection, as in redis-py.
+    that is cancelled costs nothing: round trips are nobody's own.
 
     Args:
         connect: Makes a connection, which connects by itself when it is used.
-        timeout: Seconds for one round trip.
+        timeout: Seconds for one round trip, and for the wait before it.
         connect_timeout: Seconds for connecting, which some round trips have to do first.
+        deadline: Seconds for all of it.
+        prepare: Called before each round trip.
         is_stale: Whether a connection leads where nothing should be read any more.
     """
 
     def __init__(
         self,
         connect: Callable[[], AbstractConnection],
+        *,
         timeout: float,
         connect_timeout: float,
+        deadline: float,
+        prepare: Callable[[], Awaitable[None]] | None = None,
         is_stale: Callable[[Any], bool] | None = None,
     ) -> None:
         self._timeout = timeout
         self._connect_timeout = connect_timeout
+        self._deadline = deadline
+        self._prepare = prepare
         self._is_stale = is_stale
         self._closed = False
         self._lanes = [connect() for _ in range(_LANES)]
         self._free = list(self._lanes)
-        self._waiting: deque[tuple[bytes, asyncio.Future[Any]]] = deque()
-        self._flights: set[asyncio.Task[None]] = set()
+        self._waiting: deque[_Load] = deque()
+        self._runs: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
 
     async def load(self, command: bytes) -> Any:
         """The reply to a command of `packed`.
@@ -62,18 +78,20 @@ class Loads:
             ConnectionError: The connection failed, or too many loads wait.
             TimeoutError: No answer in time.
         """
-        if self._free:
-            lane = self._free.pop()
-            try:
-                (reply,) = await self._fly(lane, (command,))
-            finally:
-                self._land(lane)
-        else:
-            if len(self._waiting) >= _WAITING:
-                raise ConnectionError("too many loads wait")
-            future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-            self._waiting.append((command, future))
-            reply = await future
+        waiting = self._waiting
+        if len(waiting) >= _WAITING:
+            raise ConnectionError("too many loads wait")
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
+        waiting.append(_Load(command, future, loop.time()))
+        if self._timer is None:
+            self._timer = loop.call_later(self._timeout, self._expire)
+        if len(self._free) == _LANES or (self._free and len(waiting) >= _SECOND_LANE):
+            # It starts when everybody who is running now has had a turn, and put in what they want.
+            run = loop.create_task(self._run(self._free.pop()))
+            self._runs.add(run)
+            run.add_done_callback(self._runs.discard)
+        reply = await future
         if isinstance(reply, ResponseError):
             raise reply
         return reply
@@ -86,71 +104,84 @@ class Loads:
     async def close(self) -> None:
         """Close the connections; loads that wait fail."""
         self._closed = True
-        while self._waiting:
-            self._waiting.popleft()[1].cancel()
-        for flight in self._flights:
-            flight.cancel()
-        await asyncio.gather(*self._flights, return_exceptions=True)
+        if self._timer is not None:
+            self._timer.cancel()
+        _fail(self._waiting, ConnectionError("the store was closed"))
+        self._waiting.clear()
+        for run in self._runs:
+            run.cancel()
+        await asyncio.gather(*self._runs, return_exceptions=True)
         for lane in self._lanes:
             await lane.disconnect()
 
-    def _land(self, lane: AbstractConnection) -> None:
-        """The lane is free: those who wait go next, the first first."""
-        batch: list[tuple[bytes, asyncio.Future[Any]]] = []
-        while self._waiting and len(batch) < _BATCH:
-            each = self._waiting.popleft()
-            if not each[1].done():  # cancelled meanwhile
-                batch.append(each)
-        if not batch:
-            self._free.append(lane)
-            return
-        # A task of its own: nobody's cancellation ends a round trip that others share.
-        flight = asyncio.get_running_loop().create_task(self._fly_together(lane, batch))
-        self._flights.add(flight)
-        flight.add_done_callback(self._flights.discard)
+    def _expire(self) -> None:
+        """Those who have waited for too long for a place are told; one timer for all of them."""
+        loop = asyncio.get_running_loop()
+        self._timer = None
+        while self._waiting:
+            due = self._waiting[0].since + self._timeout
+            if due > loop.time():
+                self._timer = loop.call_at(due, self._expire)
+                break
+            _fail([self._waiting.popleft()], TimeoutError("no place in time"))
 
-    async def _fly_together(self, lane: AbstractConnection, batch: Sequence[tuple[bytes, asyncio.Future[Any]]]) -> None:
+    async def _run(self, lane: AbstractConnection) -> None:
+        """Round trips on one connection, as long as somebody waits."""
         try:
-            replies: Sequence[Any] = await self._fly(lane, [command for command, _ in batch])
-        except Exception as error:
-            for _, future in batch:
-                if not future.done():
-                    # One each: an exception that several raise would collect their tracebacks.
-                    failed = type(error)(*error.args)
-                    failed.__cause__ = error
-                    future.set_exception(failed)
-        except BaseException:
-            for _, future in batch:
-                future.cancel()
-            raise
-        else:
-            for (_, future), reply in zip(batch, replies, strict=True):
-                if not future.done():
-                    future.set_result(reply)
+            while self._waiting:
+                batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _BATCH))]
+                batch = [each for each in batch if not each.reply.done()]  # or cancelled meanwhile
+                if batch:
+                    await self._fly(lane, batch)
         finally:
-            self._land(lane)
+            self._free.append(lane)
 
-    async def _fly(self, lane: AbstractConnection, commands: Sequence[bytes]) -> list[Any]:
+    async def _fly(self, lane: AbstractConnection, batch: Sequence[_Load]) -> None:
         """One round trip. Where it fails half-way redis-py drops the connection, so that no reply goes astray."""
         replies: list[Any] = []
+        loop = asyncio.get_running_loop()
+        latest = batch[0].since + self._deadline
         try:
-            stale = lane.should_reconnect()  # type: ignore[no-untyped-call]
-            if stale or (self._is_stale is not None and self._is_stale(lane)):
-                await lane.disconnect(nowait=True)
-            if not lane.is_connected:
-                async with asyncio.timeout(self._connect_timeout):
-                    # By itself sending would not ask a Sentinel where to.
-                    await lane.connect()  # type: ignore[no-untyped-call]
-                if self._closed:
-                    await lane.disconnect()
-                    raise ConnectionError("the store was closed")
-            async with asyncio.timeout(self._timeout):
-                await lane.send_packed_command(b"".join(commands))
-                for _ in commands:
-                    try:
-                        replies.append(await lane.read_response(disable_decoding=True))
-                    except ResponseError as error:
-                        replies.append(error)
-        except builtins.TimeoutError:
-            raise TimeoutError("no answer in time") from None
-        return replies
+            try:
+                await self._connected(lane, latest)
+                async with asyncio.timeout_at(min(loop.time() + self._timeout, latest)):
+                    await lane.send_packed_command(b"".join([each.command for each in batch]))
+                    for _ in batch:
+                        try:
+                            replies.append(await lane.read_response(disable_decoding=True))
+                        except ResponseError as error:
+                            replies.append(error)
+            except builtins.TimeoutError:
+                raise TimeoutError("no answer in time") from None
+        except Exception as error:
+            _fail(batch, error)
+        except BaseException:
+            _fail(batch, ConnectionError("the store was closed"))
+            raise
+        else:
+            for each, reply in zip(batch, replies, strict=True):
+                if not each.reply.done():
+                    each.reply.set_result(reply)
+
+    async def _connected(self, lane: AbstractConnection, latest: float) -> None:
+        if self._prepare is not None:
+            await self._prepare()
+        stale = lane.should_reconnect()  # type: ignore[no-untyped-call]
+        if stale or (self._is_stale is not None and self._is_stale(lane)):
+            await lane.disconnect(nowait=True)
+        if not lane.is_connected:
+            async with asyncio.timeout_at(min(asyncio.get_running_loop().time() + self._connect_timeout, latest)):
+                # By itself sending would not ask a Sentinel where to.
+                await lane.connect()  # type: ignore[no-untyped-call]
+            if self._closed:
+                await lane.disconnect()
+                raise ConnectionError("the store was closed")
+
+
+def _fail(batch: Iterable[_Load], error: Exception) -> None:
+    for each in batch:
+        if not each.reply.done():
+            # One each: an exception that several raise would collect their tracebacks.
+            failed = type(error)(*error.args)
+            failed.__cause__ = error
+            each.reply.set_exception(failed)

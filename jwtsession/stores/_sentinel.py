@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 
 _CONFIRM_SECONDS = 0.25
 """So old the Sentinels' word may get before they are asked again, beside the calls that go on."""
-_PATIENCE = 0.4
+_PATIENCE = 0.5
 """So old it may get before a call waits for their answer."""
 _HANGING_SECONDS = 0.2
 """How long that is waited for."""

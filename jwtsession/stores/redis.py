@@ -152,13 +152,21 @@ class RedisSessionStore:
         """See `SessionStore.load`: one command, one round trip."""
         key = self._keyspace + session_id
         command = ("GET", key) if ttl is None else ("GETEX", key, "PX", ttl)
-        reply = await self._within_deadline(lambda client: self._send_load(client, command))
-        return cast("bytes | None", reply)
+        loads, failed, since = self._loads, None, None
+        if loads is not None and not self._closed and (loop := asyncio.get_running_loop()) is self._loop:
+            # The way of nearly every request: nothing between it and the round trip that it shares.
+            since = loop.time()
+            try:
+                return cast("bytes | None", await loads.load(packed(*command)))
+            except (RedisError, OSError) as error:
+                failed = error
 
-    async def _send_load(self, client: "Redis | RedisCluster", command: tuple[str | int, ...]) -> Any:
-        if self._loads is None:
-            return await self._send(client, *command)
-        return await self._loads.load(packed(*command))
+        async def attempt(client: "Redis | RedisCluster") -> Any:
+            if self._loads is None:
+                return await self._send(client, *command)
+            return await self._loads.load(packed(*command))
+
+        return cast("bytes | None", await self._within_deadline(attempt, failed=failed, since=since))
 
     async def update(self, session_id: str, expected: bytes, value: bytes, ttl: int, *, once: bool = False) -> Outcome:
         """See `SessionStore.update`."""
@@ -267,12 +275,22 @@ class RedisSessionStore:
         return reply
 
     async def _within_deadline(
-        self, attempt: "Callable[[Redis | RedisCluster], Awaitable[T]]", *, once: bool = False
+        self,
+        attempt: "Callable[[Redis | RedisCluster], Awaitable[T]]",
+        *,
+        once: bool = False,
+        failed: Exception | None = None,
+        since: float | None = None,
     ) -> T:
-        """Try, and where the connection failed try again, unless `once`; all within the deadline."""
+        """Try, and where the connection failed try again, unless `once`; all within the deadline.
+
+        A first try that was made before, and `failed`, counts, and so does the time `since` it was made.
+        """
         try:
-            async with asyncio.timeout(DEADLINE):
+            async with asyncio.timeout_at((since or asyncio.get_running_loop().time()) + DEADLINE):
                 try:
+                    if failed is not None:
+                        raise failed
                     return await self._attempt(attempt)
                 except (ConnectionError, TimeoutError) as error:
                     if once or isinstance(error, (AuthenticationError, AuthorizationError)):
@@ -343,9 +361,14 @@ def _loads(client: Redis) -> Loads:
         """Whether the pool has found a new primary since."""
         return getattr(pool, "master_address", None) not in (None, (connection.host, connection.port))
 
-    behind_sentinel = isinstance(pool, PrimaryPool)
-    connect = lambda: pool.connection_class(**options)  # noqa: E731
-    return Loads(connect, timeout, connect_timeout, is_stale if behind_sentinel else None)
+    return Loads(
+        lambda: pool.connection_class(**options),
+        timeout=timeout,
+        connect_timeout=connect_timeout,
+        deadline=DEADLINE,
+        prepare=pool.confirm if isinstance(pool, PrimaryPool) else None,
+        is_stale=is_stale if isinstance(pool, PrimaryPool) else None,
+    )
 
 
 def _connect(url: str) -> "tuple[Redis | RedisCluster, ClusterNodes | None]":

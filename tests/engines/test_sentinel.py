@@ -112,7 +112,7 @@ async def test_sentinels_that_hang_or_die_hold_nobody(replicated: servers.Replic
         async with load.running():
             replicated.sentinels[0].freeze()
             await load.go_on(1.5)
-            assert load.slowest < 0.5
+            assert load.slowest < 1
             for each in replicated.sentinels:
                 each.kill()
             await load.go_on(1.5)

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from redis.asyncio.connection import Connection
+from redis.exceptions import TimeoutError
 
 from jwtsession import RedisSessionStore, SessionCorruptError, StoreUnavailableError
 from jwtsession.stores._loads import Loads, packed
@@ -49,7 +50,7 @@ async def test_connecting_has_a_time_of_its_own(valkey: servers.Server) -> None:
             await asyncio.sleep(0.3)
             await super().connect()  # type: ignore[no-untyped-call]
 
-    made = Loads(lambda: Slow(port=valkey.port), timeout=0.25, connect_timeout=10)
+    made = Loads(lambda: Slow(port=valkey.port), timeout=0.25, connect_timeout=10, deadline=10)
     assert await made.load(packed("GET", "nothing")) is None
     await made.close()
 
@@ -103,7 +104,7 @@ async def test_a_cancelled_caller_does_not_touch_its_neighbours(store: RedisSess
         assert answers[1::2] == [b"%d" % number for number in range(1, 100, 2)]
         assert all(isinstance(answer, asyncio.CancelledError | bytes) for answer in answers[::2])
     assert len(loads(store)._free) == len(loads(store)._lanes)
-    assert not loads(store)._flights
+    assert not loads(store)._runs
     assert not loads(store)._waiting
 
 
@@ -123,12 +124,28 @@ async def test_loads_that_wait_fail_when_the_store_closes(valkey: servers.Server
     await asyncio.sleep(0)
     await store.close()
     answers = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 5)
-    assert all(answer == b"1" or isinstance(answer, BaseException) for answer in answers)
+    assert {type(answer) for answer in answers} == {StoreUnavailableError}
     with pytest.raises(StoreUnavailableError):
         await store.load("a")
     await store.open()
     assert await store.load("a") == b"1"
     await store.close()
+
+
+async def test_a_server_that_hangs_holds_nobody(valkey: servers.Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those who are under way, those who wait for a place and those far behind in the queue are all told in time."""
+    monkeypatch.setattr("jwtsession.stores._loads._BATCH", 5)
+    made = Loads(lambda: Connection(port=valkey.port), timeout=0.2, connect_timeout=1, deadline=0.3)
+    assert await made.load(packed("GET", "nothing")) is None
+    valkey.freeze()
+    try:
+        tasks = [made.load(packed("GET", "nothing")) for _ in range(100)]
+        answers = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 0.9)
+        assert {type(answer) for answer in answers} == {TimeoutError}
+    finally:
+        valkey.thaw()
+    assert await made.load(packed("GET", "nothing")) is None
+    await made.close()
 
 
 async def test_a_flood_is_bounded(store: RedisSessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
