@@ -35,7 +35,7 @@ _MAP_SECONDS = 1.0
 """So old a cluster's map may get: a slot that moves to another node tells nobody."""
 _CHANNEL = "__redis__:invalidate"
 
-_OVERHEAD = 420
+_OVERHEAD = 320
 """Bytes of an entry beside its texts, at most: see the test that measures it."""
 
 
