@@ -252,7 +252,7 @@ class Told:
         assert name == "PING"
         self.pings.append((number, self.near.clock()))
 
-    async def read_response(self, *, disable_decoding: bool, timeout: float) -> Any:
+    async def read_response(self, *, disable_decoding: bool, timeout: float) -> Any:  # noqa: ASYNC109  redis-py's name
         """The next piece of the script, if its time comes before that of whoever reads."""
         if not self.script:
             raise asyncio.CancelledError
