@@ -47,7 +47,9 @@ class Entrant:
     def __init__(self, url: str, options: Mapping[str, Any], seed: int) -> None:
         self.random = random.Random(seed)
         self.url = url
-        self.store = RedisSessionStore(url)
+        # The setting as the environment gives it: the races run with the near cache too.
+        near = int(os.environ.get("JWTSESSION_NEAR_CACHE_BYTES", "0"))
+        self.store = RedisSessionStore(url, near_cache_bytes=near)
         self.sessions = SessionProvider(Raced, store=self.store, secret=SECRET, **options)
         self._marks = 0
         self._name = f"{seed:x}"
