@@ -286,7 +286,9 @@ class NearCache:
                 if waits and self._clock() >= due:
                     raise TimeoutError("no PONG in time")
             elif told[0] == b"message":
-                self.invalidate(told[2])
+                # A text is no word of the server: somebody has published it.
+                if not isinstance(told[2], bytes):
+                    self.invalidate(told[2])
             elif told[0] == b"pong" and waits and told[1] == b"%d" % number:
                 await self._topology.check(lease.server)
                 lease.confirmed, waits = before, False

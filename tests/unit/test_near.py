@@ -316,6 +316,18 @@ async def test_a_pong_that_was_not_asked_for_confirms_nothing(near: Near, wrong:
     assert near.topology.checks == 0
 
 
+async def test_what_somebody_publishes_is_nothing(near: Near) -> None:
+    """Only the server's own words, which are lists of keys, or nothing for all, end what is kept."""
+    near.keep("a")
+    told = Told(near)
+    with pytest.raises(asyncio.CancelledError):
+        await told.listen((0.01, [b"message", b"__redis__:invalidate", b"sess:a"]))
+    assert near.cache.get("a") == b"1"
+    with pytest.raises(asyncio.CancelledError):
+        await told.listen((0.01, [b"message", b"__redis__:invalidate", None]))
+    assert near.cache.get("a") is None
+
+
 async def test_what_is_told_counts_between_ping_and_pong(near: Near) -> None:
     """Changes are heard while a PONG is waited for, and PINGs are sent however much is told."""
     near.keep("a")
