@@ -1,4 +1,7 @@
-"""One server and what can happen to it: each fault has the right answer, in time, and afterwards it just works."""
+"""One server and what can happen to it: each fault has the right answer, in time, and afterwards it just works.
+
+`pytest -rP` shows how long the answers took.
+"""
 
 import asyncio
 import contextlib
@@ -58,7 +61,21 @@ def serving(url: str, **options: Any) -> Iterator[Any]:
 def taking_at_most(seconds: float) -> Iterator[None]:
     start = time.monotonic()
     yield
-    assert time.monotonic() - start < seconds
+    needed = time.monotonic() - start
+    taken.append(needed)
+    assert needed < seconds
+
+
+taken: list[float] = []
+
+
+@pytest.fixture(autouse=True)
+def shown(request: pytest.FixtureRequest) -> Iterator[None]:
+    """How long the answers of a test took."""
+    taken.clear()
+    yield
+    if taken:
+        print(f"{request.node.name}: {len(taken)} answers after {min(taken):.3f} to {max(taken):.3f} s")
 
 
 def assert_all_unavailable(client: Any, headers: dict[str, str], seconds: float) -> None:
@@ -150,6 +167,7 @@ def test_a_server_that_is_killed_under_load_and_comes_back(own: servers.Server) 
             each.result()
         assert_all_work(client)
     assert max(seconds for _, seconds in found) < IN_TIME
+    taken.extend(seconds for status, seconds in found if status == 503)
 
 
 def test_connections_that_are_reset_are_made_again(proxy: Proxy) -> None:
