@@ -262,6 +262,30 @@ def test_a_session_that_was_replaced_keeps_the_others_fields_too(deployments: De
     }
 
 
+@every_verb
+def test_models_in_a_list_keep_what_they_allow(deployments: Deployments, verb: str) -> None:
+    """Items are not matched with the stored ones; with `extra="allow"` the old version carries the new fields along."""
+
+    class OldItem(BaseModel, extra="allow"):
+        sku: str
+
+    class NewItem(OldItem):
+        price: int
+
+    class OldCart(Session):
+        name: str
+        items: list[OldItem]
+
+    class NewCart(OldCart):
+        items: list[NewItem]  # type: ignore[assignment]
+
+    old, new = deployments.start(OldCart), deployments.start(NewCart)
+    items = [{"sku": "tea", "price": 690}, {"sku": "cup", "price": 900}]
+    user = User(new, name="Ann", items=items)
+    user.change(old, verb, name="Bob")
+    assert user.read(new) == {"name": "Bob", "items": items}
+
+
 def test_both_versions_at_the_same_time_lose_no_change(deployments: Deployments) -> None:
     """200 increments of one counter, half of them by each version at once, are 200, and the new fields are there."""
     old, new = deployments.start(Old), deployments.start(New)
@@ -459,7 +483,10 @@ def test_a_field_that_a_hook_renames_parts_from_the_old_one(deployments: Deploym
 
 @every_verb
 def test_a_version_number_makes_the_hook_see_every_old_value(deployments: Deployments, verb: str) -> None:
-    """Where the same field has another meaning: old values have no number, so they don't fit, and are upgraded once."""
+    """Where the same field has another meaning: old values have no number, so they don't fit, and are upgraded once.
+
+    The old version can't know, and reads the new ones.
+    """
 
     class Euros(Session):
         total: int
@@ -476,6 +503,7 @@ def test_a_version_number_makes_the_hook_see_every_old_value(deployments: Deploy
     for _ in range(2):
         user.change(new, verb)
         assert user.read(new) == {"total": 700, "version": 2}
+    assert user.read(old) == {"total": 700}
 
 
 # --- hooks that go wrong ---------------------------------------------------------------------------------------------
