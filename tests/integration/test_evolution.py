@@ -137,7 +137,7 @@ class User:
     def ask(self, deployment: httpx2.Client, what: str, changes: dict[str, Any] | None = None) -> httpx2.Response:
         """`GET /session` and its like."""
         method, _, path = what.partition(" ")
-        body = {} if method == "GET" else {"json": changes or {}}
+        body: dict[str, Any] = {} if method == "GET" else {"json": changes or {}}
         answer = deployment.request(method, path, headers=bearer(self.token), **body)
         if path == "/regenerate" and answer.is_success:
             self.token = answer.json()["access_token"]

@@ -99,6 +99,16 @@ def test_refused(tmp_path: Path) -> None:
         server.kill()
 
 
+def test_a_replica(engine: servers.Server) -> None:
+    """200: it answers. Whether it takes writes is not asked."""
+    with serving(application(engine.url)) as client:
+        engine.command("REPLICAOF", "127.0.0.1", "1")
+        try:
+            assert health(client)
+        finally:
+            engine.command("REPLICAOF", "NO", "ONE")
+
+
 def test_a_cluster_and_sentinels(cluster_server: servers.Server, sentinel_server: servers.Server) -> None:
     """200 there too."""
     for url in (
