@@ -88,8 +88,8 @@ class Sessions(Generic[S, C]):
         self._clock = clock
         self._touched: dict[str, float] = {}
 
-    async def read(self, session_id: str, exp: float | None) -> Record[S]:
-        """The session, its time to live extended if `touch_interval` has passed.
+    async def read(self, session_id: str, exp: float | None, *, near: bool = False) -> Record[S]:
+        """The session, its time to live extended if `touch_interval` has passed; `near`: see `SessionStore.load`.
 
         Raises:
             SessionNotFoundError: There is none.
@@ -98,7 +98,7 @@ class Sessions(Generic[S, C]):
         """
         ttl = self.ttl(exp)
         due = abs(self._clock() - self._touched.get(session_id, 0.0)) >= self._touch_interval
-        stored = await self.store.load(session_id, ttl if due and ttl > 0 else None)
+        stored = await self.store.load(session_id, ttl if due and ttl > 0 else None, near=near)
         if stored is None:
             raise SessionNotFoundError
         record = self.record(session_id, stored)
@@ -213,7 +213,7 @@ class SessionManager(Generic[S, C]):
             session_id = cast("str", claims.jti)
             # From here on the token is genuine: it may destroy the session even where it can't be read.
             self._token_id = session_id
-            self._record = await self._sessions.read(session_id, claims.exp)
+            self._record = await self._sessions.read(session_id, claims.exp, near=True)
         except AuthenticationError as error:
             self.refuse(error)
             return

@@ -186,7 +186,8 @@ class SessionProvider(Generic[S, C]):
             raise ConfigurationError("token_sources: body needs python-multipart: pip install 'jwtsession[form]'")
         if store is None:
             url = None if client is not None else settings.redis_url.get_secret_value()
-            store = RedisSessionStore(url, client=client, keyspace=settings.keyspace)
+            near = settings.near_cache_bytes
+            store = RedisSessionStore(url, client=client, keyspace=settings.keyspace, near_cache_bytes=near)
         self._keys = KeyRing(_key_specs(settings), settings.algorithm)
         codec: TokenCodec[C] = TokenCodec(
             self._keys,

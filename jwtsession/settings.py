@@ -176,6 +176,11 @@ class SessionSettings(_Unpicklable, BaseSettings):
     """Memory in bytes for tokens that were verified, in each worker: about 700 bytes each, so that a token is not
     verified anew at each request. Its times are checked at each use all the same. 0 keeps none."""
 
+    near_cache_bytes: int = Field(default=0, ge=0)
+    """Memory in bytes for sessions that were read lately, in each worker, so that a request that finds its session
+    there asks no server. The server tells each worker what changes: a session that was ended elsewhere is served for
+    a moment longer, at most a second. 0 keeps none."""
+
     user_index: bool = False
     """Keep an index of each user's sessions, by the claim `sub`: for `list_sessions`, `revoke_all`, `destroy_others`
     and `max_sessions`. Costs two more round trips at a login and one in each `touch_interval`."""

@@ -91,6 +91,29 @@ class ClusterNodes:
                 raise reply
         return [replies[position] for position in range(len(commands))]
 
+    async def ask(self, name: str, *commands: Command) -> list[Any]:
+        """The replies of one node to commands on one connection, errors in their places; follows nobody elsewhere.
+
+        Raises:
+            RedisError: The node did not answer.
+            RedisClusterException: There is no such node.
+        """
+        await self._client.initialize()
+        node = self._client.get_node(node_name=name)
+        if node is None:
+            raise RedisClusterException("the node has left the cluster")
+        return await self._send(node, commands)
+
+    async def refresh(self, seconds: float) -> None:
+        """Have a map of slots that is at most so old.
+
+        Raises:
+            RedisError: No node answers.
+            RedisClusterException: There is no cluster.
+        """
+        if asyncio.get_running_loop().time() - self._refreshed >= seconds:
+            await self._refresh()
+
     async def ping(self) -> bool:
         """Whether any primary answers: sessions on the others are served.
 

@@ -31,6 +31,7 @@ class _Load(NamedTuple):
     command: bytes
     reply: "asyncio.Future[Any]"
     since: float
+    replies: int
 
 
 class Loads:
@@ -70,11 +71,11 @@ class Loads:
         self._runs: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
 
-    async def load(self, command: bytes) -> Any:
-        """The reply to a command of `packed`.
+    async def load(self, command: bytes, replies: int = 1) -> Any:
+        """The reply to a command of `packed`; where it is several, one behind the other, so many `replies`.
 
         Raises:
-            ResponseError: The server's answer to this command.
+            ResponseError: The server's answer to the command, of several to the first; others' stand in their places.
             ConnectionError: The connection failed, or too many loads wait.
             TimeoutError: No answer in time.
         """
@@ -83,7 +84,7 @@ class Loads:
             raise ConnectionError("too many loads wait")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
-        waiting.append(_Load(command, future, loop.time()))
+        waiting.append(_Load(command, future, loop.time(), replies))
         if self._timer is None:
             self._timer = loop.call_later(self._timeout, self._expire)
         if len(self._free) == _LANES or (self._free and len(waiting) >= _SECOND_LANE):
@@ -92,8 +93,9 @@ class Loads:
             self._runs.add(run)
             run.add_done_callback(self._runs.discard)
         reply = await future
-        if isinstance(reply, ResponseError):
-            raise reply
+        first = reply if replies == 1 else reply[0]
+        if isinstance(first, ResponseError):
+            raise first
         return reply
 
     def reconnect(self) -> None:
@@ -146,11 +148,11 @@ class Loads:
                 await self._connected(lane, latest)
                 async with asyncio.timeout_at(min(loop.time() + self._timeout, latest)):
                     await lane.send_packed_command(b"".join([each.command for each in batch]))
-                    for _ in batch:
-                        try:
-                            replies.append(await lane.read_response(disable_decoding=True))
-                        except ResponseError as error:
-                            replies.append(error)
+                    for each in batch:
+                        if each.replies == 1:
+                            replies.append(await _reply(lane))
+                        else:
+                            replies.append([await _reply(lane) for _ in range(each.replies)])
             except builtins.TimeoutError:
                 raise TimeoutError("no answer in time") from None
         except Exception as error:
@@ -176,6 +178,13 @@ class Loads:
             if self._closed:
                 await lane.disconnect()
                 raise ConnectionError("the store was closed")
+
+
+async def _reply(lane: AbstractConnection) -> Any:
+    try:
+        return await lane.read_response(disable_decoding=True)
+    except ResponseError as error:
+        return error
 
 
 def _fail(batch: Iterable[_Load], error: Exception) -> None:

@@ -55,8 +55,11 @@ class SessionStore(Protocol):
         """Store a new session. False, with nothing changed, where the id is taken by another value."""
         ...
 
-    async def load(self, session_id: str, ttl: int | None = None) -> bytes | None:
-        """The session's value, or None where it is gone. With `ttl` its time to live starts again."""
+    async def load(self, session_id: str, ttl: int | None = None, *, near: bool = False) -> bytes | None:
+        """The session's value, or None where it is gone. With `ttl` its time to live starts again.
+
+        With `near`, and without `ttl`, a store may answer from memory of its own what was true a moment ago.
+        """
         ...
 
     async def update(self, session_id: str, expected: bytes, value: bytes, ttl: int, *, once: bool = False) -> Outcome:

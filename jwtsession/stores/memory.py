@@ -41,7 +41,7 @@ class MemorySessionStore:
         self._set(session_id, value, ttl)
         return True
 
-    async def load(self, session_id: str, ttl: int | None = None) -> bytes | None:
+    async def load(self, session_id: str, ttl: int | None = None, *, near: bool = False) -> bytes | None:
         """See `SessionStore.load`."""
         value = self._get(session_id)
         if value is not None and ttl is not None:

@@ -1,10 +1,11 @@
 """`RedisSessionStore`: sessions in Redis or Valkey, also behind Sentinel and in a cluster. Knows redis-py."""
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 import random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit, urlunsplit
@@ -29,6 +30,7 @@ from redis.exceptions import (
 from ..errors import ConfigurationError, SessionCorruptError, StoreUnavailableError, discreet
 from ._cluster import ClusterNodes
 from ._loads import Loads, packed
+from ._near import Fetch, NearCache, topology_of
 from ._sentinel import NewestSentinel, PrimaryPool
 from .base import Entry, Outcome
 from .embedded import EmbeddedServer
@@ -77,9 +79,10 @@ class RedisSessionStore:
             (`?max_connections=100&socket_timeout=0.5`).
         client: A `redis.asyncio` client of your own instead of a URL. It is used as it is, and yours to close.
         keyspace: Prefix of the keys.
+        near_cache_bytes: See `SessionSettings.near_cache_bytes`.
 
     Raises:
-        ConfigurationError: The URL can't be used, or the client decodes responses.
+        ConfigurationError: The URL can't be used, the client decodes responses, or it is to have a near cache.
     """
 
     @discreet
@@ -89,13 +92,19 @@ class RedisSessionStore:
         *,
         client: "Redis | RedisCluster | None" = None,
         keyspace: str = "sess:",
+        near_cache_bytes: int = 0,
     ) -> None:
         if (url is None) == (client is None):
             raise ConfigurationError("RedisSessionStore needs either a url or a client")
         if client is not None and client.get_encoder().decode_responses:
             raise ConfigurationError("client: must be made with decode_responses=False, sessions are bytes")
+        if client is not None and near_cache_bytes:
+            # Its time limits and retries are not known, and neither is how long it lives.
+            raise ConfigurationError("near_cache_bytes: needs a URL, a client of your own can have no near cache")
         self._url = url
         self._keyspace = keyspace
+        self._near_cache_bytes = near_cache_bytes
+        self._near: NearCache | None = None
         self._owns_client = client is None
         self._client = client
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -123,6 +132,9 @@ class RedisSessionStore:
         self._closed = True
         if self._owns_client and self._client is not None:
             client, self._client = self._client, None
+            if self._near is not None:
+                await self._near.close()
+                self._near = None
             if self._loads is not None:
                 await self._loads.close()
                 self._loads = None
@@ -143,42 +155,78 @@ class RedisSessionStore:
     async def create(self, session_id: str, value: bytes, ttl: int) -> bool:
         """See `SessionStore.create`."""
         key = self._keyspace + session_id
-        if await self._call("SET", key, value, "NX", "PX", ttl) is not None:
-            return True
-        # Also the answer where a first try stored it and only its reply was lost.
-        return cast("bytes | None", await self._call("GET", key)) == value
+        with self._forgetting(session_id):
+            if await self._call("SET", key, value, "NX", "PX", ttl) is not None:
+                return True
+            # Also the answer where a first try stored it and only its reply was lost.
+            return cast("bytes | None", await self._call("GET", key)) == value
 
-    async def load(self, session_id: str, ttl: int | None = None) -> bytes | None:
-        """See `SessionStore.load`: one command, one round trip."""
+    async def load(self, session_id: str, ttl: int | None = None, *, near: bool = False) -> bytes | None:
+        """See `SessionStore.load`: one command, one round trip; from the near cache neither."""
         key = self._keyspace + session_id
-        command = ("GET", key) if ttl is None else ("GETEX", key, "PX", ttl)
+        command: tuple[str | int, ...] = ("GET", key) if ttl is None else ("GETEX", key, "PX", ttl)
+        cache = self._near
+        if cache is None:
+            return cast("bytes | None", await self._load(command))
+        fetch = None
+        if near and ttl is None and asyncio.get_running_loop() is self._loop:
+            value = cache.get(session_id)
+            if value is not None:
+                return value
+            fetch = cache.fetch(session_id)
+        if fetch is None:
+            # Forgotten too: who has been told of something newer must not read what is kept after that.
+            with self._forgetting(session_id):
+                return cast("bytes | None", await self._load(command))
+        try:
+            value, left = await self._load(command, fetch)
+            cache.fill(session_id, fetch, value, left)
+        finally:
+            cache.release(session_id, fetch)
+        return cast("bytes | None", value)
+
+    async def _load(self, command: "tuple[str | int, ...]", fetch: Fetch | None = None) -> Any:
+        """The reply; for a fetch two of them, the second one to PTTL or, where that can't be known, an error."""
+        left = ("PTTL", command[1])
+        sent, replies = (packed(*command), 1) if fetch is None else (packed(*command) + packed(*left), 2)
         loads, failed, since = self._loads, None, None
         if loads is not None and not self._closed and (loop := asyncio.get_running_loop()) is self._loop:
             # The way of nearly every request: nothing between it and the round trip that it shares.
             since = loop.time()
             try:
-                return cast("bytes | None", await loads.load(packed(*command)))
+                return await loads.load(sent, replies)
             except (RedisError, OSError) as error:
                 failed = error
 
         async def attempt(client: "Redis | RedisCluster") -> Any:
-            if self._loads is None:
+            if self._loads is not None:
+                return await self._loads.load(sent, replies)
+            if fetch is None or self._nodes is None:
                 return await self._send(client, *command)
-            return await self._loads.load(packed(*command))
+            found = await self._nodes.ask(str(fetch.lease.server), command, left)
+            if any(isinstance(each, ResponseError) for each in found):
+                # Perhaps another node's: what comes from there is not kept.
+                return [await self._send(client, *command), None]
+            return found
 
-        return cast("bytes | None", await self._within_deadline(attempt, failed=failed, since=since))
+        return await self._within_deadline(attempt, failed=failed, since=since)
 
     async def update(self, session_id: str, expected: bytes, value: bytes, ttl: int, *, once: bool = False) -> Outcome:
         """See `SessionStore.update`."""
-        return await self._run(_UPDATE, self._keyspace + session_id, expected, value, ttl, once=once)
+        with self._forgetting(session_id):
+            return await self._run(_UPDATE, self._keyspace + session_id, expected, value, ttl, once=once)
 
     async def touch(self, session_id: str, ttl: int) -> bool:
         """See `SessionStore.touch`."""
-        return bool(await self._call("PEXPIRE", self._keyspace + session_id, ttl))
+        with self._forgetting(session_id):
+            return bool(await self._call("PEXPIRE", self._keyspace + session_id, ttl))
 
     async def destroy(self, session_id: str, wait_replicas: int = 0) -> bool:
         """See `SessionStore.destroy`."""
-        key = self._keyspace + session_id
+        with self._forgetting(session_id):
+            return await self._destroy(self._keyspace + session_id, wait_replicas)
+
+    async def _destroy(self, key: str, wait_replicas: int) -> bool:
         if not wait_replicas:
             return bool(await self._call("DEL", key))
         commands = [("EVAL", _DESTROY.source, 1, key), ("WAIT", wait_replicas, int(WAIT_SECONDS * 1000))]
@@ -195,7 +243,8 @@ class RedisSessionStore:
 
     async def claim(self, session_id: str, expected: bytes) -> Outcome:
         """See `SessionStore.claim`."""
-        return await self._run(_CLAIM, self._keyspace + session_id, expected)
+        with self._forgetting(session_id):
+            return await self._run(_CLAIM, self._keyspace + session_id, expected)
 
     async def enter(
         self, user: str, session_id: str, data: bytes, seen: float, ttl: int, *, again: bool = False
@@ -237,7 +286,19 @@ class RedisSessionStore:
 
     async def destroy_all(self, session_ids: Sequence[str]) -> list[bool]:
         """See `SessionStore.destroy_all`: one round trip for a thousand."""
-        return [bool(reply) for reply in await self._pipeline([("DEL", self._keyspace + each) for each in session_ids])]
+        with self._forgetting(*session_ids):
+            replies = await self._pipeline([("DEL", self._keyspace + each) for each in session_ids])
+        return [bool(reply) for reply in replies]
+
+    @contextlib.contextmanager
+    def _forgetting(self, *session_ids: str) -> Iterator[None]:
+        """Whatever becomes of a call: afterwards nothing is near that may be older than what it did or found."""
+        try:
+            yield
+        finally:
+            if self._near is not None:
+                for each in session_ids:
+                    self._near.forget(each)
 
     def _user_key(self, user: str) -> str:
         # The colon can't stand in a session's id.
@@ -339,6 +400,9 @@ class RedisSessionStore:
         (self._client, self._nodes), self._loop = _connect(self._url), loop
         if isinstance(self._client, Redis):
             self._loads = _loads(self._client)
+        if self._near_cache_bytes:
+            topology = topology_of(self._client, self._nodes, self._keyspace)
+            self._near = NearCache(self._near_cache_bytes, self._keyspace, topology)
         return self._client
 
 

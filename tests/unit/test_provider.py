@@ -179,7 +179,7 @@ async def test_no_id_reaches_the_store_in_an_odd_form() -> None:
     """What is not in the form of an id is answered without asking the store."""
 
     class Refusing(MemorySessionStore):
-        async def load(self, session_id: str, ttl: int | None = None) -> bytes | None:
+        async def load(self, session_id: str, ttl: int | None = None, *, near: bool = False) -> bytes | None:
             raise AssertionError(session_id)
 
         async def destroy(self, session_id: str, wait_replicas: int = 0) -> bool:
