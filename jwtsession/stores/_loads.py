@@ -106,7 +106,8 @@ class Loads:
             ConnectionError: The connection failed, or too many loads wait.
             TimeoutError: No answer in time.
         """
-        future, reply = None, None
+        future: asyncio.Future[Any] | None = None
+        reply: Any = None
         if len(self._free) == _LANES:
             lane = self._free.pop()
             try:
