@@ -17,7 +17,15 @@ from typing import Any, NamedTuple, Protocol, cast
 
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
-from redis.exceptions import ConnectionError, RedisClusterException, RedisError, ResponseError, TimeoutError
+from redis.exceptions import (
+    AskError,
+    ConnectionError,
+    NoPermissionError,
+    RedisClusterException,
+    RedisError,
+    ResponseError,
+    TimeoutError,
+)
 
 from ._cluster import ClusterNodes
 from ._sentinel import PrimaryPool
@@ -35,7 +43,7 @@ _MAP_SECONDS = 1.0
 """So old a cluster's map may get: a slot that moves to another node tells nobody."""
 _CHANNEL = "__redis__:invalidate"
 
-_OVERHEAD = 420
+_OVERHEAD = 320
 """Bytes of an entry beside its texts, at most: see the test that measures it."""
 
 
@@ -243,8 +251,9 @@ class NearCache:
             await connection.send_command(*command, check_health=False)
             return await connection.read_response(disable_decoding=True)
 
-        # For entries to end in time; refused here rather than at every load.
-        await ask("PTTL", self._keyspace)
+        # For entries to end in time; refused here rather than at every load. Another node's key it may be.
+        with contextlib.suppress(AskError):
+            await ask("PTTL", self._keyspace)
         own_id = await ask("CLIENT", "ID")
         await ask("CLIENT", "TRACKING", "ON", "REDIRECT", own_id, "BCAST", "PREFIX", self._keyspace)
         await ask("SUBSCRIBE", _CHANNEL)
@@ -276,8 +285,8 @@ class NearCache:
                 lease.confirmed, waits = before, False
 
     def _tell(self, error: Exception) -> None:
-        """Once, until it works again."""
-        if isinstance(error, ResponseError) and not self._warned:
+        """What the server does not allow, or does not know: once, until it works."""
+        if (type(error) is ResponseError or isinstance(error, NoPermissionError)) and not self._warned:
             self._warned = True
             logger.warning("the near cache is off: the server does not allow tracking (%s)", type(error).__name__)
         else:
@@ -373,4 +382,4 @@ class _Primaries:
         # A node that was cut off from its cluster, and replaced, still answers PING, but no command that has a key.
         (reply,) = await self._nodes.ask(server, ("PTTL", self._keys[server]))
         if isinstance(reply, ResponseError):
-            raise reply
+            raise ConnectionError("the node does not have its sessions any more") from reply

@@ -38,7 +38,43 @@ class Subject:
         self.ttl = ttl
 
 
-@pytest.fixture(params=["memory", "valkey", "redis", "cluster", "sentinel", "restricted-valkey", "restricted-redis"])
+class NearStore(RedisSessionStore):
+    """A store whose loads are answered from its near cache: what is stored is loaded at once, and each load is two."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url, near_cache_bytes=1_000_000)
+
+    async def open(self) -> None:
+        await super().open()
+        deadline = time.monotonic() + 10
+        while self._near is None or not any(self._near._leases.values()):
+            await super().load("nothing-that-is-there", near=True)
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.001)
+
+    async def create(self, session_id: str, value: bytes, ttl: int) -> bool:
+        done = await super().create(session_id, value, ttl)
+        await self.load(session_id)
+        return done
+
+    async def load(self, session_id: str, ttl: int | None = None, *, near: bool = False) -> bytes | None:
+        await super().load(session_id, ttl, near=True)
+        return await super().load(session_id, None, near=True)
+
+    async def heard(self, session_id: str) -> None:
+        """Wait for the server to tell of a session."""
+        deadline = time.monotonic() + 10
+        while self._near is not None and self._near.get(session_id) is not None:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.001)
+
+
+ENGINES = ["valkey", "redis", "cluster", "sentinel"]
+
+
+@pytest.fixture(
+    params=["memory", *ENGINES, "restricted-valkey", "restricted-redis", *(f"near-{engine}" for engine in ENGINES)]
+)
 async def subject(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator[Subject]:
     if request.param == "memory":
         memory = MemorySessionStore(clock=clock)
@@ -51,25 +87,27 @@ async def subject(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator
 
         yield Subject(memory, pass_time, remaining)
         return
-    engine = request.param.removeprefix("restricted-")
+    kind, _, engine = request.param.rpartition("-")
     server: servers.Server = request.getfixturevalue(f"{engine}_server")
     url = server.url
-    if engine != request.param:
+    if kind == "restricted":
         # The rights that the documentation names, and no other.
         server.command("ACL", "SETUSER", "app", "reset", "on", ">password", "~sess:*", "-@all", *RIGHTS)
         url = url.replace("redis://", "redis://app:password@")
-    if request.param == "cluster":
+    if engine == "cluster":
         url = f"redis+cluster://127.0.0.1:{server.port}"
-    elif request.param == "sentinel":
+    elif engine == "sentinel":
         url = f"redis+sentinel://127.0.0.1:{server.port}/mymaster/0"
         server = request.getfixturevalue("valkey_server")
     server.command("FLUSHALL")
-    store = RedisSessionStore(url)
+    store = NearStore(url) if kind == "near" else RedisSessionStore(url)
     await store.open()
 
     async def expire_now(session_id: str) -> None:
         # The server's own clock can't be turned: expire the key at a time that has passed.
         server.command("PEXPIREAT", f"sess:{session_id}", str(int(time.time() * 1000) - 1))
+        if isinstance(store, NearStore):
+            await store.heard(session_id)
 
     async def pttl(session_id: str) -> int:
         return int(server.command("PTTL", f"sess:{session_id}").decode().strip(":\r\n"))

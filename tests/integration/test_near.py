@@ -1,0 +1,589 @@
+"""The near cache on real servers: what others change is known at once, and in time where the network fails."""
+
+import asyncio
+import contextlib
+import logging
+import re
+import statistics
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis.asyncio.connection import Connection
+from starlette.requests import Request
+
+from jwtsession import RedisSessionStore, SessionProvider, StoreUnavailableError
+from jwtsession.stores._near import STALENESS, NearCache, _Server
+from tests import servers, verbs
+from tests.conftest import SECRET
+from tests.contract.test_store import RIGHTS
+from tests.proxy import Proxy
+
+ID = "an-id-of-the-near-cache-tests"
+HOUR = 3_600_000
+MEGABYTE = 1 << 20
+
+
+async def until(done: Callable[[], Any], what: str, seconds: float = 10) -> None:
+    """Wait for what a server or a connection does."""
+    deadline = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        await asyncio.sleep(0.002)
+
+
+@contextlib.asynccontextmanager
+async def opened(url: str, near_cache_bytes: int = MEGABYTE) -> AsyncIterator[RedisSessionStore]:
+    store = RedisSessionStore(url, near_cache_bytes=near_cache_bytes)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+def cache(store: RedisSessionStore) -> NearCache:
+    assert store._near is not None
+    return store._near
+
+
+def keeps(store: RedisSessionStore, session_id: str = ID) -> bool:
+    """Whether a load would be answered without the server."""
+    return store._near is not None and store._near.get(session_id) is not None
+
+
+async def read(store: RedisSessionStore, session_id: str = ID) -> bytes | None:
+    """As a request does."""
+    return await store.load(session_id, near=True)
+
+
+async def kept(store: RedisSessionStore, value: bytes, session_id: str = ID) -> None:
+    """Read until it is kept: as soon as the server is followed."""
+    deadline = time.monotonic() + 10
+    while not keeps(store, session_id):
+        assert await read(store, session_id) == value
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.002)
+
+
+def gets(server: servers.Server) -> int:
+    stats = server.command("INFO", "commandstats").decode()
+    return sum(int(count) for count in re.findall(r"cmdstat_(?:get|getex|pttl):calls=(\d+)", stats))
+
+
+@pytest.fixture
+async def ours(engine: servers.Server) -> AsyncIterator[RedisSessionStore]:
+    """A worker that keeps a session, and reads it without the server."""
+    async with opened(engine.url) as store:
+        assert await store.create(ID, b"1", HOUR)
+        await kept(store, b"1")
+        yield store
+
+
+@pytest.fixture
+async def theirs(engine: servers.Server) -> AsyncIterator[RedisSessionStore]:
+    """Another worker."""
+    async with opened(engine.url) as store:
+        yield store
+
+
+# --- what it is for --------------------------------------------------------------------------------------------------
+
+
+async def test_a_hit_asks_nobody_and_waits_for_nothing(ours: RedisSessionStore, engine: servers.Server) -> None:
+    """A session that is near is there at the first step of the coroutine, a thousand times without a command."""
+    engine.command("CONFIG", "RESETSTAT")
+    for _ in range(1000):
+        with pytest.raises(StopIteration) as stopped:
+            ours.load(ID, near=True).send(None)  # type: ignore[attr-defined]
+        assert stopped.value.value == b"1"
+    assert gets(engine) == 0
+
+
+async def test_only_who_asks_for_near_gets_it(ours: RedisSessionStore, engine: servers.Server) -> None:
+    """A plain load and one that extends the time to live are the server's, whatever is kept."""
+    engine.command("CONFIG", "RESETSTAT")
+    assert await ours.load(ID) == b"1"
+    await kept(ours, b"1")
+    assert await ours.load(ID, HOUR, near=True) == b"1"
+    stats = engine.command("INFO", "commandstats")
+    assert b"cmdstat_getex:calls=1" in stats
+
+
+async def test_without_the_setting_nothing_is_kept(engine: servers.Server) -> None:
+    """By default every load is the server's, and no connection listens."""
+    async with opened(engine.url, 0) as store:
+        await store.create(ID, b"1", HOUR)
+        engine.command("CONFIG", "RESETSTAT")
+        for _ in range(10):
+            assert await read(store) == b"1"
+        assert gets(engine) == 10
+        assert b"sub=1" not in engine.command("CLIENT", "LIST")
+
+
+async def test_requests_read_near_and_verbs_do_not(engine: servers.Server) -> None:
+    """A request's first load asks no server; `reload`, `mutate` and `get` outside a request do."""
+    sessions = SessionProvider(
+        verbs.UserSession, secret=SECRET, redis_url=engine.url, near_cache_bytes=MEGABYTE, touch_interval=3600
+    )
+    manager = await sessions.get_manager(verbs_request())
+    token = (await manager.create(verbs.UserSession(user_id=1))).access_token
+    store = sessions._store
+    assert isinstance(store, RedisSessionStore)
+    deadline = time.monotonic() + 10
+    while not keeps(store, str(manager.id)):
+        await sessions.get_manager(verbs_request(token))
+        assert time.monotonic() < deadline
+    engine.command("CONFIG", "RESETSTAT")
+    found = [await sessions.get_manager(verbs_request(token)) for _ in range(5)]
+    assert gets(engine) == 0
+    # Each request has an object of its own.
+    found[0].require().cart.append("mine")
+    assert found[1].require().cart == []
+    await found[0].reload()
+    assert gets(engine) == 1
+    await sessions.get(str(manager.id))
+    assert gets(engine) == 2
+    await found[0].mutate(lambda session: session.cart.append("book"))
+    assert gets(engine) > 2
+    assert (await sessions.get_manager(verbs_request(token))).require().cart == ["book"]
+    await store.close()
+
+
+def verbs_request(token: str | None = None) -> Any:
+    headers = [] if token is None else [(b"authorization", f"Bearer {token}".encode())]
+    return Request({"type": "http", "method": "GET", "headers": headers, "query_string": b""})
+
+
+# --- what others do --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lambda store, server: store.update(ID, b"1", b"2", HOUR), b"2"),
+        (lambda store, server: store.destroy(ID), None),
+        (lambda store, server: store.destroy_all(["x", ID]), None),
+        (lambda store, server: store.claim(ID, b"1"), None),
+        (lambda store, server: asyncio.to_thread(server.command, "SET", f"sess:{ID}", "2"), b"2"),
+        (lambda store, server: asyncio.to_thread(server.command, "PEXPIRE", f"sess:{ID}", "20"), None),
+        (lambda store, server: asyncio.to_thread(server.command, "RENAME", f"sess:{ID}", "elsewhere"), None),
+        (lambda store, server: asyncio.to_thread(server.command, "FLUSHALL"), None),
+        (lambda store, server: asyncio.to_thread(server.command, "FLUSHDB", "ASYNC"), None),
+    ],
+    ids=["update", "destroy", "destroy_all", "claim", "SET", "expiry", "RENAME", "FLUSHALL", "FLUSHDB"],
+)
+async def test_what_another_worker_does_is_known(
+    ours: RedisSessionStore,
+    theirs: RedisSessionStore,
+    engine: servers.Server,
+    change: Callable[[RedisSessionStore, servers.Server], Awaitable[Any]],
+    found: bytes | None,
+) -> None:
+    """The server tells, and the next load is what there is; far sooner than the lease would see to it."""
+    await change(theirs, engine)
+    await until(lambda: not keeps(ours), "the word of the server", STALENESS / 2)
+    deadline = time.monotonic() + 1
+    while (value := await read(ours)) != found:
+        assert value == b"1"  # about to expire
+        assert time.monotonic() < deadline
+
+
+async def test_another_workers_touch_moves_the_end(ours: RedisSessionStore, theirs: RedisSessionStore) -> None:
+    """A session that is kept alive does not end here at its old time, nor live here beyond a new, earlier one."""
+    assert await theirs.touch(ID, 400)
+    await until(lambda: not keeps(ours), "the word of the server")
+    await kept(ours, b"1")
+    assert cache(ours)._entries[ID].deadline <= time.monotonic() + 0.4
+    assert await theirs.touch(ID, HOUR)
+    await until(lambda: not keeps(ours), "the word of the server")
+    await kept(ours, b"1")
+    assert cache(ours)._entries[ID].deadline > time.monotonic() + 3000
+
+
+async def test_own_writes_are_read_at_once(ours: RedisSessionStore) -> None:
+    """A worker reads what it has just written, each time, although it had the value before."""
+    for number in range(1, 200):
+        await kept(ours, b"%d" % number)
+        await ours.update(ID, b"%d" % number, b"%d" % (number + 1), HOUR)
+        assert await read(ours) == b"%d" % (number + 1)
+    await ours.destroy(ID)
+    assert await read(ours) is None
+    await ours.create(ID, b"again", HOUR)
+    assert await read(ours) == b"again"
+
+
+async def test_what_was_read_at_the_server_is_not_followed_by_something_older(
+    ours: RedisSessionStore, theirs: RedisSessionStore
+) -> None:
+    """After a plain load found a new value, a near one does not give the old one, though the server's word is late."""
+    cache(ours).invalidate = lambda keys: None  # type: ignore[method-assign]
+    await theirs.update(ID, b"1", b"2", HOUR)
+    assert await read(ours) == b"1"
+    assert await ours.load(ID) == b"2"
+    assert await read(ours) == b"2"
+
+
+async def test_a_value_that_is_overtaken_on_its_way_is_not_kept(engine: servers.Server) -> None:
+    """The reply to a load arrives after the word that it is old: it is answered, once, and the next load is new."""
+    with Proxy(engine.port).running() as proxy:
+        async with opened(proxy.url) as slow, opened(engine.url) as other:
+            await other.create(ID, b"1", HOUR)
+            assert await slow.ping()
+            cache(slow)._topology = direct(engine)
+            await kept(slow, b"1")
+            cache(slow).forget(ID)
+            proxy.delay = 0.3
+            loading = asyncio.create_task(read(slow))
+            count = gets(engine)
+            await until(lambda: gets(engine) > count, "the load to arrive")
+            await other.update(ID, b"1", b"2", HOUR)
+            assert await loading == b"1"
+            proxy.delay = 0.0
+            assert not keeps(slow)
+            assert await read(slow) == b"2"
+
+
+def direct(server: servers.Server | Proxy) -> _Server:
+    """A way to follow a server that is another than that of the loads."""
+    port = server.port
+
+    class Direct(_Server):
+        def __init__(self) -> None:
+            pass
+
+        def connection(self, server: Any) -> Any:
+            return Connection(port=port, protocol=2, socket_timeout=None, socket_connect_timeout=1)
+
+    return Direct()
+
+
+# --- time ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Any:
+    """A server of the test's own, to be maltreated."""
+    server = servers.valkey(tmp_path / "own", "--enable-debug-command", "yes").start()
+    yield server
+    server.kill()
+
+
+async def test_a_session_expires_in_time_without_a_word(own: servers.Server) -> None:
+    """A server that does not come across an expired key says nothing; the session is gone here all the same."""
+    own.command("DEBUG", "SET-ACTIVE-EXPIRE", "0")
+    async with opened(own.url) as store:
+        await store.create("other-session-that-stays", b"1", HOUR)
+        await kept(store, b"1", "other-session-that-stays")
+        await store.create(ID, b"1", 500)
+        created = time.monotonic()
+        await kept(store, b"1")
+        told: list[Any] = []
+        cache(store).invalidate = told.append  # type: ignore[method-assign]
+        await until(lambda: not keeps(store), "the end of the session")
+        assert time.monotonic() - created <= 0.5
+        assert told == []
+        await until(lambda: time.monotonic() - created > 0.51, "the server's end of it")
+        assert await read(store) is None
+
+
+# --- a network that fails --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def followed(
+    engine: servers.Server,
+) -> AsyncIterator[tuple[RedisSessionStore, RedisSessionStore, Proxy]]:
+    """A worker whose loads reach the server, and that follows it through a proxy; another worker; the proxy."""
+    with Proxy(engine.port).running() as proxy:
+        async with opened(engine.url) as store, opened(engine.url) as other:
+            await other.create(ID, b"1", HOUR)
+            assert await store.ping()
+            cache(store)._topology = direct(proxy)
+            await kept(store, b"1")
+            yield store, other, proxy
+
+
+def mute(proxy: Proxy) -> None:
+    proxy.mute = True
+
+
+def black_hole(proxy: Proxy) -> None:
+    proxy.black_hole = True
+
+
+@pytest.mark.parametrize("fails", [mute, black_hole])
+async def test_a_silent_failure_is_over_within_the_lease(
+    followed: tuple[RedisSessionStore, RedisSessionStore, Proxy], fails: Callable[[Proxy], None]
+) -> None:
+    """What the server tells gets lost and no connection ends: the old value is served for a second, and no longer."""
+    store, other, proxy = followed
+    fails(proxy)
+    await other.update(ID, b"1", b"2", HOUR)
+    changed = time.monotonic()
+    assert await read(store) == b"1"  # else there was nothing to fear
+    late = 0.0
+    while (began := time.monotonic()) < changed + 2 * STALENESS:
+        if await read(store) == b"1":
+            late = began - changed
+        await asyncio.sleep(0.001)
+    print(f"{fails.__name__}: the old value was served for {late:.3f} s")
+    assert 0 < late <= STALENESS
+    # The connection is given up, and all is as before when the network is well again.
+    proxy.mute = proxy.black_hole = False
+    await kept(store, b"2")
+
+
+async def test_a_long_black_hole_costs_nobody_anything(
+    followed: tuple[RedisSessionStore, RedisSessionStore, Proxy],
+) -> None:
+    """While the server can't be followed loads go on as without a cache, right and at once."""
+    store, other, proxy = followed
+    proxy.black_hole = True
+    await until(lambda: not keeps(store), "the end of the lease", 2)
+    for number in range(1, 100):
+        await other.update(ID, b"%d" % number, b"%d" % (number + 1), HOUR)
+        began = time.monotonic()
+        assert await read(store) == b"%d" % (number + 1)
+        assert time.monotonic() - began < 0.5
+        assert not keeps(store)
+    assert len(asyncio.all_tasks()) < 10
+
+
+@pytest.mark.parametrize("ends", ["kill", "reset"])
+async def test_a_lost_connection_empties_the_cache(
+    followed: tuple[RedisSessionStore, RedisSessionStore, Proxy], engine: servers.Server, ends: str
+) -> None:
+    """When it ends all is forgotten, loads are right throughout, and later all is kept again."""
+    store, other, proxy = followed
+    for number in range(1, 6):
+        await kept(store, b"%d" % number)
+        lease = cache(store)._leases[""]
+        if ends == "kill":
+            assert int(engine.command("CLIENT", "KILL", "TYPE", "pubsub")[1:]) >= 1
+        else:
+            proxy.reset()
+        await until(lambda lease=lease: cache(store)._leases.get("") is not lease, "the end of the connection")
+        assert not keeps(store)
+        await other.update(ID, b"%d" % number, b"%d" % (number + 1), HOUR)
+        assert await read(store) == b"%d" % (number + 1)
+
+
+async def test_a_server_that_restarts_empty(own: servers.Server) -> None:
+    """Nothing is served that was there before: neither while it is down, once that is known, nor afterwards."""
+    async with opened(own.url) as store:
+        await store.create(ID, b"1", HOUR)
+        await kept(store, b"1")
+        own.kill()
+        await until(lambda: not keeps(store), "the end of the connection", STALENESS)
+        with pytest.raises(StoreUnavailableError):
+            await read(store)
+        own.start()
+        assert await read(store) is None
+        await store.create(ID, b"2", HOUR)
+        await kept(store, b"2")
+
+
+async def test_a_server_that_hangs(own: servers.Server) -> None:
+    """One that is stopped confirms nothing: after the lease the store is unavailable, as without a cache."""
+    async with opened(own.url) as store:
+        await store.create(ID, b"1", HOUR)
+        await kept(store, b"1")
+        own.freeze()
+        frozen = time.monotonic()
+        await until(lambda: not keeps(store), "the end of the lease")
+        assert time.monotonic() - frozen <= STALENESS
+        with pytest.raises(StoreUnavailableError):
+            await read(store)
+        own.thaw()
+        await kept(store, b"1")
+
+
+async def test_a_worker_that_was_busy_does_not_serve_what_it_missed(
+    ours: RedisSessionStore, theirs: RedisSessionStore, engine: servers.Server
+) -> None:
+    """An event loop that stood still has not heard the server: the first load after that asks it."""
+    engine.command("SET", f"sess:{ID}", "2")
+    time.sleep(STALENESS + 0.01)  # noqa: ASYNC251  the loop stands still
+    assert await read(ours) == b"2"
+
+
+# --- servers that do not let themselves be followed ------------------------------------------------------------------
+
+NEAR_RIGHTS = ["+pttl", "+client|id", "+client|tracking", "+subscribe", "&__redis__:invalidate"]
+
+
+def url_with(server: servers.Server, rights: list[str]) -> str:
+    words = ["ACL", "SETUSER", "near", "reset", "on", ">password", "~sess:*", "resetchannels", "-@all", *rights]
+    assert server.command(*words) == b"+OK\r\n"
+    return server.url.replace("redis://", "redis://near:password@")
+
+
+def test_these_are_the_documented_rights() -> None:
+    """The guide names them, to the letter."""
+    text = (Path(__file__).parents[2] / "docs/guides/near-cache.md").read_text()
+    assert " ".join(NEAR_RIGHTS) in text
+
+
+async def test_with_the_documented_rights_it_works(engine: servers.Server) -> None:
+    """They are enough, and no other is asked for."""
+    async with opened(url_with(engine, [*RIGHTS, *NEAR_RIGHTS])) as store:
+        engine.command("ACL", "LOG", "RESET")
+        await store.create(ID, b"1", HOUR)
+        await kept(store, b"1")
+        engine.command("SET", f"sess:{ID}", "2")
+        await until(lambda: not keeps(store), "the word of the server")
+        log = engine.command("ACL", "LOG").replace(b"client|setinfo", b"")
+        assert b"client" not in log.replace(b"client-info", b"")
+        assert b"subscribe" not in log
+
+
+@pytest.mark.parametrize("missing", NEAR_RIGHTS)
+async def test_a_missing_right_is_a_warning_and_no_cache(
+    engine: servers.Server, missing: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All works without the cache, however often it is tried again, and it is told once."""
+    monkeypatch.setattr("jwtsession.stores._near._PAUSES", (0.001, 0.002))
+    rights = [right for right in [*RIGHTS, *NEAR_RIGHTS] if right != missing]
+    async with opened(url_with(engine, rights)) as store:
+        with caplog.at_level(logging.DEBUG, "jwtsession"):
+            await store.create(ID, b"1", HOUR)
+            for number in range(1, 30):
+                assert await read(store) == b"%d" % number
+                engine.command("SET", f"sess:{ID}", f"{number + 1}")
+            await until(lambda: len(caplog.records) > 3, "more tries")
+    assert [each.message for each in caplog.records if each.levelno >= logging.WARNING] == [
+        "the near cache is off: the server does not allow tracking (NoPermissionError)"
+    ]
+
+
+# --- ends ------------------------------------------------------------------------------------------------------------
+
+
+async def test_nothing_is_left_when_the_store_closes(engine: servers.Server) -> None:
+    """No task and no connection, whenever it closes; and a store that is opened again works."""
+    store = RedisSessionStore(engine.url, near_cache_bytes=MEGABYTE)
+    before = asyncio.all_tasks()
+    for _ in range(20):
+        await store.create(ID, b"1", HOUR)
+        await read(store)
+        await asyncio.sleep(0)
+        await store.close()
+        assert asyncio.all_tasks() == before
+        await store.open()
+    await kept(store, b"1")
+    mine = cache(store)
+    await store.close()
+    assert not mine._entries
+    await until(lambda: b"sub=1" not in engine.command("CLIENT", "LIST"), "the connection to go")
+
+
+def test_each_event_loop_has_its_own(engine: servers.Server) -> None:
+    """A store whose loop is over begins anew in the next one, with nothing kept."""
+    store = RedisSessionStore(engine.url, near_cache_bytes=MEGABYTE)
+    engine.command("SET", f"sess:{ID}", "1")
+
+    async def once() -> NearCache:
+        assert await read(store) is not None
+        await kept(store, b"1")
+        return cache(store)
+
+    async def closing() -> NearCache:
+        try:
+            return await once()
+        finally:
+            await store.close()
+
+    first = asyncio.run(closing())
+    asyncio.run(store.open())
+    assert asyncio.run(closing()) is not first
+
+
+# --- under load ------------------------------------------------------------------------------------------------------
+
+
+async def test_no_old_value_after_the_lease(ours: RedisSessionStore, theirs: RedisSessionStore) -> None:
+    """While many write and read through two workers, none reads what was replaced more than a lease ago.
+
+    Nor does a worker, having read something, read anything older afterwards.
+    """
+    stores = [ours, theirs]
+    ids = [f"session-{number:0>20}" for number in range(20)]
+    written = {each: [(0, 0.0)] for each in ids}
+    for each in ids:
+        await ours.create(each, b"0", HOUR)
+    end = time.monotonic() + 3
+    delays: list[float] = []
+    hits = 0
+
+    async def write(session_id: str, store: RedisSessionStore) -> None:
+        while time.monotonic() < end:
+            number = written[session_id][-1][0]
+            await store.update(session_id, b"%d" % number, b"%d" % (number + 1), HOUR)
+            written[session_id].append((number + 1, time.monotonic()))
+            await asyncio.sleep(0.02)
+
+    async def look(session_id: str, store: RedisSessionStore) -> None:
+        nonlocal hits
+        newest = 0
+        while time.monotonic() < end:
+            began = time.monotonic()
+            hits += keeps(store, session_id)
+            number = int(await read(store, session_id) or b"-1")
+            assert number >= newest
+            newest = number
+            replaced = next((at for value, at in written[session_id] if value == number + 1), None)
+            if replaced is not None and replaced < began:
+                delays.append(began - replaced)
+                assert began - replaced <= STALENESS
+            await asyncio.sleep(0)
+
+    tasks = [write(each, stores[n % 2]) for n, each in enumerate(ids)]
+    tasks += [look(each, store) for each in ids for store in stores]
+    await asyncio.gather(*tasks)
+    writes = sum(len(each) for each in written.values())
+    print(f"{writes} writes, {hits} hits, {len(delays)} of them old, by {max(delays, default=0) * 1000:.1f} ms at most")
+    assert hits > writes > 100
+
+
+async def test_the_delay_of_a_revocation(engine: servers.Server) -> None:
+    """From the confirmation of a DEL in another thread to its effect here, with 32 readers at work."""
+    async with opened(engine.url) as reader:
+        busy = [f"busy-{number:0>20}" for number in range(32)]
+        for each in busy:
+            await reader.create(each, b"1", HOUR)
+            await kept(reader, b"1", each)
+        on = True
+
+        async def load(session_id: str) -> None:
+            while on:
+                assert await read(reader, session_id) == b"1"
+                await asyncio.sleep(0)
+
+        def revoke(session_id: str) -> float:
+            assert engine.command("DEL", f"sess:{session_id}") == b":1\r\n"
+            return time.monotonic()
+
+        loads = [asyncio.create_task(load(each)) for each in busy]
+        delays = []
+        for number in range(300):
+            session_id = f"revoked-{number:0>20}"
+            await reader.create(session_id, b"1", HOUR)
+            await kept(reader, b"1", session_id)
+            revoked = asyncio.create_task(asyncio.to_thread(revoke, session_id))
+            while keeps(reader, session_id):  # noqa: ASYNC110  nothing tells when
+                await asyncio.sleep(0)
+            known = time.monotonic()
+            delays.append(max(0.0, known - await revoked))
+            assert await read(reader, session_id) is None
+        on = False
+        await asyncio.gather(*loads)
+    delays.sort()
+    figures = statistics.median(delays), delays[int(0.99 * len(delays))], delays[-1]
+    print(
+        "a revocation is known after {:.2f} ms (median), {:.2f} ms (p99), {:.2f} ms (most)".format(
+            *(1000 * each for each in figures)
+        )
+    )
+    assert delays[-1] < STALENESS
