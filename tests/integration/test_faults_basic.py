@@ -399,7 +399,7 @@ async def test_a_value_that_changes_its_type_under_a_request_is_401(valkey: serv
 async def test_the_callers_own_client_stays_open(engine: servers.Server) -> None:
     """It is used as it is, outlives the application, and the application can be started again with it."""
     async with Redis(port=engine.port) as client:
-        sessions = SessionProvider(verbs.UserSession, secret=SECRET, client=client)
+        sessions = SessionProvider(verbs.UserSession, secret=SECRET, client=client, near_cache_bytes=0)
         app = verbs.application(sessions)
         for _ in range(2):
             async with sessions.lifespan(app):
@@ -416,7 +416,7 @@ async def test_a_client_that_decodes_is_refused() -> None:
     """Sessions are bytes: it is refused when the application starts, by name."""
     async with Redis(decode_responses=True) as client:
         with pytest.raises(ConfigurationError, match="decode_responses"):
-            SessionProvider(verbs.UserSession, secret=SECRET, client=client)
+            SessionProvider(verbs.UserSession, secret=SECRET, client=client, near_cache_bytes=0)
 
 
 async def test_the_callers_own_client_is_held_to_the_deadline(proxy: Proxy) -> None:
