@@ -7,6 +7,7 @@ only: see `Lease`.
 
 import asyncio
 import contextlib
+import contextvars
 import logging
 import math
 import random
@@ -147,7 +148,8 @@ class NearCache:
             return None
         if server not in self._leases:
             self._leases[server] = None
-            tracker = asyncio.create_task(self._track(server))
+            # It outlives the request that happens to be the first, and whatever that one has in its context.
+            tracker = asyncio.get_running_loop().create_task(self._track(server), context=contextvars.Context())
             self._trackers.add(tracker)
             tracker.add_done_callback(self._trackers.discard)
         lease = self._leases[server]
@@ -159,6 +161,10 @@ class NearCache:
     def fill(self, session_id: str, fetch: Fetch, value: bytes | None, left: Any) -> None:
         """Keep what a fetch found, and the milliseconds that it has left: the reply to PTTL, or an error."""
         if self._fetches.get(session_id) is not fetch:
+            entry = self._entries.get(session_id)
+            if entry is not None and entry.value != value:
+                # One of the two is old, and whoever was told of the newer one must not read the other.
+                self.forget(session_id)
             return
         self.forget(session_id)
         if value is None or not isinstance(left, int) or (left <= 0 and left != -1):
@@ -274,7 +280,8 @@ class NearCache:
                 number += 1
                 await connection.send_command("PING", number, check_health=False)
             due = sent + (STALENESS if waits else _HEARTBEAT)
-            told = await connection.read_response(disable_decoding=True, timeout=max(0.0, due - now))
+            # Never without a moment to look: after a while in which the loop was busy the answer is there.
+            told = await connection.read_response(disable_decoding=True, timeout=max(0.01, due - now))
             if told is None:
                 if waits and self._clock() >= due:
                     raise TimeoutError("no PONG in time")
