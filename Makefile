@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := all
-.PHONY: all help demo test fuzz floors lint format types docs bench clean
+.PHONY: all help demo test soak fuzz floors lint format types docs bench clean
 
 all: lint types docs test  ## What CI does: lint, types, docs, tests
 
@@ -16,6 +16,10 @@ demo: .venv/.example  ## Run the example application, on an embedded Valkey or o
 
 test: .venv/.dev  ## Run all tests, with branch coverage
 	@$(BIN)/pytest --cov --cov-report=term
+
+SOAK_SECONDS ?= 300
+soak: .venv/.dev  ## Load from several processes while servers and workers are killed, for SOAK_SECONDS
+	@$(BIN)/python -m soak --seconds $(SOAK_SECONDS)
 
 FUZZ_SECONDS ?= 300
 fuzz: .venv/.dev  ## Fuzz the decoder and the parser of stored values, FUZZ_SECONDS each (Python 3.11)

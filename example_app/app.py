@@ -6,7 +6,7 @@ All settings come from the environment: `python -m example_app` fills in `JWTSES
 
 from typing import Annotated, Literal
 
-from fastapi import Depends, FastAPI, Form, HTTPException, Response, WebSocket, status
+from fastapi import Depends, FastAPI, Form, HTTPException, WebSocket, status
 from fastapi.security import OAuth2PasswordRequestForm
 from pydantic import BaseModel, Field
 
@@ -190,10 +190,4 @@ async def change_product(sku: str, product: Product, _: KnownProduct) -> Product
     return product
 
 
-@app.get("/healthz", tags=["operations"], summary="Whether the session store answers", responses={503: {}})
-async def health(response: Response) -> dict[str, bool]:
-    """For a load balancer: 200, or 503."""
-    store = await sessions.ping()
-    if not store:
-        response.status_code = 503
-    return {"store": store}
+app.include_router(sessions.health_router())  # for a load balancer: GET /healthz

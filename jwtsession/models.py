@@ -191,9 +191,18 @@ def _keep_unknown(model: BaseModel, stored: Mapping[str, Any], data: dict[str, A
         data.update({name: value for name, value in stored.items() if name not in known})
     for name, field in type(model).model_fields.items():
         key = field.serialization_alias or field.alias or name
-        nested, old, new = getattr(model, name), stored.get(key), data.get(key)
-        if isinstance(nested, BaseModel) and isinstance(old, dict) and isinstance(new, dict):
-            _keep_unknown(nested, old, new)
+        _keep_within(getattr(model, name), stored.get(key), data.get(key))
+
+
+def _keep_within(value: Any, stored: Any, data: Any) -> None:
+    if not (isinstance(stored, dict) and isinstance(data, dict)):
+        return
+    if isinstance(value, BaseModel):
+        _keep_unknown(value, stored, data)
+    elif isinstance(value, Mapping) and len(value) == len(data):
+        # In the same order; the keys of the model's need not be texts, those of JSON are.
+        for each, (key, new) in zip(value.values(), data.items(), strict=True):
+            _keep_within(each, stored.get(key), new)
 
 
 def _fields_of(model: type[BaseModel], error: ValidationError) -> str:

@@ -411,6 +411,33 @@ class SessionProvider(Generic[S, C]):
 
         return router
 
+    def health_router(self, path: str = "/healthz") -> APIRouter:
+        """A router that tells a load balancer whether the store answers: 200 or 503, within the store's deadline.
+
+        It asks for no session and never raises.
+        """
+        router = APIRouter()
+
+        def answer(description: str, status: str) -> dict[str, Any]:
+            example = {"application/json": {"example": {"status": status}}}
+            return {"description": description, "model": dict[str, str], "content": example}
+
+        answers: dict[int | str, dict[str, Any]] = {
+            200: answer("The store answers", "ok"),
+            503: answer("The store does not answer", "unavailable"),
+        }
+
+        @router.get(path, tags=["health"], summary="Whether the session store answers", responses=answers)
+        async def read_health(response: Response) -> dict[str, str]:
+            """For a load balancer: 200, or 503."""
+            response.headers["Cache-Control"] = "no-store"
+            if await self.ping():
+                return {"status": "ok"}
+            response.status_code = 503
+            return {"status": "unavailable"}
+
+        return router
+
     async def _get_session(self, connection: HTTPConnection, response: Response | None, scopes: Sequence[str]) -> S:
         manager = await self._manager(connection, response)
         session = manager.require()

@@ -43,7 +43,7 @@ class Proxy:
             try:
                 yield self
             finally:
-                server.close()
+                self._portal.call(server.close)
                 self.reset()
 
     def reset(self) -> None:

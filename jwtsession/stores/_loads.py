@@ -6,7 +6,7 @@ but redis-py's public `Connection` is used.
 """
 
 import asyncio
-import builtins
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, NamedTuple
@@ -34,11 +34,37 @@ class _Load(NamedTuple):
     replies: int
 
 
+class _Trip:
+    """A round trip that has to be over in time: `Loads._watch` ends it, one timer for all of them.
+
+    Does what `asyncio.timeout` does, without a timer for each, which costs a good part of what a round trip does.
+    """
+
+    __slots__ = ("_cancelling", "_late", "_task", "due")
+
+    def __init__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101
+        self._task = task
+        self._cancelling = task.cancelling()
+        self._late = False
+        self.due = math.inf
+
+    def end(self) -> None:
+        """It is late: cancel it."""
+        self._late, self.due = True, math.inf
+        self._task.cancel()
+
+    def was_late(self) -> bool:
+        """Whether a cancellation was by `end()`, and nobody else's."""
+        return self._late and self._task.uncancel() <= self._cancelling
+
+
 class Loads:
     """Sends commands that may run twice, many in one round trip, each with a reply of its own.
 
     One command's error reply touches no other; a connection that fails fails the commands that were on it. A caller
-    that is cancelled costs nothing: round trips are nobody's own.
+    that is cancelled while it shares a round trip costs nothing; alone, it costs the connection, as in redis-py.
 
     Args:
         connect: Makes a connection, which connects by itself when it is used.
@@ -69,6 +95,7 @@ class Loads:
         self._free = list(self._lanes)
         self._waiting: deque[_Load] = deque()
         self._runs: set[asyncio.Task[None]] = set()
+        self._trips: set[_Trip] = set()
         self._timer: asyncio.TimerHandle | None = None
 
     async def load(self, command: bytes, replies: int = 1) -> Any:
@@ -79,20 +106,25 @@ class Loads:
             ConnectionError: The connection failed, or too many loads wait.
             TimeoutError: No answer in time.
         """
-        waiting = self._waiting
-        if len(waiting) >= _WAITING:
-            raise ConnectionError("too many loads wait")
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Any] = loop.create_future()
-        waiting.append(_Load(command, future, loop.time(), replies))
-        if self._timer is None:
-            self._timer = loop.call_later(self._timeout, self._expire)
-        if len(self._free) == _LANES or (self._free and len(waiting) >= _SECOND_LANE):
-            # It starts when everybody who is running now has had a turn, and put in what they want.
-            run = loop.create_task(self._run(self._free.pop()))
-            self._runs.add(run)
-            run.add_done_callback(self._runs.discard)
-        reply = await future
+        future: asyncio.Future[Any] | None = None
+        reply: Any = None
+        if len(self._free) == _LANES:
+            lane = self._free.pop()
+            try:
+                await asyncio.sleep(0)  # everybody who is running now has a turn, and puts in what they want
+                if self._waiting:
+                    future = self._wait(command, replies)
+                else:
+                    latest = asyncio.get_running_loop().time() + self._deadline
+                    (reply,) = await self._fly(lane, command, (replies,), latest)
+            finally:
+                self._release(lane)
+        else:
+            future = self._wait(command, replies)
+            if self._free and len(self._waiting) >= _SECOND_LANE:
+                self._release(self._free.pop())
+        if future is not None:
+            reply = await future
         first = reply if replies == 1 else reply[0]
         if isinstance(first, ResponseError):
             raise first
@@ -116,16 +148,24 @@ class Loads:
         for lane in self._lanes:
             await lane.disconnect()
 
-    def _expire(self) -> None:
-        """Those who have waited for too long for a place are told; one timer for all of them."""
+    def _wait(self, command: bytes, replies: int) -> "asyncio.Future[Any]":
+        if len(self._waiting) >= _WAITING:
+            raise ConnectionError("too many loads wait")
         loop = asyncio.get_running_loop()
-        self._timer = None
-        while self._waiting:
-            due = self._waiting[0].since + self._timeout
-            if due > loop.time():
-                self._timer = loop.call_at(due, self._expire)
-                break
-            _fail([self._waiting.popleft()], TimeoutError("no place in time"))
+        future: asyncio.Future[Any] = loop.create_future()
+        since = loop.time()
+        self._waiting.append(_Load(command, future, since, replies))
+        self._wake(since + self._timeout)
+        return future
+
+    def _release(self, lane: AbstractConnection) -> None:
+        """The lane is free. Those who wait go next, in a task of its own: nobody else's cancellation ends it."""
+        if not self._waiting:
+            self._free.append(lane)
+            return
+        run = asyncio.get_running_loop().create_task(self._run(lane))
+        self._runs.add(run)
+        run.add_done_callback(self._runs.discard)
 
     async def _run(self, lane: AbstractConnection) -> None:
         """Round trips on one connection, as long as somebody waits."""
@@ -134,50 +174,76 @@ class Loads:
                 batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _BATCH))]
                 batch = [each for each in batch if not each.reply.done()]  # or cancelled meanwhile
                 if batch:
-                    await self._fly(lane, batch)
+                    await self._fly_together(lane, batch)
         finally:
             self._free.append(lane)
 
-    async def _fly(self, lane: AbstractConnection, batch: Sequence[_Load]) -> None:
-        """One round trip. Where it fails half-way redis-py drops the connection, so that no reply goes astray."""
-        replies: list[Any] = []
-        loop = asyncio.get_running_loop()
-        latest = batch[0].since + self._deadline
+    async def _fly_together(self, lane: AbstractConnection, batch: Sequence[_Load]) -> None:
+        commands = b"".join([each.command for each in batch])
         try:
-            try:
-                await self._connected(lane, latest)
-                async with asyncio.timeout_at(min(loop.time() + self._timeout, latest)):
-                    await lane.send_packed_command(b"".join([each.command for each in batch]))
-                    for each in batch:
-                        if each.replies == 1:
-                            replies.append(await _reply(lane))
-                        else:
-                            replies.append([await _reply(lane) for _ in range(each.replies)])
-            except builtins.TimeoutError:
-                raise TimeoutError("no answer in time") from None
+            found = await self._fly(lane, commands, [each.replies for each in batch], batch[0].since + self._deadline)
         except Exception as error:
             _fail(batch, error)
         except BaseException:
             _fail(batch, ConnectionError("the store was closed"))
             raise
         else:
-            for each, reply in zip(batch, replies, strict=True):
+            for each, reply in zip(batch, found, strict=True):
                 if not each.reply.done():
                     each.reply.set_result(reply)
 
-    async def _connected(self, lane: AbstractConnection, latest: float) -> None:
-        if self._prepare is not None:
-            await self._prepare()
-        stale = lane.should_reconnect()  # type: ignore[no-untyped-call]
-        if stale or (self._is_stale is not None and self._is_stale(lane)):
-            await lane.disconnect(nowait=True)
-        if not lane.is_connected:
-            async with asyncio.timeout_at(min(asyncio.get_running_loop().time() + self._connect_timeout, latest)):
+    async def _fly(self, lane: AbstractConnection, commands: bytes, replies: Sequence[int], latest: float) -> list[Any]:
+        """One round trip. Where it fails half-way redis-py drops the connection, so that no reply goes astray."""
+        trip = _Trip()
+        self._trips.add(trip)
+        try:
+            if self._prepare is not None:
+                await self._prepare()
+            stale = lane.should_reconnect()  # type: ignore[no-untyped-call]
+            if stale or (self._is_stale is not None and self._is_stale(lane)):
+                await lane.disconnect(nowait=True)
+            if not lane.is_connected:
+                self._limit(trip, self._connect_timeout, latest)
                 # By itself sending would not ask a Sentinel where to.
                 await lane.connect()  # type: ignore[no-untyped-call]
-            if self._closed:
-                await lane.disconnect()
-                raise ConnectionError("the store was closed")
+                if self._closed:
+                    await lane.disconnect()
+                    raise ConnectionError("the store was closed")
+            self._limit(trip, self._timeout, latest)
+            await lane.send_packed_command(commands)
+            return [await _reply(lane) if n == 1 else [await _reply(lane) for _ in range(n)] for n in replies]
+        except asyncio.CancelledError:
+            if trip.was_late():
+                raise TimeoutError("no answer in time") from None
+            raise
+        finally:
+            self._trips.discard(trip)
+
+    def _limit(self, trip: _Trip, seconds: float, latest: float) -> None:
+        trip.due = min(asyncio.get_running_loop().time() + seconds, latest)
+        self._wake(trip.due)
+
+    def _wake(self, due: float) -> None:
+        """Have `_watch` called then, at the latest."""
+        if self._timer is None or self._timer.when() > due:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = asyncio.get_running_loop().call_at(due, self._watch)
+
+    def _watch(self) -> None:
+        """End what has taken too long, and come back when the next one would have."""
+        self._timer = None
+        now = asyncio.get_running_loop().time()
+        for trip in self._trips:
+            if trip.due <= now:
+                trip.end()
+        while self._waiting and self._waiting[0].since + self._timeout <= now:
+            _fail([self._waiting.popleft()], TimeoutError("no place in time"))
+        dues = [trip.due for trip in self._trips]
+        if self._waiting:
+            dues.append(self._waiting[0].since + self._timeout)
+        if dues and (due := min(dues)) < math.inf:
+            self._wake(due)
 
 
 async def _reply(lane: AbstractConnection) -> Any:

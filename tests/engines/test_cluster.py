@@ -11,6 +11,7 @@ from jwtsession import RedisSessionStore, StoreUnavailableError
 from jwtsession.stores import Outcome
 from jwtsession.stores.redis import DEADLINE
 from tests import servers
+from tests.contract.test_store import RIGHTS
 from tests.engines.load import Load, application, opened, serving
 from tests.web import bearer
 
@@ -142,6 +143,32 @@ async def test_a_durable_destroy_follows_a_slot(cluster: servers.Cluster, store:
     (replica,) = cluster.replicas(target)
     assert replica.ask("CLUSTER", "COUNTKEYSINSLOT", SLOTS[0]) == 0
     assert [await store.load(each) for each in (kept, moving, left)] == [None] * 3
+
+
+@pytest.mark.parametrize("asking", [True, False])
+async def test_a_users_rights_while_slots_move(cluster: servers.Cluster, asking: bool) -> None:
+    """The documented rights of a cluster are enough for a key that has moved already; without `+asking` it is a 503."""
+    (moving,) = ids_in(SLOTS, 1)
+    rights = [*RIGHTS, "+cluster|slots", "+command", *(["+asking"] if asking else [])]
+    for each in cluster.nodes:
+        reply = each.command("ACL", "SETUSER", "few", "reset", "on", ">password", "~sess:*", "-@all", *rights)
+        assert reply == b"+OK\r\n"
+    source = cluster.owner(f"sess:{moving}")
+    target = next(each for each in cluster.primaries if each is not source)
+    async with opened(cluster.url.replace("://", "://few:password@")) as store:
+        assert await store.create(moving, b"1", HOUR)
+        cluster.open_slots(SLOTS, source, target)
+        try:
+            source.ask("MIGRATE", "127.0.0.1", target.port, f"sess:{moving}", 0, 1000)
+            if asking:
+                assert await store.load(moving) == b"1"
+            else:
+                with pytest.raises(StoreUnavailableError):
+                    await store.load(moving)
+        finally:
+            cluster.move_keys(SLOTS, source, target)
+            cluster.close_slots(SLOTS, source, target)
+        assert await store.load(moving) == b"1"
 
 
 async def test_a_user_has_sessions_in_many_slots(cluster: servers.Cluster) -> None:

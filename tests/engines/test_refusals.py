@@ -1,9 +1,15 @@
-"""What a server refuses because of its place among others: demoted, without its replicas, loading."""
+"""What a server refuses because of its place among others: demoted, without its replicas, loading.
+
+`pytest -rP` shows how long the answers took.
+"""
 
 import asyncio
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import httpx2
 import pytest
 
 from jwtsession.stores import Outcome
@@ -26,6 +32,13 @@ def replica(tmp_path: Path, engine: servers.Server) -> Iterator[servers.Server]:
     replica.stop()
 
 
+async def status(client: httpx2.AsyncClient, method: str, path: str, **options: Any) -> int:
+    start = time.monotonic()
+    answer = await client.request(method, path, **options)
+    print(f"{method} {path}: {answer.status_code} after {time.monotonic() - start:.3f} s")
+    return answer.status_code
+
+
 async def test_an_address_that_leads_to_another_primary(engine: servers.Server, replica: servers.Server) -> None:
     """When the primary becomes a replica and its address leads to the new one, no call fails: all connect anew."""
     ids = [f"session-{number:0>20}" for number in range(30)]
@@ -38,7 +51,9 @@ async def test_an_address_that_leads_to_another_primary(engine: servers.Server, 
             replica.command("REPLICAOF", "NO", "ONE")
             engine.command("REPLICAOF", "127.0.0.1", str(replica.port))
             address.upstream = replica.port
+            start = time.monotonic()
             assert await store.update(ids[0], b"1", b"2", HOUR, once=True) is Outcome.DONE
+            print(f"update: done after {time.monotonic() - start:.3f} s")
             assert await asyncio.gather(*(store.touch(each, HOUR) for each in ids)) == [True] * 30
             assert await asyncio.gather(*(store.load(each) for each in ids)) == [b"2", *[b"1"] * 29]
 
@@ -49,10 +64,10 @@ async def test_a_primary_without_its_replicas(engine: servers.Server) -> None:
         token = (await client.post("/session", params={"number": 7})).json()["access_token"]
         engine.command("CONFIG", "SET", "min-replicas-to-write", "1")
         try:
-            assert (await client.post("/session", params={"number": 7})).status_code == 503
-            assert (await client.post("/session/count", headers=bearer(token))).status_code == 503
-            assert (await client.delete("/session", headers=bearer(token))).status_code == 503
-            assert (await client.get("/session", headers=bearer(token))).status_code == 200
+            assert await status(client, "POST", "/session", params={"number": 7}) == 503
+            assert await status(client, "POST", "/session/count", headers=bearer(token)) == 503
+            assert await status(client, "DELETE", "/session", headers=bearer(token)) == 503
+            assert await status(client, "GET", "/session", headers=bearer(token)) == 200
         finally:
             engine.command("CONFIG", "SET", "min-replicas-to-write", "0")
         assert (await client.delete("/session", headers=bearer(token))).status_code == 204
@@ -77,7 +92,7 @@ async def test_a_server_that_loads_its_data(tmp_path: Path) -> None:
             server.kill()
             server.spawn()
             await asyncio.to_thread(server.wait_until, b"-LOADING", "GET", "key")
-            assert (await client.get("/session", headers=bearer(token))).status_code == 503
+            assert await status(client, "GET", "/session", headers=bearer(token)) == 503
             assert (await client.get("/ready")).json() is False
             await asyncio.to_thread(server.wait_until, b"+PONG", "PING")
             assert (await client.get("/session", headers=bearer(token))).json() == {"number": 7, "count": 0}

@@ -89,6 +89,7 @@ async def test_a_failover(
             await asyncio.to_thread(happens, replicated)
             await load.until(lambda: replicated.primary is not old, "the failover")
             switched = time.monotonic()
+            await asyncio.to_thread(patient, replicated)  # one failover is what this is about
             await load.go_on(1.5)
         await asyncio.to_thread(replicated.heal)
         assert replicated.primary is not old

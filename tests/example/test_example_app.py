@@ -227,10 +227,10 @@ def test_health_is_503_without_the_store(tmp_path_factory: pytest.TempPathFactor
     server = servers.valkey(tmp_path_factory.mktemp("store")).start()
     with open_shop(JWTSESSION_REDIS_URL=server.url) as shop, shop.client() as client:
         headers = log_in(client)
-        assert (client.get("/healthz").status_code, client.get("/healthz").json()) == (200, {"store": True})
+        assert (client.get("/healthz").status_code, client.get("/healthz").json()) == (200, {"status": "ok"})
         server.kill()
         health = client.get("/healthz")
-        assert (health.status_code, health.json()) == (503, {"store": False})
+        assert (health.status_code, health.json()) == (503, {"status": "unavailable"})
         for path in ("/session", "/"):
             assert client.get(path, headers=headers).status_code == 503
         assert client.get("/").status_code == 200

@@ -1,11 +1,17 @@
-"""One server and what can happen to it: each fault has the right answer, in time, and afterwards it just works."""
+"""One server and what can happen to it: each fault has the right answer, in time, and afterwards it just works.
+
+`pytest -rP` shows how long the answers took.
+"""
 
 import asyncio
 import contextlib
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,6 +29,7 @@ from redis.exceptions import (
     ReadOnlyError,
     ResponseError,
 )
+from starlette.requests import Request
 
 from jwtsession import (
     ConfigurationError,
@@ -58,7 +65,26 @@ def serving(url: str, **options: Any) -> Iterator[Any]:
 def taking_at_most(seconds: float) -> Iterator[None]:
     start = time.monotonic()
     yield
-    assert time.monotonic() - start < seconds
+    needed = time.monotonic() - start
+    taken.append(needed)
+    assert needed < seconds
+
+
+taken: list[float] = []
+
+
+@pytest.fixture(autouse=True)
+def shown(request: pytest.FixtureRequest) -> Iterator[None]:
+    """How long the answers of a test took."""
+    taken.clear()
+    yield
+    if taken:
+        print(f"{request.node.name}: {len(taken)} answers after {min(taken):.3f} to {max(taken):.3f} s")
+
+
+def request(token: str | None = None) -> Request:
+    headers = [] if token is None else [(b"authorization", f"Bearer {token}".encode())]
+    return Request({"type": "http", "method": "GET", "headers": headers, "query_string": b""})
 
 
 def assert_all_unavailable(client: Any, headers: dict[str, str], seconds: float) -> None:
@@ -150,6 +176,7 @@ def test_a_server_that_is_killed_under_load_and_comes_back(own: servers.Server) 
             each.result()
         assert_all_work(client)
     assert max(seconds for _, seconds in found) < IN_TIME
+    taken.extend(seconds for status, seconds in found if status == 503)
 
 
 def test_connections_that_are_reset_are_made_again(proxy: Proxy) -> None:
@@ -372,7 +399,7 @@ async def test_a_value_that_changes_its_type_under_a_request_is_401(valkey: serv
 async def test_the_callers_own_client_stays_open(engine: servers.Server) -> None:
     """It is used as it is, outlives the application, and the application can be started again with it."""
     async with Redis(port=engine.port) as client:
-        sessions = SessionProvider(verbs.UserSession, secret=SECRET, client=client)
+        sessions = SessionProvider(verbs.UserSession, secret=SECRET, client=client, near_cache_bytes=0)
         app = verbs.application(sessions)
         for _ in range(2):
             async with sessions.lifespan(app):
@@ -389,7 +416,7 @@ async def test_a_client_that_decodes_is_refused() -> None:
     """Sessions are bytes: it is refused when the application starts, by name."""
     async with Redis(decode_responses=True) as client:
         with pytest.raises(ConfigurationError, match="decode_responses"):
-            SessionProvider(verbs.UserSession, secret=SECRET, client=client)
+            SessionProvider(verbs.UserSession, secret=SECRET, client=client, near_cache_bytes=0)
 
 
 async def test_the_callers_own_client_is_held_to_the_deadline(proxy: Proxy) -> None:
@@ -405,6 +432,68 @@ async def test_the_callers_own_client_is_held_to_the_deadline(proxy: Proxy) -> N
         assert await store.load(ID) is not None
 
 
+async def test_a_stampede_after_a_restart_exhausts_nothing(own: servers.Server) -> None:
+    """3,000 requests that come while the server restarts are 200, 401 or 503, each in time, over a bounded number of
+    connections, and nothing is left behind that would hold up the next one.
+    """
+    own.arguments += ["--appendonly", "yes", "--appendfsync", "always"]
+    own.stop()
+    own.start()
+    store = RedisSessionStore(own.url)
+    sessions = SessionProvider(verbs.UserSession, secret=SECRET, store=store)
+    managers = [await sessions.get_manager(request()) for _ in range(100)]
+    for number, manager in enumerate(managers):
+        await manager.create(verbs.UserSession(user_id=number))
+
+    async def ask(number: int) -> str:
+        started = time.monotonic()
+        try:
+            manager = await sessions.get_manager(request(managers[number % 100].token))
+            assert manager.require().user_id == number % 100
+            if number % 3 == 0:
+                await manager.touch()
+            found = "done"
+        except StoreUnavailableError:
+            found = "unavailable"
+        taken.append(time.monotonic() - started)
+        return found
+
+    own.kill()
+    storm = [asyncio.create_task(ask(number)) for number in range(1500)]
+    await asyncio.to_thread(own.start)
+    storm += [asyncio.create_task(ask(number)) for number in range(1500)]
+    answers = Counter(await asyncio.gather(*storm))
+    assert answers["done"] >= 1000
+    assert max(taken) < IN_TIME
+    with Blocking(port=own.port) as client:
+        # 50 of the pool, two for loads, and this one.
+        assert len(client.client_list(_type="normal")) <= 53
+        assert client.info("stats")["total_connections_received"] < 200
+    assert await ask(0) == "done"
+    await store.close()
+
+
+@pytest.mark.parametrize("fault", ["hangs", "answers"])
+async def test_a_pool_of_two(own: servers.Server, fault: str) -> None:
+    """Writers wait for one of the pool's connections: all get one where the server answers, else it is 503 in time."""
+    store = RedisSessionStore(own.url + "?max_connections=2&timeout=0.3")
+    ids = [f"{ID}-{number}" for number in range(40)]
+    assert all(await asyncio.gather(*(store.create(each, b"1", HOUR) for each in ids)))
+    if fault == "hangs":
+        own.freeze()
+    try:
+        with taking_at_most(IN_TIME):
+            calls = (store.touch(each, HOUR) for each in ids)
+            answers = await asyncio.gather(*calls, return_exceptions=True)
+    finally:
+        own.thaw()
+    assert {type(answer) for answer in answers} == {StoreUnavailableError if fault == "hangs" else bool}
+    with Blocking(port=own.port) as client:
+        assert len(client.client_list(_type="normal")) <= 5
+    assert await store.touch(ids[0], HOUR)
+    await store.close()
+
+
 # --- event loops -----------------------------------------------------------------------------------------------------
 
 
@@ -416,6 +505,48 @@ def test_a_second_event_loop_gets_a_clear_message(valkey: servers.Server) -> Non
         with pytest.raises(RuntimeError, match="another event loop: give each loop its own"):
             asyncio.run(sessions.get(ID))
         assert client.get("/session", headers=headers).status_code == 200
+
+
+FORKING = """
+import asyncio, os, sys
+from jwtsession import RedisSessionStore
+
+store = RedisSessionStore(sys.argv[1])
+running = sys.argv[2] == "running"
+
+def child():
+    asyncio._set_running_loop(None)
+    try:
+        print(asyncio.run(store.load("an-id")))
+    except RuntimeError as error:
+        print(error)
+
+def fork():
+    sys.stdout.flush()
+    if os.fork() == 0:
+        child()
+        sys.stdout.flush()
+        os._exit(0)
+    os.wait()
+
+async def parent():
+    await store.create("an-id", b"1", 60_000)
+    if running:
+        fork()
+        assert await store.load("an-id") == b"1"
+
+asyncio.run(parent())
+if not running:
+    fork()
+"""
+
+
+@pytest.mark.parametrize(("when", "found"), [("running", "give each loop its own"), ("ended", "b'1'")])
+def test_a_forked_process_never_shares_a_connection(valkey: servers.Server, when: str, found: str) -> None:
+    """Where the parent's loop is still running the child gets a clear message; else connections of its own."""
+    command = [sys.executable, "-W", "ignore", "-c", FORKING, valkey.url, when]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    assert found in done.stdout
 
 
 def test_one_event_loop_after_another_works(valkey: servers.Server) -> None:

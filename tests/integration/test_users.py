@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from redis import Redis
 from starlette.requests import Request
 
 from jwtsession import (
@@ -221,8 +222,11 @@ async def test_nothing_of_the_index_stands_in_the_session(valkey: servers.Server
     assert "ann" not in keys
 
 
-async def test_a_thousand_sessions_in_three_round_trips(valkey: servers.Server, clock: Clock) -> None:
-    """Listing 1,000 sessions of one user takes two round trips, ending them three."""
+@pytest.mark.parametrize(("number", "listing", "ending"), [(1_000, 2, 3), (10_000, 11, 21)])
+async def test_many_sessions_in_a_few_round_trips(
+    valkey: servers.Server, clock: Clock, number: int, listing: int, ending: int
+) -> None:
+    """Listing 1,000 sessions of one user takes two round trips, ending them three; of 10,000 it is 11 and 21."""
     store = RedisSessionStore(valkey.url)
     sessions = provider(store, clock)
     trips = 0
@@ -236,16 +240,23 @@ async def test_a_thousand_sessions_in_three_round_trips(valkey: servers.Server, 
     await log_in(sessions)
     key = hashlib.sha256(b"ann").hexdigest()
     (login,) = [entry.data for entry in (await store.entries(key)).values()]
-    for number in range(999):
-        session_id = f"{number:0>43}"
-        await store.enter(key, session_id, login, clock(), 3_600_000)
-        await store.create(session_id, b"{}", 3_600_000)
+    others = [f"{each:0>43}" for each in range(number - 1)]
+    await asyncio.gather(*(store.enter(key, each, login, clock(), 3_600_000) for each in others[:10]))
+    with Redis(port=valkey.port) as redis, redis.pipeline(transaction=False) as pipeline:
+        for order, each in enumerate(others[10:], start=100):
+            fields = {each: b"%d %b" % (order, login), f"{each}:seen": repr(clock())}
+            pipeline.hset(f"sess:user:{key}", mapping=fields)
+        for each in others:
+            pipeline.set(f"sess:{each}", b"{}", px=3_600_000)
+        pipeline.execute()
+    await store.prune("nobody", await store.entries(key))  # the server has the script from now on
     store._within_deadline = counted  # type: ignore[method-assign]
-    assert len(await sessions.list_sessions("ann")) == 1000
-    assert trips == 2
+    assert len(await sessions.list_sessions("ann")) == number
+    assert trips == listing
     trips = 0
-    assert await sessions.revoke_all("ann") == 1000
-    assert trips == 3
+    assert await sessions.revoke_all("ann") == number
+    assert trips == ending
+    assert await sessions.list_sessions("ann") == []
     await store.close()
 
 

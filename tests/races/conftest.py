@@ -14,15 +14,22 @@ TABLE: list[tuple[str, str, int, int, str]] = []
 
 
 class Course:
-    """Sessions on one server, races for them, and what became of them."""
+    """Sessions in one deployment, races for them, and what became of them.
 
-    def __init__(self, track: Track, engine: servers.Server, entrant: Entrant, options: Mapping[str, Any]) -> None:
+    Args:
+        name: Of the deployment, for the table.
+        primaries: The servers that have the sessions.
+    """
+
+    def __init__(
+        self, track: Track, name: str, primaries: Sequence[servers.Server], entrant: Entrant, options: Mapping[str, Any]
+    ) -> None:
         self._track = track
-        self.engine = engine
+        self._name = name
+        self.primaries = primaries
         self.entrant = entrant
         self.sessions = entrant.sessions
         self._options = options
-        self._name = "redis" if "redis" in engine.binary else "valkey"
 
     async def tokens(self, number: int, sub: str | None = None) -> list[str]:
         """Of new sessions."""
@@ -31,7 +38,7 @@ class Course:
 
     def race(self, roles: Sequence[Role], subjects: Sequence[Any]) -> list[list[Any]]:
         """See `Track.race`."""
-        return self._track.race(self.engine.url, roles, subjects, **self._options)
+        return self._track.race(self.entrant.url, roles, subjects, **self._options)
 
     async def found(self, *tokens: str | None) -> list[Raced]:
         """Of the sessions that these tokens stand for, those that live."""
@@ -60,7 +67,7 @@ def options() -> dict[str, Any]:
 @pytest.fixture
 async def course(track: Track, engine: servers.Server, options: dict[str, Any]) -> AsyncIterator[Course]:
     async with entering(engine.url, options) as entrant:
-        yield Course(track, engine, entrant, options)
+        yield Course(track, "redis" if "redis" in engine.binary else "valkey", [engine], entrant, options)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -69,6 +76,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.section("races")
     width = max(len(race) for race, *_ in TABLE)
     for row in [("race", "engine", "tried", "lost", "outcomes"), *sorted(TABLE)]:
-        terminalreporter.write_line("{:{}}  {:6}  {:>7}  {:>4}  {}".format(row[0], width, *row[1:]).rstrip())
+        terminalreporter.write_line("{:{}}  {:10}  {:>7}  {:>4}  {}".format(row[0], width, *row[1:]).rstrip())
     tried, lost = sum(row[2] for row in TABLE), sum(row[3] for row in TABLE)
-    terminalreporter.write_line(f"{'all':{width}}  {'':6}  {tried:>7}  {lost:>4}")
+    terminalreporter.write_line(f"{'all':{width}}  {'':10}  {tried:>7}  {lost:>4}")

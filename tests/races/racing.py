@@ -12,7 +12,9 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequenc
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Barrier
 from typing import Any
+from urllib.parse import urlsplit
 
+from redis.asyncio import Redis, RedisCluster, Sentinel
 from starlette.requests import Request
 
 from jwtsession import Claims, RedisSessionStore, Session, SessionManager, SessionProvider
@@ -73,6 +75,16 @@ class Entrant:
     async def hesitate(self) -> None:
         """Between a load and a verb, so that the others come in between now and then."""
         await asyncio.sleep(self.random.choice((0, 0, 0.001, 0.003)))
+
+    def redis(self) -> Any:
+        """A client of somebody else, to be used by `async with`."""
+        parts = urlsplit(self.url)
+        host, _, port = parts.netloc.partition(",")[0].partition(":")
+        if parts.scheme == "redis+cluster":
+            return RedisCluster(host=host, port=int(port))
+        if parts.scheme == "redis+sentinel":
+            return Sentinel([(host, int(port))]).master_for("mymaster")  # type: ignore[no-untyped-call]
+        return Redis.from_url(self.url)
 
     def mark(self) -> str:
         """A text that nobody else writes."""

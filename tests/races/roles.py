@@ -6,8 +6,6 @@ import dataclasses
 import json
 from typing import Any
 
-from redis.asyncio import Redis
-
 from jwtsession import AuthenticationError, Claims, SessionConflictError, TooManySessionsError
 from tests.races.racing import Entrant, Manager, Raced
 
@@ -118,7 +116,7 @@ async def write_as_the_original(entrant: Entrant, token: str, times: int, then_d
     Gives the number in its last write.
     """
     manager = await entrant.manager(token)
-    async with Redis.from_url(entrant.url) as redis:
+    async with entrant.redis() as redis:
         for number in range(1, times + 1):
             data: dict[str, Any] = json.loads(await redis.get(f"sess:{manager.id}") or b"")
             await entrant.hesitate()

@@ -20,10 +20,11 @@ REFUSING = INDEXED | {"max_sessions": 3}
 def living(course: Course) -> dict[str, set[str]]:
     """The ids of all sessions on the server, by their user."""
     found: dict[str, set[str]] = defaultdict(set)
-    with Redis.from_url(course.engine.url) as redis:
-        for key in redis.scan_iter("sess:*", count=10_000):
-            if not key.startswith(b"sess:user:") and (value := redis.get(key)) is not None:
-                found[json.loads(value)["owner"]].add(key.decode().removeprefix("sess:"))
+    for server in course.primaries:
+        with Redis.from_url(server.url) as redis:
+            for key in redis.scan_iter("sess:*", count=10_000):
+                if not key.startswith(b"sess:user:") and (value := redis.get(key)) is not None:
+                    found[json.loads(value)["owner"]].add(key.decode().removeprefix("sess:"))
     return found
 
 

@@ -187,7 +187,12 @@ def test_02_03_05_to_12_every_forged_token_is_refused(token: object, cached: boo
 def shop(valkey_server: servers.Server) -> Iterator[httpx2.Client]:
     """A real server of one endpoint, whose clock is the forge's."""
     sessions = SessionProvider(
-        Session, secret=SECRET, redis_url=valkey_server.url, clock=Clock(), token_sources=("bearer", "header", "query")
+        Session,
+        secret=SECRET,
+        redis_url=valkey_server.url,
+        clock=Clock(),
+        token_sources=("bearer", "header", "query"),
+        near_cache_bytes=0,  # whose heartbeat the server would count
     )
     app = FastAPI(lifespan=sessions.lifespan)
 

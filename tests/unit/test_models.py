@@ -61,6 +61,21 @@ def test_unknown_fields_are_kept_and_never_shown() -> None:
     assert changed["user_id"] == 2
 
 
+def test_models_in_a_dictionary_are_matched_by_their_keys() -> None:
+    """Each keeps the fields that its own stored form had; one that was removed or added has none."""
+
+    class Addresses(Session):
+        by_number: dict[int, Address]
+
+    stored = b'{"by_number":{"1":{"city":"Rome","zip":"00100"},"2":{"city":"Oslo","zip":"0001"}}}'
+    session = load(Addresses, stored)
+    del session.by_number[2]
+    session.by_number[1].city = "Paris"
+    session.by_number[3] = Address(city="Bern")
+    changed = json.loads(dump(session, stored))["by_number"]
+    assert changed == {"1": {"city": "Paris", "zip": "00100"}, "3": {"city": "Bern"}}
+
+
 def test_a_replaced_nested_model_keeps_nothing_that_was_removed() -> None:
     """A field that is set to None does not come back from the old value."""
     stored = b'{"user_id":1,"address":{"city":"Rome","zip":"00100"}}'
