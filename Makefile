@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := all
-.PHONY: all help demo test soak fuzz floors lint format types docs bench clean
+.PHONY: all help demo test caches soak fuzz floors lint format types docs bench clean
 
 all: lint types docs test  ## What CI does: lint, types, docs, tests
 
@@ -16,6 +16,10 @@ demo: .venv/.example  ## Run the example application, on an embedded Valkey or o
 
 test: .venv/.dev  ## Run all tests, with branch coverage
 	@$(BIN)/pytest --cov --cov-report=term
+
+caches: .venv/.dev  ## Run the tests that need a server again, with the near cache on, and with no cache at all
+	@JWTSESSION_NEAR_CACHE_BYTES=4194304 $(BIN)/pytest -q tests/races tests/engines tests/integration tests/interop
+	@JWTSESSION_TOKEN_CACHE_BYTES=0 $(BIN)/pytest -q tests/races tests/integration tests/interop tests/security
 
 SOAK_SECONDS ?= 300
 soak: .venv/.dev  ## Load from several processes while servers and workers are killed, for SOAK_SECONDS
