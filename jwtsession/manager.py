@@ -24,6 +24,7 @@ from .errors import (
 )
 from .models import Claims, Session, Token
 from .stores import Outcome, SessionStore
+from .throttle import Throttle
 from .tokens import TokenCodec
 from .users import Login, UserIndex
 
@@ -33,8 +34,6 @@ T = TypeVar("T")
 
 MUTATE_ATTEMPTS = 32
 """How often `mutate()` starts again because somebody else was faster."""
-
-_TOUCHES_KEPT = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +83,8 @@ class Sessions(Generic[S, C]):
         self._migrate = migrate
         self._max_age = max_age
         # A quarter, so that a session that is read now and then does not end between two extensions.
-        self._touch_interval = min(touch_interval, max_age / 4)
+        self.touches = Throttle(min(touch_interval, max_age / 4), clock)
         self._clock = clock
-        self._touched: dict[str, float] = {}
 
     async def read(self, session_id: str, exp: float | None, *, near: bool = False) -> Record[S]:
         """The session, its time to live extended if `touch_interval` has passed; `near`: see `SessionStore.load`.
@@ -97,13 +95,13 @@ class Sessions(Generic[S, C]):
             StoreUnavailableError: The store did not answer.
         """
         ttl = self.ttl(exp)
-        due = abs(self._clock() - self._touched.get(session_id, 0.0)) >= self._touch_interval
+        due = self.touches.due(session_id)
         stored = await self.store.load(session_id, ttl if due and ttl > 0 else None, near=near)
         if stored is None:
             raise SessionNotFoundError
         record = self.record(session_id, stored)
         if due:
-            self.touched(session_id)
+            self.touches.done(session_id)
         return record
 
     def record(self, session_id: str, stored: bytes) -> Record[S]:
@@ -135,14 +133,6 @@ class Sessions(Generic[S, C]):
         if exp is not None:
             seconds = min(seconds, exp - self._clock())
         return int(seconds * 1000)
-
-    def touched(self, session_id: str) -> None:
-        """Remember that the time to live has just started again."""
-        self._touched.pop(session_id, None)
-        self._touched[session_id] = self._clock()
-        if len(self._touched) > _TOUCHES_KEPT:
-            # The oldest: forgetting it costs one more extension, nothing else.
-            del self._touched[next(iter(self._touched))]
 
 
 class SessionManager(Generic[S, C]):
@@ -293,7 +283,7 @@ class SessionManager(Generic[S, C]):
         new = self._sessions.new_record(session_id, data, old)
         self._check(await self._sessions.store.update(session_id, old.stored, new.stored, self._ttl()))
         self._record = new
-        self._sessions.touched(session_id)
+        self._sessions.touches.done(session_id)
         await self._seen()
         return data
 
@@ -325,7 +315,7 @@ class SessionManager(Generic[S, C]):
         session_id, _ = self._present()
         if not await self._sessions.store.touch(session_id, self._ttl()):
             self._check(Outcome.GONE)
-        self._sessions.touched(session_id)
+        self._sessions.touches.done(session_id)
         await self._seen()
 
     @discreet
@@ -434,7 +424,7 @@ class SessionManager(Generic[S, C]):
             if outcome in (Outcome.DONE, Outcome.GONE):
                 self._check(outcome)
                 self._record = new
-                self._sessions.touched(session_id)
+                self._sessions.touches.done(session_id)
                 await self._seen()
                 return data
             # SAME too: somebody else's write of the same bytes is not ours (two increments from 5 both write 6).
@@ -537,7 +527,7 @@ class SessionManager(Generic[S, C]):
             raise StoreUnavailableError("session_id_taken")
         self._token_id, self._token, self._claims = new_id, token, issued
         self._record, self._refusal = record, None
-        self._sessions.touched(new_id)
+        self._sessions.touches.done(new_id)
         # Confirmed: whoever ended all of the user's sessions meanwhile did not find this one. A login goes on all the
         # same, and is in the index; what is an old session under a new id does not escape.
         return await self._enter(new_id, issued, again=moved)

@@ -4,6 +4,7 @@ import base64
 import json
 import math
 import re
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Generic, NoReturn, TypeVar
 
@@ -209,12 +210,13 @@ class _Cache:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._size = 0
-        self._payloads: dict[str, bytes] = {}
+        # A plain dict that loses its first key again and again takes ever longer to find the next one.
+        self._payloads: OrderedDict[str, bytes] = OrderedDict()
 
     def get(self, token: str) -> bytes | None:
-        payload = self._payloads.pop(token, None)
+        payload = self._payloads.get(token)
         if payload is not None:
-            self._payloads[token] = payload
+            self._payloads.move_to_end(token)
         return payload
 
     def put(self, token: str, payload: bytes) -> None:
@@ -223,8 +225,7 @@ class _Cache:
         self._payloads[token] = payload
         self._size += self._cost(token, payload)
         while self._size > self._limit:
-            oldest = next(iter(self._payloads))
-            self._size -= self._cost(oldest, self._payloads.pop(oldest))
+            self._size -= self._cost(*self._payloads.popitem(last=False))
 
     def _cost(self, token: str, payload: bytes) -> int:
         return len(token) + len(payload) + self._OVERHEAD

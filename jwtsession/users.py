@@ -9,14 +9,13 @@ from pydantic import TypeAdapter, ValidationError
 from .encryption import Sealer
 from .errors import SessionCorruptError, TooManySessionsError
 from .stores import Entry, SessionStore
+from .throttle import Throttle
 
 IN_FLIGHT = 10.0
 """Seconds for which an entry without a session counts as a login that is under way."""
 
 REVOKE_ROUNDS = 100
 """How often `revoke_all` looks again where sessions have come meanwhile."""
-
-_ENTRIES_KEPT = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +76,9 @@ class UserIndex:
         self._sealer = sealer
         self._max_sessions = max_sessions
         self._evict = evict
-        self._touch_interval = touch_interval
         self._slack = max_age * 1000
         self._clock = clock
-        self._noted: dict[str, float] = {}
+        self._notes = Throttle(touch_interval, clock)
 
     async def enter(self, sub: str, session_id: str, login: Login, ttl: int, *, again: bool = False) -> bool:
         """Put a session into the index, or confirm that it is there.
@@ -95,15 +93,12 @@ class UserIndex:
         # The slack covers what a session's time to live is extended by between two notes.
         if not await self._store.enter(user, session_id, entry, self._clock(), ttl + self._slack, again=again):
             return False
-        self._noted.pop(session_id, None)
-        self._noted[session_id] = self._clock()
-        if len(self._noted) > _ENTRIES_KEPT:
-            del self._noted[next(iter(self._noted))]
+        self._notes.done(session_id)
         return True
 
     async def seen(self, sub: str, session_id: str, login: Login, ttl: int) -> None:
         """Note that a session was used, at most once in `touch_interval`."""
-        if abs(self._clock() - self._noted.get(session_id, 0.0)) >= self._touch_interval:
+        if self._notes.due(session_id):
             await self.enter(sub, session_id, login, ttl)
 
     async def leave(self, sub: str, session_id: str) -> None:

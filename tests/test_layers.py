@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "jwtsession"
 # Each module, the modules of the package that it may import, and the third-party packages.
 LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "errors": (set(), {"starlette"}),
+    "throttle": (set(), set()),
     "injection": ({"errors"}, {"fastapi", "pydantic"}),
     "accesslog": (set(), set()),
     "audit": ({"errors"}, set()),
@@ -41,8 +42,8 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
         {"redis"},
     ),
     "stores": ({"stores.base", "stores.memory", "stores.redis"}, set()),
-    "users": ({"errors", "encryption", "stores"}, {"pydantic"}),
-    "manager": ({"audit", "encryption", "errors", "models", "stores", "tokens", "users"}, set()),
+    "users": ({"errors", "encryption", "stores", "throttle"}, {"pydantic"}),
+    "manager": ({"audit", "encryption", "errors", "models", "stores", "throttle", "tokens", "users"}, set()),
     "openapi": ({"injection", "settings"}, {"fastapi", "starlette"}),
     "provider": (
         {

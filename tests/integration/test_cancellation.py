@@ -440,11 +440,10 @@ async def test_who_leaves_during_a_change_finds_it_made_or_not(shop: Shop) -> No
     ):
         tokens = shop.log_in()
         await shop.lose_patience(what, tokens)
-        for number, token in enumerate(tokens):
+        for token in tokens:
             found = shop.session(token)
             assert found is not None
             assert found in ((before, after) if shop.cancels else (after,))
-            assert number or found == (before if shop.cancels else after)
             more = shop.client.put("/session", params={"item": "more"}, headers=bearer(token))
             assert more.json() == found | {"cart": [*found["cart"], "more"]}
 

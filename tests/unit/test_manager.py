@@ -416,16 +416,6 @@ async def test_an_id_that_is_taken_is_never_overwritten(clock: Clock) -> None:
     assert empty(manager)
 
 
-async def test_what_is_remembered_of_touches_is_bounded(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of many sessions the oldest are forgotten, which costs one more extension when they are read."""
-    monkeypatch.setattr("jwtsession.manager._TOUCHES_KEPT", 3)
-    world = World(clock, touch_interval=60)
-    tokens = [await world.log_in() for _ in range(5)]
-    clock.tick(30)
-    managers = [await world.request(token) for token in reversed(tokens)]
-    assert [world.left(manager.id) for manager in managers] == [970, 970, 970, 1000, 1000]
-
-
 async def test_a_users_sessions_are_indexed_through_their_lives(clock: Clock) -> None:
     """Login, new id, logout and `destroy_others` keep the index of a user's sessions true; a visitor has no index."""
     world = World(clock, user_index=True, max_sessions=3)

@@ -1,0 +1,47 @@
+"""`Throttle`."""
+
+import pytest
+from jwtsession.throttle import Throttle
+
+from .conftest import Clock
+
+
+def test_once_in_an_interval(clock: Clock) -> None:
+    """A key is due until it is done, and again when the interval has passed since then."""
+    throttle = Throttle(60, clock)
+    assert throttle.due("a")
+    throttle.done("a")
+    assert not throttle.due("a")
+    assert throttle.due("b")
+    clock.tick(59)
+    assert not throttle.due("a")
+    clock.tick(1)
+    assert throttle.due("a")
+    throttle.done("a")
+    assert not throttle.due("a")
+
+
+def test_a_clock_that_was_set_back_does_not_hold_it_up(clock: Clock) -> None:
+    """A key is due where its time lies an interval or more in the future."""
+    throttle = Throttle(60, clock)
+    throttle.done("a")
+    clock.tick(-60)
+    assert throttle.due("a")
+
+
+def test_an_interval_of_zero_is_always_due(clock: Clock) -> None:
+    """Nothing is held up."""
+    throttle = Throttle(0, clock)
+    throttle.done("a")
+    assert throttle.due("a")
+
+
+def test_what_is_remembered_is_bounded(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The keys that were done longest ago are forgotten, and are due."""
+    monkeypatch.setattr("jwtsession.throttle._KEPT", 3)
+    throttle = Throttle(60, clock)
+    for key in "abcd":
+        throttle.done(key)
+    throttle.done("b")
+    throttle.done("e")
+    assert {key for key in "abcde" if throttle.due(key)} == {"a", "c"}
