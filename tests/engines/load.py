@@ -128,7 +128,7 @@ class Load:
             finally:
                 self._on = False
 
-    async def until(self, done: Callable[[], bool], what: str, seconds: float = 20) -> None:
+    async def until(self, done: Callable[[], bool], what: str, seconds: float = 60) -> None:
         """Go on until it is true, which is asked in a thread."""
         await asyncio.to_thread(servers.until, done, what, seconds)
 

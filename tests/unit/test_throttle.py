@@ -1,6 +1,7 @@
 """`Throttle`."""
 
 import pytest
+
 from jwtsession.throttle import Throttle
 
 from .conftest import Clock

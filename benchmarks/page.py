@@ -1,0 +1,141 @@
+"""A report as text for the terminal, and as the docs' page "Performance"."""
+
+from statistics import median
+from typing import Any
+
+from . import charts, goals
+from .plan import COLD_SESSIONS, NAMES
+from .single import CACHED
+
+Report = dict[str, Any]
+Row = list[str]
+
+
+def text(report: Report) -> str:
+    """All tables."""
+    parts = [_about(report)]
+    for title, header, rows in _tables(report):
+        widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
+        lines = [
+            "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip()
+            for row in [header, *rows]
+        ]
+        parts.append("\n".join([title, *lines]))
+    return "\n\n".join(parts)
+
+
+def markdown(report: Report) -> str:
+    """The page."""
+    parts = [_INTRODUCTION.format(about=_about(report), charts="\n\n".join(_charts(report)))]
+    for title, header, rows in _tables(report):
+        lines = ["| " + " | ".join(row) + " |" for row in [header, ["---", *["---:"] * (len(header) - 1)], *rows]]
+        parts.append("\n".join([f"## {title}", "", *lines]))
+    parts.append(_NOTES)
+    return "\n\n".join(parts) + "\n"
+
+
+_INTRODUCTION = """# Performance
+
+<!-- Made by `python -m benchmarks --page`: change benchmarks/page.py, not this. -->
+
+What a session costs, side by side with what one would use instead. Each application is one FastAPI process under
+uvicorn (uvloop, httptools) with one endpoint, which needs a session and answers two things that it holds; the original
+is the same on Express. All were measured in one run, in rounds that took turns, on the same core, with the same Valkey
+beside them.
+
+**{about}**
+
+Machines differ, and so do runs. What holds are the ratios between figures of one run. `make bench` makes all of these
+figures anew where you are, `make bench BENCH=--quick` some of them in about a minute.
+
+{charts}"""
+
+_NOTES = f"""## What is measured
+
+- *FastAPI alone* is an endpoint without a session. What another application takes more of the processor is what its
+  session adds.
+- *PyJWT + redis-py by hand* is a dependency of ten lines: `jwt.decode`, `GETEX`, `json.loads`.
+- *starsessions* uses its `RedisStore` and rolling sessions; *fastapi-users* its `RedisStrategy`, with users from a
+  dictionary, for nothing; *AuthX* has no store, so nothing that it issues can be revoked.
+- CPU is the time that the server's process spends, by the system's account. Where a cell has a range, these are the
+  quartiles over the rounds.
+- Sessions of 200 bytes, HS256, one worker and warm caches, where nothing else is said. Every client has its own
+  session.
+- *Cold caches*: each request brings a token that its worker has not seen, {COLD_SESSIONS:,} of them.
+- *Two workers* share what cores are left when the load has one."""
+
+
+def _about(report: Report) -> str:
+    versions, effort = report["versions"], report["effort"]
+    machine = report["machine"]
+    cores = f"{machine['cores']} {'core' if machine['cores'] == 1 else 'cores'}"
+    commit = (report["commit"] or "unknown")[:7] + " and changes" * report["changed_files"]
+    return (
+        f"{report['time'][:10]}, commit {commit}."
+        f" jwtsession {versions['jwtsession']}, FastAPI {versions['fastapi']}, Python {versions['python']},"
+        f" {report['engine'].capitalize()}. {machine['processor']}, {cores}."
+        f" Medians of {effort['rounds']} rounds of {effort['seconds']:g} seconds each."
+    )
+
+
+def _tables(report: Report) -> list[tuple[str, Row, list[Row]]]:
+    requests = report["requests"]
+    tables = [("Goals", ["", "goal", "measured"], [_goal(each) for each in report["goals"]])] if report["goals"] else []
+    header = ["", "requests/s", "latency p50, ms", "p99, ms", "CPU, µs", "a session adds, µs"]
+    for connections in sorted({each["connections"] for each in requests}):
+        rows = [
+            [NAMES[each["app"]], *_costs(each), _added(report, each)]
+            for each in requests
+            if each["connections"] == connections and not each["variation"]
+        ]
+        tables.append((goals.number_of(connections), header, rows))
+    if varied := [each for each in requests if each["variation"]]:
+        rows = [[f"{each['variation']}: {NAMES[each['app']]}", *_costs(each)] for each in varied]
+        tables.append(("Other sessions, keys and workers, 64 connections", header[:-1], rows))
+    if rest := report["in_process"]:
+        rows = [[each["what"], _shown(each["us"], 1)] for name in ("tokens", "store") for each in rest[name]]
+        rows += [[f"load one of {each['sessions']:,} sessions", _shown(each["us"], 1)] for each in rest["loads"]]
+        tables.append(("In one process, one call after the other", ["", "µs"], rows))
+        rows = [[f"{name}, {CACHED:,} entries", f"{size / 1e6:.0f}"] for name, size in rest["memory_bytes"].items()]
+        tables.append(("Memory", ["", "MB"], rows))
+    if peers := report["peers"] | {NAMES[name]: {"missing": reason} for name, reason in report["missing"].items()}:
+        rows = [[name, ", ".join(f"{package} {version}" for package, version in peers[name].items())] for name in peers]
+        tables.append(("Beside it", ["", "versions"], rows))
+    return tables
+
+
+def _goal(each: dict[str, Any]) -> Row:
+    limit = f"{'≥' if each['at_least'] else '≤'} {each['limit']:g}"
+    digits = 1 if each["median"] >= 10 else 2
+    return [each["goal"], limit, _shown(each, digits) + ("" if each["met"] else " (missed)")]
+
+
+def _costs(each: dict[str, Any]) -> Row:
+    latencies = [_shown(each[name], 2, 1_000) for name in ("latency_p50_us", "latency_p99_us")]
+    return [_shown(each["requests_per_second"], 0), *latencies, _shown(each["cpu_us"], 0)]
+
+
+def _added(report: Report, each: dict[str, Any]) -> str:
+    added = goals.added_us(report, each["app"], each["connections"])
+    return f"{median(added):.0f}" if added and each["app"] not in ("bare", "original") else ""
+
+
+def _shown(value: dict[str, float] | None, digits: int, unit: float = 1) -> str:
+    if value is None:
+        return "?"
+    middle, low, high = (f"{value[name] / unit:,.{digits}f}" for name in ("median", "p25", "p75"))
+    return middle if low == high else f"{middle} ({low}-{high})"
+
+
+def _charts(report: Report) -> list[str]:
+    here = [each for each in report["requests"] if each["connections"] == 64 and not each["variation"]]
+    served = {NAMES[each["app"]]: each["requests_per_second"]["median"] for each in here}
+    drawn = [charts.bars("Requests per second, 64 connections", served, "jwtsession")]
+    for connections in (64, 1):
+        added = {
+            NAMES[app]: median(values)
+            for app in NAMES
+            if app not in ("bare", "original") and (values := goals.added_us(report, app, connections))
+        }
+        drawn.append(charts.bars(f"µs of CPU that a session adds, {goals.number_of(connections)}", added, "jwtsession"))
+    return drawn
