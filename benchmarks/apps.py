@@ -49,7 +49,8 @@ async def start_nothing() -> dict[str, str]:
 # 2. The dependency that one writes in the place of this package: PyJWT, redis-py, json.
 
 handwritten = FastAPI()
-redis = Redis.from_url(os.environ["JWTSESSION_REDIS_URL"])
+# By default redis-py 8 has 100 connections, and the 101st request at the same time is answered 500.
+redis = Redis.from_url(os.environ["JWTSESSION_REDIS_URL"], max_connections=1_000)
 if ALGORITHM == "HS256":
     public: Any = SECRET
 else:

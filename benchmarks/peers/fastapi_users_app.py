@@ -11,7 +11,7 @@ from fastapi_users.authentication import AuthenticationBackend, BearerTransport,
 from fastapi_users.db import BaseUserDatabase
 from redis.asyncio import Redis
 
-redis = Redis.from_url(os.environ["JWTSESSION_REDIS_URL"], decode_responses=True)
+redis = Redis.from_url(os.environ["JWTSESSION_REDIS_URL"], decode_responses=True, max_connections=1_000)
 
 
 @dataclass

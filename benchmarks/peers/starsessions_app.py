@@ -9,7 +9,7 @@ from starsessions import SessionAutoloadMiddleware, SessionMiddleware, regenerat
 from starsessions.stores.redis import RedisStore
 
 app = FastAPI()
-store = RedisStore(connection=Redis.from_url(os.environ["JWTSESSION_REDIS_URL"]))
+store = RedisStore(connection=Redis.from_url(os.environ["JWTSESSION_REDIS_URL"], max_connections=1_000))
 app.add_middleware(SessionAutoloadMiddleware)
 app.add_middleware(SessionMiddleware, store=store, lifetime=86_400, rolling=True, cookie_https_only=False)
 
