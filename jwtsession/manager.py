@@ -5,8 +5,7 @@ import inspect
 import random
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar, cast
+from typing import Any, Generic, Literal, NamedTuple, TypeVar, cast
 
 from . import models
 from .audit import AuditTrail, SessionEvent, hashed
@@ -25,7 +24,7 @@ from .errors import (
 from .models import Claims, Session, Token
 from .stores import Outcome, SessionStore
 from .throttle import Throttle
-from .tokens import TokenCodec
+from .tokens import TokenCodec, VerifiedToken
 from .users import Login, UserIndex
 
 S = TypeVar("S", bound=Session)
@@ -36,8 +35,7 @@ MUTATE_ATTEMPTS = 32
 """How often `mutate()` starts again because somebody else was faster."""
 
 
-@dataclass(frozen=True, slots=True)
-class Record(Generic[S]):
+class Record(NamedTuple, Generic[S]):
     """A session as it was loaded or stored."""
 
     session: S
@@ -94,9 +92,9 @@ class Sessions(Generic[S, C]):
             SessionCorruptError: It can't be read.
             StoreUnavailableError: The store did not answer.
         """
-        ttl = self.ttl(exp)
         due = self.touches.due(session_id)
-        stored = await self.store.load(session_id, ttl if due and ttl > 0 else None, near=near)
+        ttl = self.ttl(exp) if due else 0
+        stored = await self.store.load(session_id, ttl if ttl > 0 else None, near=near)
         if stored is None:
             raise SessionNotFoundError
         record = self.record(session_id, stored)
@@ -154,7 +152,8 @@ class SessionManager(Generic[S, C]):
         self._loop = asyncio.get_running_loop()
         self._token_id: str | None = None  # of a genuine token, also where its session is gone
         self._record: Record[S] | None = None
-        self._claims: C | None = None
+        self._verified: VerifiedToken | None = None
+        self._own_claims: C | None = None
         self._token: str | None = None
         self._refusal: AuthenticationError | None = None
 
@@ -199,16 +198,16 @@ class SessionManager(Generic[S, C]):
             StoreUnavailableError: The store did not answer.
         """
         try:
-            claims = self._sessions.codec.decode(token)
-            session_id = cast("str", claims.jti)
+            verified = self._sessions.codec.verify(token)
             # From here on the token is genuine: it may destroy the session even where it can't be read.
-            self._token_id = session_id
-            self._record = await self._sessions.read(session_id, claims.exp, near=True)
+            self._token_id = verified.session_id
+            self._record = await self._sessions.read(verified.session_id, verified.exp, near=True)
         except AuthenticationError as error:
             self.refuse(error)
             return
-        self._claims, self._token = claims, cast("str", token)
-        await self._seen()
+        self._verified, self._token = verified, verified.token
+        if self._sessions.index is not None:
+            await self._seen()
 
     def refuse(self, error: AuthenticationError) -> None:
         """Remember why there is no session. No token at all is an event only where one is required."""
@@ -473,7 +472,7 @@ class SessionManager(Generic[S, C]):
             raise SessionConflictError
 
     def _forget(self, error: AuthenticationError) -> None:
-        self._record = self._claims = self._token = None
+        self._record = self._verified = self._own_claims = self._token = None
         self._refusal = error
 
     def _sign(self, claims: C | None) -> tuple[str, str, C]:
@@ -509,6 +508,13 @@ class SessionManager(Generic[S, C]):
         if self._sessions.index is not None and sub is not None:
             await self._sessions.index.leave(sub, session_id)
 
+    @property
+    def _claims(self) -> C | None:
+        """Made when somebody asks: many endpoints never do."""
+        if self._own_claims is None and self._verified is not None:
+            self._own_claims = self._sessions.codec.claims(self._verified)
+        return self._own_claims
+
     async def _seen(self) -> None:
         index, claims = self._sessions.index, self._claims
         if index is not None and claims is not None and claims.sub is not None:
@@ -525,7 +531,7 @@ class SessionManager(Generic[S, C]):
         if not await self._sessions.store.create(new_id, record.stored, max(1, self._sessions.ttl(issued.exp))):
             # 256 random bits are taken: not by chance.
             raise StoreUnavailableError("session_id_taken")
-        self._token_id, self._token, self._claims = new_id, token, issued
+        self._token_id, self._token, self._own_claims = new_id, token, issued
         self._record, self._refusal = record, None
         self._sessions.touches.done(new_id)
         # Confirmed: whoever ended all of the user's sessions meanwhile did not find this one. A login goes on all the

@@ -121,7 +121,8 @@ def load(model: type[S], value: bytes, migrate: Migrate | None = None) -> S:
     if len(value) > MAX_SESSION_BYTES:
         raise SessionCorruptError
     try:
-        session = model.model_validate_json(value)
+        # What `model_validate_json` calls.
+        session: S = model.__pydantic_validator__.validate_json(value)
     except Exception:
         # A validator of the caller's own may raise anything. Without the cause, here and below: its traceback would
         # hold the session's data.

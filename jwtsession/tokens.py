@@ -6,7 +6,7 @@ import math
 import re
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, Generic, NoReturn, TypeVar
+from typing import Any, Generic, NamedTuple, NoReturn, TypeVar, cast
 
 from pydantic_core import PydanticSerializationError
 
@@ -36,6 +36,19 @@ _MAX_NUMBER = 2**53
 def is_session_id(value: object) -> bool:
     """Whether this has the form of a session's id: 22 to 128 characters of base64url."""
     return isinstance(value, str) and _SESSION_ID.fullmatch(value) is not None
+
+
+class VerifiedToken(NamedTuple):
+    """A genuine token, and of its claims those that decide whether it is valid now and what it proves."""
+
+    token: str
+    session_id: str
+    exp: float | None
+    nbf: float | None
+    iat: float | None
+
+    def __repr__(self) -> str:
+        return "VerifiedToken()"
 
 
 class TokenCodec(Generic[C]):
@@ -100,7 +113,7 @@ class TokenCodec(Generic[C]):
                 payload["exp"] = latest
         try:
             token = self._keys.sign(payload)
-            issued = self._verify(token)
+            issued = self.claims(self._verify(token))
         except InvalidArgumentError:
             raise
         except (InvalidTokenError, ValueError, TypeError, RecursionError) as error:
@@ -119,15 +132,27 @@ class TokenCodec(Generic[C]):
             InvalidTokenError: Anything is wrong with it; `code` says what.
             ExpiredTokenError: It is genuine, but its `exp` has passed.
         """
-        claims = self._verify(token)
+        return self.claims(self.verify(token))
+
+    def verify(self, token: object) -> VerifiedToken:
+        """As `decode`, for those who may not need the claims: they are checked, but not kept."""
+        verified = self._verify(token)
         now = self._clock()
-        if claims.exp is not None and now >= claims.exp + self._leeway:
+        if verified.exp is not None and now >= verified.exp + self._leeway:
             raise ExpiredTokenError
-        if claims.nbf is not None and now < claims.nbf - self._leeway:
+        if verified.nbf is not None and now < verified.nbf - self._leeway:
             raise InvalidTokenError("token_not_yet_valid")
-        if claims.iat is not None and now < claims.iat - self._leeway:
+        if verified.iat is not None and now < verified.iat - self._leeway:
             raise InvalidTokenError("token_issued_in_future")
-        return claims
+        return verified
+
+    def claims(self, verified: VerifiedToken) -> C:
+        """The claims of a token, made anew at each call: a change to them is nobody else's.
+
+        Raises:
+            InvalidTokenError: A validator of the caller's own that has changed its mind.
+        """
+        return self._read(_unbase64(verified.token.split(".")[1]))
 
     def _payload(self, claims: C | None) -> dict[str, Any]:
         if claims is None:
@@ -142,17 +167,21 @@ class TokenCodec(Generic[C]):
             raise InvalidArgumentError(f"the claims have no JSON form ({type(error).__name__})") from None
         return {name: value for name, value in payload.items() if value is not None or name not in _REGISTERED}
 
-    def _verify(self, token: object) -> C:
+    def _verify(self, token: object) -> VerifiedToken:
         """Everything but the times."""
         if not isinstance(token, str) or len(token) > MAX_TOKEN_CHARS:
             raise InvalidTokenError("token_malformed")
-        payload = self._cache.get(token)
-        if payload is None:
+        verified = self._cache.get(token)
+        if verified is None:
             payload = self._signed(token)
             self._check_claims(_parsed(payload))
-            self._cache.put(token, payload)
+            claims = self._read(payload)
+            verified = VerifiedToken(token, cast("str", claims.jti), claims.exp, claims.nbf, claims.iat)
+            self._cache.put(verified)
+        return verified
+
+    def _read(self, payload: bytes) -> C:
         try:
-            # From the bytes at each use: a claim that an endpoint changes must not change for the next request.
             return self._model.model_validate_json(payload)
         except Exception:
             # A validator of the caller's own may raise anything; the token's answer is 401 all the same.
@@ -203,32 +232,32 @@ class TokenCodec(Generic[C]):
 
 
 class _Cache:
-    """The payloads of tokens that were verified, by the exact token; the least recently used go first."""
+    """Tokens that were verified, by their exact text; the least recently used go first."""
 
-    _OVERHEAD = 250  # bytes of an entry beside its texts
+    _OVERHEAD = 500  # bytes of an entry beside its texts
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._size = 0
         # A plain dict that loses its first key again and again takes ever longer to find the next one.
-        self._payloads: OrderedDict[str, bytes] = OrderedDict()
+        self._verified: OrderedDict[str, VerifiedToken] = OrderedDict()
 
-    def get(self, token: str) -> bytes | None:
-        payload = self._payloads.get(token)
-        if payload is not None:
-            self._payloads.move_to_end(token)
-        return payload
+    def get(self, token: str) -> VerifiedToken | None:
+        verified = self._verified.get(token)
+        if verified is not None:
+            self._verified.move_to_end(token)
+        return verified
 
-    def put(self, token: str, payload: bytes) -> None:
+    def put(self, verified: VerifiedToken) -> None:
         if not self._limit:
             return
-        self._payloads[token] = payload
-        self._size += self._cost(token, payload)
+        self._verified[verified.token] = verified
+        self._size += self._cost(verified)
         while self._size > self._limit:
-            self._size -= self._cost(*self._payloads.popitem(last=False))
+            self._size -= self._cost(self._verified.popitem(last=False)[1])
 
-    def _cost(self, token: str, payload: bytes) -> int:
-        return len(token) + len(payload) + self._OVERHEAD
+    def _cost(self, verified: VerifiedToken) -> int:
+        return len(verified.token) + len(verified.session_id) + self._OVERHEAD
 
 
 def _unbase64(segment: str) -> bytes:

@@ -23,8 +23,11 @@ _WAITING = 10_000
 
 def packed(*words: str | int) -> bytes:
     """A command in the form in which it is sent (RESP)."""
-    parts = [str(word).encode() for word in words]
-    return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts)
+    sent = b"*%d\r\n" % len(words)
+    for word in words:
+        part = str(word).encode()
+        sent += b"$%d\r\n%s\r\n" % (len(part), part)
+    return sent
 
 
 class _Load(NamedTuple):

@@ -163,17 +163,16 @@ class RedisSessionStore:
 
     async def load(self, session_id: str, ttl: int | None = None, *, near: bool = False) -> bytes | None:
         """See `SessionStore.load`: one command, one round trip; from the near cache neither."""
-        key = self._keyspace + session_id
-        command: tuple[str | int, ...] = ("GET", key) if ttl is None else ("GETEX", key, "PX", ttl)
-        cache = self._near
-        if cache is None:
-            return cast("bytes | None", await self._load(command))
-        fetch = None
-        if near and ttl is None and asyncio.get_running_loop() is self._loop:
+        cache, fetch = self._near, None
+        if near and ttl is None and cache is not None and asyncio.get_running_loop() is self._loop:
             value = cache.get(session_id)
             if value is not None:
                 return value
             fetch = cache.fetch(session_id)
+        key = self._keyspace + session_id
+        command: tuple[str | int, ...] = ("GET", key) if ttl is None else ("GETEX", key, "PX", ttl)
+        if cache is None:
+            return cast("bytes | None", await self._load(command))
         if fetch is None:
             # Forgotten too: who has been told of something newer must not read what is kept after that.
             with self._forgetting(session_id):

@@ -50,7 +50,7 @@ def test_without_a_cache_it_is_verified_each_time(clock: Clock) -> None:
     made.decode(token)
     made.decode(token)
     assert len(count) == 2
-    assert not made._cache._payloads
+    assert not made._cache._verified
 
 
 def test_times_are_checked_at_each_use(clock: Clock) -> None:
@@ -82,7 +82,7 @@ def test_a_refused_token_is_never_cached(clock: Clock) -> None:
         for _ in range(2):
             with pytest.raises(InvalidTokenError):
                 made.decode(bad)
-    assert list(made._cache._payloads) == [token]
+    assert list(made._cache._verified) == [token]
 
 
 def test_memory_is_bounded_and_the_least_used_goes_first(clock: Clock) -> None:
@@ -93,9 +93,9 @@ def test_memory_is_bounded_and_the_least_used_goes_first(clock: Clock) -> None:
         tokens.append(made.encode(f"{ID}-{number}")[0])
         made.decode(tokens[0])
         assert made._cache._size <= 3_000
-    assert tokens[0] in made._cache._payloads
-    assert tokens[1] not in made._cache._payloads
-    assert made._cache._size == sum(made._cache._cost(*item) for item in made._cache._payloads.items())
+    assert tokens[0] in made._cache._verified
+    assert tokens[1] not in made._cache._verified
+    assert made._cache._size == sum(made._cache._cost(each) for each in made._cache._verified.values())
 
 
 def test_a_token_larger_than_the_cache_works(clock: Clock) -> None:
@@ -103,4 +103,4 @@ def test_a_token_larger_than_the_cache_works(clock: Clock) -> None:
     made = codec(clock, cache_bytes=1)
     token, issued = made.encode(ID)
     assert made.decode(token) == issued
-    assert not made._cache._payloads
+    assert not made._cache._verified
