@@ -32,6 +32,9 @@ class Claims(BaseModel):
 
     `iss`, `aud`, `iat`, `exp` and `jti` are filled in by `SessionManager.create()` where they are left out.
     Times are seconds since the epoch.
+
+    Validators run when a worker sees a token for the first time, and when an endpoint asks for the claims: what has to
+    be true at every request (that an account is not locked) belongs in a dependency.
     """
 
     # As a constant, infinity makes no JSON and so no token, instead of a claim that turns into null.

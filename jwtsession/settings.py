@@ -173,7 +173,7 @@ class SessionSettings(_Unpicklable, BaseSettings):
     """
 
     token_cache_bytes: int = Field(default=4 * 1024 * 1024, ge=0)
-    """Memory in bytes for tokens that were verified, in each worker: about 700 bytes each, so that a token is not
+    """Memory in bytes for tokens that were verified, in each worker: about 800 bytes each, so that a token is not
     verified anew at each request. Its times are checked at each use all the same. 0 keeps none."""
 
     near_cache_bytes: int = Field(default=0, ge=0)

@@ -234,7 +234,7 @@ class TokenCodec(Generic[C]):
 class _Cache:
     """Tokens that were verified, by their exact text; the least recently used go first."""
 
-    _OVERHEAD = 500  # bytes of an entry beside its texts
+    _OVERHEAD = 540  # bytes of an entry beside its texts
 
     def __init__(self, limit: int) -> None:
         self._limit = limit

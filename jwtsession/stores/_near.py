@@ -199,10 +199,12 @@ class NearCache:
 
     async def close(self) -> None:
         """Close the connections, and empty the cache."""
-        trackers = [*self._trackers]
-        for tracker in trackers:
-            tracker.cancel()
-        await asyncio.gather(*trackers, return_exceptions=True)
+        trackers = {*self._trackers}
+        while trackers:
+            # More than once: a connection that is just being made or dropped may swallow a cancellation.
+            for tracker in trackers:
+                tracker.cancel()
+            _, trackers = await asyncio.wait(trackers, timeout=0.1)
 
     def _end(self, lease: Lease) -> None:
         """Empty what rests on the lease."""

@@ -351,3 +351,29 @@ async def test_a_client_of_ones_own_has_no_near_cache() -> None:
     with pytest.raises(ConfigurationError, match="near_cache_bytes"):
         RedisSessionStore(client=client, near_cache_bytes=1)
     await client.aclose()
+
+
+async def test_it_closes_where_a_cancellation_gets_lost(near: Near) -> None:
+    """A connection that swallows a cancellation holds up the end of the application for a moment only."""
+    swallowed = asyncio.Event()
+
+    class Stubborn:
+        async def connect(self) -> None:
+            if not swallowed.is_set():
+                try:
+                    await asyncio.Event().wait()
+                except asyncio.CancelledError:
+                    swallowed.set()
+            await asyncio.Event().wait()
+
+        async def disconnect(self, nowait: bool) -> None:
+            pass
+
+    near.cache._leases.clear()
+    near.topology.connection = lambda server: Stubborn()  # type: ignore[method-assign]
+    near.cache.fetch("a")
+    await asyncio.sleep(0)
+    async with asyncio.timeout(2):
+        await near.cache.close()
+    assert swallowed.is_set()
+    assert not near.cache._trackers

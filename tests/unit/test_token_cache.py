@@ -1,8 +1,12 @@
 """Tests of the cache of verified tokens in jwtsession.tokens."""
 
+import gc
+import secrets
+import tracemalloc
 from typing import Any
 
 import pytest
+from pydantic import field_validator
 
 from jwtsession import Claims, ExpiredTokenError, InvalidTokenError
 from jwtsession.keys import KeyRing, KeySpec
@@ -96,6 +100,50 @@ def test_memory_is_bounded_and_the_least_used_goes_first(clock: Clock) -> None:
     assert tokens[0] in made._cache._verified
     assert tokens[1] not in made._cache._verified
     assert made._cache._size == sum(made._cache._cost(each) for each in made._cache._verified.values())
+
+
+def test_it_takes_no_more_memory_than_it_may(clock: Clock) -> None:
+    """Full, and with tokens that come and go, it takes what it was given at most, and at least half of it."""
+    made = codec(clock, cache_bytes=1_000_000)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for number in range(3_000):
+            made.verify(made.encode(f"{number}-{secrets.token_urlsafe(24)}")[0])
+        most = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert 500_000 < most <= 1_000_000
+
+
+def test_claims_are_made_when_somebody_asks(clock: Clock) -> None:
+    """A token that is cached costs no model; its claims come anew at each call, and are as at the first."""
+    calls: list[None] = []
+
+    class Counted(UserClaims):
+        @field_validator("sub")
+        @classmethod
+        def check(cls, sub: str | None) -> str | None:
+            calls.append(None)
+            return sub
+
+    made = TokenCodec(
+        KeyRing([KeySpec(None, SECRET)], "HS256"), Counted, absolute_max_age=100, cache_bytes=10_000, clock=clock
+    )
+    token, issued = made.encode(ID, Counted(sub="ann"))
+    calls.clear()
+    verified = made.verify(token)
+    assert made.verify(token) is verified
+    assert not calls
+    assert made.claims(verified) == made.claims(verified) == issued
+    assert len(calls) == 2
+
+
+def test_a_verified_token_shows_nothing(clock: Clock) -> None:
+    """Neither the token nor the session's id stands in its `repr`."""
+    made = codec(clock)
+    assert repr(made.verify(made.encode(ID)[0])) == "VerifiedToken()"
 
 
 def test_a_token_larger_than_the_cache_works(clock: Clock) -> None:
