@@ -30,8 +30,8 @@ class Effort:
 
     connections: Sequence[int] = plan.CONNECTIONS
     variations: bool = True
-    rounds: int = 7
-    seconds: float = 1.5
+    rounds: int = 5
+    seconds: float = 1.2
     """Of each measurement."""
     calls: int = 4_000
     many: int = single.MANY

@@ -4,6 +4,7 @@ All have the same routes: `GET /` reads two things from the session, `POST /sess
 answers the headers of the requests to come, `DELETE /session` ends it.
 """
 
+import gc
 import json
 import os
 import secrets
@@ -16,6 +17,9 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from redis.asyncio import Redis
 
 from jwtsession import Claims, Session, SessionManager, SessionProvider
+
+if "GC_THRESHOLD" in os.environ:
+    gc.set_threshold(int(os.environ["GC_THRESHOLD"]))
 
 SECRET = os.environ["JWTSESSION_SECRET"]
 ALGORITHM = os.environ.get("JWTSESSION_ALGORITHM", "HS256")

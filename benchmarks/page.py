@@ -64,6 +64,8 @@ _NOTES = f"""## What is measured
 - Sessions of 200 bytes, HS256, one worker and warm caches, where nothing else is said. Every client has its own
   session.
 - *Cold caches*: each request brings a token that its worker has not seen, {COLD_SESSIONS:,} of them.
+- *Collector at 50,000*: the application has called `gc.set_threshold(50_000)`. Python's garbage collector looks at
+  young objects after every 700 of them, by default; requests that wait for Redis at the same time make many.
 - *Two workers* share what cores are left when the load has one."""
 
 

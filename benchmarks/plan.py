@@ -78,6 +78,7 @@ def variations(apps: Sequence[str]) -> tuple[list[Point], list[App]]:
     differently(
         "ES256, no token cache", ("jwtsession",), {"JWTSESSION_ALGORITHM": "ES256", "JWTSESSION_TOKEN_CACHE_BYTES": "0"}
     )
+    differently("collector at 50,000", ("bare", *OURS), {"GC_THRESHOLD": "50000"})
     differently("2 workers", ("bare", *OURS), {}, workers=2)
     kept = [point for point in points if point.app in apps]
     return kept, [server for server in servers if any(point.server == server.name for point in kept)]

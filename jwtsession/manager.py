@@ -140,6 +140,20 @@ class SessionManager(Generic[S, C]):
     Reading `session` costs nothing; each verb is a round trip to the store.
     """
 
+    __slots__ = (
+        "__weakref__",
+        "_captured",
+        "_client",
+        "_loop",
+        "_own_claims",
+        "_record",
+        "_refusal",
+        "_sessions",
+        "_token",
+        "_token_id",
+        "_verified",
+    )
+
     def __init__(
         self,
         sessions: Sessions[S, C],
