@@ -184,7 +184,7 @@ def _processor() -> str:
 def main() -> None:
     """Run the benchmark, or make the page of an earlier run."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=sys.modules["benchmarks"].__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer rounds, 1 and 64 connections: about a minute")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds, 1 and 64 connections: about two minutes")
     parser.add_argument("--only", nargs="+", choices=plan.NAMES, metavar="APP", help=f"of {', '.join(plan.NAMES)}")
     parser.add_argument("--http", action="store_true", help="only what is measured over HTTP")
     parser.add_argument("--rounds", type=int, help="instead of the usual number")

@@ -46,7 +46,7 @@ beside them.
 **{about}**
 
 Machines differ, and so do runs. What holds are the ratios between figures of one run. `make bench` makes all of these
-figures anew where you are, `make bench BENCH=--quick` some of them in about a minute.
+figures anew where you are, `make bench BENCH=--quick` some of them in about two minutes.
 
 {charts}"""
 
