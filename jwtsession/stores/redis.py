@@ -131,14 +131,15 @@ class RedisSessionStore:
         """Close the client, unless it is the caller's own, and leave the embedded server."""
         self._closed = True
         if self._owns_client and self._client is not None:
-            client, self._client = self._client, None
-            if self._near is not None:
-                await self._near.close()
-                self._near = None
-            if self._loads is not None:
-                await self._loads.close()
-                self._loads = None
-            await client.aclose()
+            client, near, loads = self._client, self._near, self._loads
+            self._client = self._near = self._loads = None
+            # Of a loop that has ended nothing can be closed any more.
+            if self._loop is not None and not self._loop.is_closed():
+                if near is not None:
+                    await near.close()
+                if loads is not None:
+                    await loads.close()
+                await client.aclose()
         if self._server is not None:
             await asyncio.to_thread(self._server.stop)
 

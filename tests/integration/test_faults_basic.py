@@ -545,7 +545,7 @@ if not running:
 def test_a_forked_process_never_shares_a_connection(valkey: servers.Server, when: str, found: str) -> None:
     """Where the parent's loop is still running the child gets a clear message; else connections of its own."""
     command = [sys.executable, "-W", "ignore", "-c", FORKING, valkey.url, when]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert found in done.stdout
 
 
@@ -555,6 +555,27 @@ def test_one_event_loop_after_another_works(valkey: servers.Server) -> None:
     for _ in range(2):
         with TestClient(verbs.application(sessions)) as client:
             assert_all_work(client)
+
+
+LATE = """
+import asyncio, sys
+from jwtsession import RedisSessionStore
+
+store = RedisSessionStore(sys.argv[1], near_cache_bytes=int(sys.argv[2]))
+asyncio.run(store.create("an-id", b"1", 60_000))
+asyncio.run(store.load("an-id", near=True))
+asyncio.run(store.close())
+asyncio.run(store.open())
+print(asyncio.run(store.load("an-id", near=True)))
+"""
+
+
+@pytest.mark.parametrize("near", ["0", "100000"])
+def test_a_store_can_be_closed_after_its_event_loop(valkey: servers.Server, near: str) -> None:
+    """It raises nothing, and the store can be opened again."""
+    command = [sys.executable, "-W", "ignore", "-c", LATE, valkey.url, near]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "b'1'\n"
 
 
 # --- slow ------------------------------------------------------------------------------------------------------------
