@@ -12,9 +12,10 @@ import time
 from typing import Annotated, Any
 
 import jwt
-from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi import Depends, FastAPI, HTTPException, Request, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from redis.asyncio import Redis
+from starlette.requests import HTTPConnection
 
 from jwtsession import Claims, Session, SessionManager, SessionProvider
 
@@ -50,7 +51,26 @@ async def start_nothing() -> dict[str, str]:
     return {"authorization": f"Bearer {jwt.encode({'jti': secrets.token_urlsafe(32)}, SECRET)}"}
 
 
-# 2. The dependency that one writes in the place of this package: PyJWT, redis-py, json.
+# 2. A dependency that does nothing: what FastAPI takes for any.
+
+empty = FastAPI()
+
+
+async def load_nothing(connection: HTTPConnection, response: Response) -> dict[str, Any]:
+    """Always the same."""
+    return {"user_id": 1, "cart": [1, 2, 3, 4]}
+
+
+@empty.get("/")
+async def read_always_the_same(session: Annotated[dict[str, Any], Depends(load_nothing)]) -> dict[str, Any]:
+    """No session, but a dependency."""
+    return {"user_id": session["user_id"], "items": len(session["cart"])}
+
+
+empty.post("/session")(start_nothing)
+
+
+# 3. The dependency that one writes in the place of this package: PyJWT, redis-py, json.
 
 handwritten = FastAPI()
 # By default redis-py 8 has 100 connections, and the 101st request at the same time is answered 500.
@@ -104,7 +124,7 @@ async def log_out_by_hand(credentials: Credentials) -> None:
     await redis.delete(session_key(credentials))
 
 
-# 3. This package; what differs from its default settings stands in the environment.
+# 4. This package; what differs from its default settings stands in the environment.
 
 sessions = SessionProvider(UserSession)
 jwtsession = FastAPI(lifespan=sessions.lifespan)

@@ -54,6 +54,8 @@ _NOTES = f"""## What is measured
 
 - *FastAPI alone* is an endpoint without a session. What another application takes more of the processor is what its
   session adds.
+- *A dependency that does nothing* answers the same without a session: what FastAPI itself takes for any dependency, and
+  so the least that a session can add.
 - *PyJWT + redis-py by hand* is a dependency of ten lines: `jwt.decode`, `GETEX`, `json.loads`.
 - *starsessions* uses its `RedisStore` and rolling sessions; *fastapi-users* its `RedisStrategy`, with users from a
   dictionary, for nothing; *AuthX* has no store, so nothing that it issues can be revoked.

@@ -12,6 +12,7 @@ NEAR = {"JWTSESSION_NEAR_CACHE_BYTES": str(64 * 1024 * 1024)}
 
 APPS = (
     App("bare", "benchmarks.apps:bare", revokes=False, refuses=False),
+    App("empty", "benchmarks.apps:empty", revokes=False, refuses=False),
     App("handwritten", "benchmarks.apps:handwritten"),
     App("jwtsession", "benchmarks.apps:jwtsession"),
     App("jwtsession-near", "benchmarks.apps:jwtsession", environment=NEAR),
@@ -22,6 +23,7 @@ APPS = (
 )
 NAMES = {
     "bare": "FastAPI alone",
+    "empty": "a dependency that does nothing",
     "handwritten": "PyJWT + redis-py by hand",
     "jwtsession": "jwtsession",
     "jwtsession-near": "jwtsession, near cache",
