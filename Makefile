@@ -18,7 +18,7 @@ test: .venv/.dev  ## Run all tests, with branch coverage
 	@$(BIN)/pytest --cov --cov-report=term
 
 caches: .venv/.dev  ## Run the tests that need a server again, with the near cache on, and with no cache at all
-	@JWTSESSION_NEAR_CACHE_BYTES=4194304 $(BIN)/pytest -q tests/races tests/engines tests/integration tests/interop
+	@JWTSESSION_NEAR_CACHE_BYTES=4194304 $(BIN)/pytest -q tests/races tests/engines tests/integration tests/interop tests/security
 	@JWTSESSION_TOKEN_CACHE_BYTES=0 $(BIN)/pytest -q tests/races tests/integration tests/interop tests/security
 
 SOAK_SECONDS ?= 300
