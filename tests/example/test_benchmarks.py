@@ -97,3 +97,11 @@ def test_the_page_is_what_the_committed_run_printed() -> None:
     assert found["effort"]["variations"] is True
     assert found["in_process"] is not None
     assert not found["changed_files"]
+
+
+def test_the_readme_says_what_the_committed_run_measured() -> None:
+    """Its two figures are those of the page's first two goals."""
+    plain, near = (f"{each['median']:.2f}" for each in json.loads(RESULTS.read_text())["goals"][:2])
+    (line,) = [line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("- **Cheap.**")]
+    assert f"added {plain} of the CPU" in line
+    assert f"and {near} with the near cache" in line
