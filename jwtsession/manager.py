@@ -44,6 +44,9 @@ class Record(NamedTuple, Generic[S]):
     stored: bytes
     """What stands in the store: the JSON, or its encrypted form."""
 
+    def __repr__(self) -> str:
+        return "Record()"
+
 
 class Sessions(Generic[S, C]):
     """What all managers of one provider share: the codec, the store, the model and the times.

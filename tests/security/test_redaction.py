@@ -124,7 +124,7 @@ def test_nothing_secret_is_logged_or_shown(world: World, caplog: pytest.LogCaptu
         shown = [repr(each) for each in (world.sessions, manager, manager.sync, world.sessions._store, world.settings)]
         shown += [str(world.settings), repr(world.settings.model_dump()), world.settings.model_dump_json()]
         shown += [repr(world.sessions._keys), repr(world.sessions._sessions._sealer), repr(world.settings.keys)]
-        shown.append(repr(Token(access_token=token)))
+        shown += [repr(Token(access_token=token)), repr(manager._record)]
         for headers in (bearer(token), bearer(token[:-3] + "AAA"), bearer("x"), bearer(with_claims()), {}):
             client.get("/session", headers=headers)
         client.get("/session", headers=bearer(token) | {"x-access-token": token})
