@@ -66,9 +66,17 @@ _NOTES = f"""## What is measured
 - Sessions of 200 bytes, HS256, one worker and warm caches, where nothing else is said. Every client has its own
   session.
 - *Cold caches*: each request brings a token that its worker has not seen, {COLD_SESSIONS:,} of them.
-- *Collector at 50,000*: the application has called `gc.set_threshold(50_000)`. Python's garbage collector looks at
-  young objects after every 700 of them, by default; requests that wait for Redis at the same time make many.
-- *Two workers* share what cores are left when the load has one."""
+- *Collector at 50,000*: the application has called `gc.set_threshold(50_000)`.
+- *Two workers* share what cores are left when the load has one.
+
+## What an application can do
+
+- `pip install 'jwtsession[hiredis]'` and uvicorn's `standard` extra: the parser of Redis's protocol, the event loop and
+  the parser of HTTP that were measured here.
+- `gc.set_threshold(50_000)` where the application starts. Python's garbage collector looks at young objects after every
+  700 of them, by default, and requests that wait for Redis at the same time make many that live for a moment. It pays
+  where many requests are under way at once, and costs some memory: see *collector at 50,000* above.
+- The [near cache](guides/near-cache.md), where a session may be served a moment longer than it lives."""
 
 
 def _about(report: Report) -> str:
