@@ -57,10 +57,16 @@ class InjectableMeta(ModelMetaclass):
             """Pydantic sets it when it makes a class, and again when it completes one."""
             cls.__own_signature__ = value
 
-        def __call__(cls, *args, **kwargs):
-            """Construct an instance, or pass on the one that FastAPI hands over."""
-            if _PARAMETER in kwargs:
-                return kwargs[_PARAMETER]
+        def __call__(cls, /, *args, **kwargs):
+            """Construct an instance, or pass on the one that FastAPI hands over.
+
+            No text of a client's may mean anything here: only what is an instance already is passed on, which no JSON
+            and no form can be, and under any other circumstances the names are ordinary data.
+            """
+            if len(kwargs) == 1 and not args:
+                loaded = kwargs.get(_PARAMETER)
+                if isinstance(loaded, cls):
+                    return loaded
             return super().__call__(*args, **kwargs)
 
 
@@ -96,8 +102,8 @@ class _PassOn:
         self.model = model
         self.__signature__ = inspect.signature(model)
 
-    async def __call__(self, **loaded: Any) -> Any:
-        return loaded[_PARAMETER]
+    async def __call__(self, /, **loaded: Any) -> Any:
+        return loaded[_PARAMETER]  # FastAPI calls this, with what the dependency gave
 
     def __hash__(self) -> int:
         return hash(self.model)

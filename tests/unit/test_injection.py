@@ -15,6 +15,7 @@ from starlette.routing import Mount
 
 from jwtsession import ConfigurationError, MemorySessionStore, Session, SessionProvider
 from tests.conftest import SECRET
+from tests.unit.conftest import request
 from tests.web import bearer
 
 
@@ -232,6 +233,41 @@ def test_a_session_is_never_made_from_the_query(how: str, started: bool) -> None
         client = TestClient(app, raise_server_exceptions=False)
         with client if started else contextlib.nullcontext():
             assert client.get("/?user_id=1").status_code in (401, 500)
+
+
+MAGIC = "jwtsession_loaded__"
+
+
+class Member(Session):
+    user_id: int
+    is_admin: bool = False
+
+
+@pytest.mark.parametrize("value", [{"user_id": 1, "is_admin": True}, [1], "x", None, 1])
+async def test_no_name_that_a_client_writes_takes_over_a_session(value: Any) -> None:
+    """The keyword by which FastAPI hands a loaded session over is ordinary data where anybody else writes it."""
+    theirs = {MAGIC: value}
+    for made in (Member(**theirs | {"user_id": 7}), Member.model_validate(theirs | {"user_id": 7})):
+        assert type(made) is Member
+        assert made.model_dump() == {"user_id": 7, "is_admin": False}
+    with pytest.raises(ValidationError):
+        Member(**theirs)
+    assert Session(**theirs).model_dump() == theirs
+    provider = SessionProvider(Member, secret=SECRET, store=MemorySessionStore())
+    manager = await provider.get_manager(request())
+    await manager.create({**theirs, "user_id": 7})
+    assert manager.session == Member(user_id=7)
+    assert await manager.update({**theirs, "user_id": 8}) == Member(user_id=8)
+
+
+@pytest.mark.parametrize(
+    "name", ["cls", "self", "mcs", "args", "kwargs", "data", "__class__", "__dict__", "model_config"]
+)
+def test_no_name_is_taken_by_the_constructor_itself(name: str) -> None:
+    """A free-form session takes any name for data, also those of Python's and Pydantic's own parameters."""
+    for made in (Session(**{name: 1}), Session.model_validate({name: 1})):
+        assert type(made) is Session
+        assert made.model_dump() == {name: 1}
 
 
 def test_unknown_fields_are_ignored_below_session_and_kept_in_it() -> None:
