@@ -3,10 +3,10 @@
 import inspect
 import itertools
 from collections import ChainMap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, routing
+from fastapi import Depends, FastAPI
 from fastapi.encoders import jsonable_encoder
 from fastapi.openapi.models import (
     APIKey,
@@ -19,8 +19,8 @@ from fastapi.openapi.models import (
     SecurityBase as SecurityModel,
 )
 from fastapi.security.base import SecurityBase
-from starlette.routing import BaseRoute, Mount
 
+from .dependants import applications, nodes, routes, scopes
 from .injection import spare_thread
 from .settings import SessionSettings
 
@@ -109,9 +109,12 @@ def schemes(settings: SessionSettings, token_url: str | None, scopes: Mapping[st
 
 def document(app: FastAPI) -> None:
     """Complete the application's OpenAPI document, and those of its sub-applications."""
-    for route in _routes(app.routes):
-        if isinstance(route, Mount) and isinstance(route.app, FastAPI):
-            document(route.app)
+    for _, each in applications(app):
+        if isinstance(each, FastAPI):
+            _document(each)
+
+
+def _document(app: FastAPI) -> None:
     if getattr(app.openapi, "documents_sessions", False):
         return
     generate = app.openapi
@@ -131,25 +134,23 @@ def document(app: FastAPI) -> None:
 
 def spare(app: FastAPI) -> None:
     """Take out of the dependency trees what costs time at a request and is there for the document only."""
-    for route in _routes(app.routes):
-        if isinstance(route, Mount) and isinstance(route.app, FastAPI):
-            spare(route.app)
-        for node in _nodes(getattr(route, "dependant", None)):
+    for _, each in applications(app):
+        for node in (node for route in routes(each) for node in nodes(route)):
             if isinstance(node.call, Documented):
                 node.dependencies[:] = [sub for sub in node.dependencies if not isinstance(sub.call, Scheme)]
             spare_thread(node)
 
 
 def _complete(app: FastAPI, schema: dict[str, Any]) -> None:
-    for route in _routes(app.routes):
-        nodes = [*_nodes(getattr(route, "dependant", None))]
-        found = [node.call for node in nodes if isinstance(node.call, Documented)]
-        scopes = [scope for node in nodes if isinstance(node.call, Documented) for scope in _scopes(node)]
+    for route in routes(app):
+        ours = [node for node in nodes(route) if isinstance(node.call, Documented)]
+        found = [node.call for node in ours]
+        demanded = [scope for node in ours for scope in scopes(node)]
         operations = schema.get("paths", {}).get(getattr(route, "path_format", None), {})
         if found and getattr(route, "include_in_schema", False):
             for method in route.methods or ():
                 if method.lower() in operations:
-                    _complete_operation(operations[method.lower()], method, found, [*dict.fromkeys(scopes)])
+                    _complete_operation(operations[method.lower()], method, found, [*dict.fromkeys(demanded)])
             components = schema.setdefault("components", {})
             components.setdefault("schemas", {}).setdefault("SessionError", _ERROR_SCHEMA)
             for scheme in (scheme for each in found for scheme in each.schemes):
@@ -199,26 +200,3 @@ def _answer(status: str) -> dict[str, Any]:
             name: {"description": text, "schema": {"type": "string"}} for name, text in headers.items()
         }
     return answer
-
-
-def _routes(routes: Sequence[BaseRoute]) -> Iterator[Any]:
-    """Every route as FastAPI serves it, those of included routers too."""
-    # Before FastAPI 0.1xx, `include_router` copied the routes and there were no contexts.
-    contexts: Callable[[Sequence[BaseRoute]], Iterator[Any]] = getattr(routing, "iter_route_contexts", iter)
-    for route in contexts(routes):
-        original = getattr(route, "original_route", route)
-        yield original if isinstance(original, Mount) else route
-
-
-def _scopes(node: Any) -> Sequence[str]:
-    """What `Security(..., scopes=[...])` demands at this node and above it, in old versions of FastAPI and new ones."""
-    if hasattr(node, "own_oauth_scopes"):
-        return [*(node.parent_oauth_scopes or ()), *(node.own_oauth_scopes or ())]
-    return [*(getattr(node, "security_scopes", None) or ())]
-
-
-def _nodes(dependant: Any) -> Iterator[Any]:
-    if dependant is not None:
-        yield dependant
-        for sub in dependant.dependencies:
-            yield from _nodes(sub)

@@ -14,7 +14,7 @@ from redis.asyncio import Redis, RedisCluster
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
-from . import openapi
+from . import openapi, startup
 from .accesslog import ACCESS_LOGGERS, TokenRedactionFilter
 from .audit import AuditTrail, SessionEvent, hashed
 from .credentials import TokenFinder
@@ -262,12 +262,14 @@ class SessionProvider(Generic[S, C]):
         application from starting.
 
         Raises:
-            ConfigurationError: The embedded server can't be started, or two providers share a `request_key`.
+            ConfigurationError: A route takes a session or claims from the client (a forgotten `Depends()`), the
+                embedded server can't be started, or two providers share a `request_key`.
         """
         taken = app.state._state.setdefault("jwtsession_request_keys", {})
         if taken.setdefault(self._request_key, self) is not self:
             raise ConfigurationError(f"request_key: {self._request_key!r} is another provider's in this application")
-        self.document(app)
+        startup.check_routes(app)
+        openapi.document(app)
         openapi.spare(app)
         async with AsyncExitStack() as ending:
             ending.callback(taken.pop, self._request_key)
@@ -303,7 +305,11 @@ class SessionProvider(Generic[S, C]):
         """Complete the application's OpenAPI document: alternatives, optional sessions, the 400, 401 and 503 answers.
 
         `lifespan` does it; a script that exports `app.openapi()` without starting the application calls it itself.
+
+        Raises:
+            ConfigurationError: A route takes a session or claims from the client (a forgotten `Depends()`).
         """
+        startup.check_routes(app)
         openapi.document(app)
 
     async def ping(self) -> bool:

@@ -44,7 +44,9 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "stores": ({"stores.base", "stores.memory", "stores.redis"}, set()),
     "users": ({"errors", "encryption", "stores", "throttle"}, {"pydantic"}),
     "manager": ({"audit", "encryption", "errors", "models", "stores", "throttle", "tokens", "users"}, set()),
-    "openapi": ({"injection", "settings"}, {"fastapi", "starlette"}),
+    "dependants": (set(), {"fastapi", "starlette"}),
+    "startup": ({"dependants", "errors", "manager", "models"}, {"pydantic"}),
+    "openapi": ({"dependants", "injection", "settings"}, {"fastapi", "starlette"}),
     "provider": (
         {
             "accesslog",
@@ -58,6 +60,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
             "models",
             "openapi",
             "settings",
+            "startup",
             "stores",
             "tokens",
             "users",

@@ -1,0 +1,254 @@
+"""Tests of jwtsession.startup: what is looked at when an application starts."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Generic, Optional, TypeVar
+
+import pytest
+from fastapi import APIRouter, Body, Cookie, Depends, FastAPI, Form, Header, Query, WebSocket
+from fastapi.testclient import TestClient
+from pydantic import BaseModel, Json, RootModel
+from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.routing import Mount
+from typing_extensions import TypeAliasType, TypedDict
+
+from jwtsession import Claims, ConfigurationError, MemorySessionStore, Session, SessionManager, SessionProvider
+from tests.conftest import SECRET
+from tests.web import bearer
+
+T = TypeVar("T")
+
+
+class UserSession(Session):
+    user_id: int
+
+
+class AdminSession(UserSession):
+    level: int = 0
+
+
+class UserClaims(Claims):
+    role: str = "user"
+
+
+class Holder(BaseModel):
+    session: UserSession | None = None
+
+
+class Deep(BaseModel):
+    holders: dict[str, list[Holder]] = {}
+
+
+class Box(BaseModel, Generic[T]):
+    content: T
+
+
+class Tree(BaseModel):
+    below: "list[Tree]" = []
+    leaf: Optional["UserSession"] = None
+
+
+class Row(TypedDict):
+    session: UserSession
+
+
+@dataclass
+class Record:
+    session: UserSession
+
+
+class Many(RootModel[list[UserSession]]):
+    pass
+
+
+class Harmless(BaseModel):
+    user_id: int
+    below: "list[Harmless]" = []
+
+
+Alias = TypeAliasType("Alias", UserSession)
+
+
+def provider(**options: Any) -> SessionProvider[UserSession, UserClaims]:
+    return SessionProvider(UserSession, UserClaims, **({"secret": SECRET, "store": MemorySessionStore()} | options))
+
+
+def endpoint(annotation: Any) -> Any:
+    """An endpoint whose parameter `data` has this annotation."""
+
+    async def take(data: Any) -> str:
+        return "reached"
+
+    take.__annotations__["data"] = annotation
+    return take
+
+
+async def refused(sessions: SessionProvider[Any, Any], app: FastAPI) -> str:
+    """With what words the start is refused."""
+    with pytest.raises(ConfigurationError) as caught:
+        async with sessions.lifespan(app):
+            pass
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [
+        UserSession,
+        AdminSession,
+        Session,
+        UserClaims,
+        UserSession | None,
+        UserSession | int,
+        Annotated[UserSession, Body()],
+        Annotated[UserSession, Body(embed=True)],
+        Annotated[UserSession, Form()],
+        Annotated[UserSession, Query()],
+        Annotated[UserSession, Header()],
+        Annotated[UserSession, Cookie()],
+        list[UserSession],
+        dict[str, UserSession],
+        tuple[int, UserSession],
+        Json[UserSession],
+        Holder,
+        Deep,
+        Box[UserSession],
+        Tree,
+        Row,
+        Record,
+        Many,
+        Alias,
+    ],
+    ids=str,
+)
+async def test_a_session_or_claims_from_the_client_are_refused(annotation: Any) -> None:
+    """Whatever place of a request a parameter is, and however deep the model stands in it: route and name are told."""
+    sessions, app = provider(), FastAPI()
+    app.post("/items")(endpoint(annotation))
+    message = await refused(sessions, app)
+    assert message.startswith("POST /items: the parameter 'data' takes a ")
+    assert "Depends(sessions.get_session)" in message
+    with pytest.raises(ConfigurationError, match="POST /items"):
+        sessions.document(app)
+
+
+def everywhere(app: FastAPI, where: str) -> str:
+    """Put an endpoint that forgot its `Depends()` there; returns what names it."""
+    forgetful = endpoint(UserSession)
+    if where == "router":
+        router = APIRouter(prefix="/v1")
+        router.put("/x")(forgetful)
+        app.include_router(router, prefix="/api")
+        return "PUT /api/v1/x"
+    if where == "router in a router":
+        inner, outer = APIRouter(), APIRouter()
+        inner.put("/x")(forgetful)
+        outer.include_router(inner, prefix="/inner")
+        app.include_router(outer, prefix="/outer")
+        return "PUT /outer/inner/x"
+    if where == "websocket":
+
+        async def socket(websocket: WebSocket, data: Annotated[UserSession, Query()]) -> None: ...
+
+        app.websocket("/ws")(socket)
+        return "WebSocket /ws"
+    if where == "dependency":
+
+        async def user(data: Annotated[str, Depends(forgetful)]) -> str:
+            return data
+
+        async def read(user: Annotated[str, Depends(user)]) -> None: ...
+
+        app.put("/x")(read)
+        return "PUT /x"
+    if where == "dependencies of the application":
+        app.router.dependencies.append(Depends(forgetful))
+        app.put("/x")(endpoint(int))
+        return "PUT /x"
+    mounted = FastAPI()
+    mounted.put("/x")(forgetful)
+    if where == "mounted":
+        app.mount("/sub", mounted)
+        return "PUT /sub/x"
+    if where == "mounted behind a middleware":
+        app.mount("/sub", BaseHTTPMiddleware(mounted))
+        return "PUT /sub/x"
+    if where == "mounted in a mounted one":
+        between = FastAPI()
+        between.mount("/b", mounted)
+        app.mount("/a", between)
+        return "PUT /a/b/x"
+    assert where == "routes of a mount"
+    app.router.routes.append(Mount("/m", routes=mounted.routes))
+    return "PUT /m/x"
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "router",
+        "router in a router",
+        "websocket",
+        "dependency",
+        "dependencies of the application",
+        "mounted",
+        "mounted behind a middleware",
+        "mounted in a mounted one",
+        "routes of a mount",
+    ],
+)
+async def test_no_route_is_passed_over(where: str) -> None:
+    """Included routers, WebSockets, dependencies of dependencies and mounted applications are looked at too."""
+    app = FastAPI()
+    named = everywhere(app, where)
+    assert (await refused(provider(), app)).startswith(f"{named}: the parameter 'data'")
+
+
+async def test_all_that_is_wrong_is_told_at_once() -> None:
+    """Each route and parameter stands in the message once."""
+    app = FastAPI()
+    for path in ("/a", "/b"):
+        app.post(path)(endpoint(UserSession))
+    message = await refused(provider(), app)
+    assert message.count("POST /a: ") == message.count("POST /b: ") == 1
+
+
+@pytest.mark.parametrize(
+    ("annotation", "remedy"),
+    [
+        (Annotated[UserClaims, Depends()], "manager.claims"),
+        (Annotated[SessionManager[UserSession, UserClaims], Depends()], "Depends(sessions.get_manager)"),
+    ],
+)
+async def test_depends_alone_is_for_the_session_alone(annotation: Any, remedy: str) -> None:
+    """On claims it would read them from the query, where a role is anybody's; on the manager it can't work."""
+    app = FastAPI()
+    app.get("/items")(endpoint(annotation))
+    message = await refused(provider(), app)
+    assert message.startswith("GET /items: ")
+    assert remedy in message
+
+
+def test_what_asks_rightly_starts() -> None:
+    """Bound dependencies, response models and models of the application's own are no fault."""
+    sessions = provider()
+    app = FastAPI(lifespan=sessions.lifespan)
+
+    @app.post("/session")
+    async def log_in(data: Harmless, manager: Annotated[Any, Depends(sessions.get_manager)]) -> str:
+        return str((await manager.create(UserSession(user_id=data.user_id))).access_token)
+
+    @app.get("/")
+    async def read(
+        session: Annotated[UserSession, Depends(sessions.get_session)], same: Annotated[UserSession, Depends()]
+    ) -> UserSession:
+        assert session is same
+        return session
+
+    @app.get("/all", response_model=list[UserSession])
+    async def read_all(session: UserSession = Depends(sessions.get_session)) -> Any:  # noqa: B008
+        return [session]
+
+    with TestClient(app) as client:
+        headers = bearer(client.post("/session", json={"user_id": 1}).json())
+        assert client.get("/", headers=headers).json() == {"user_id": 1}
+        assert client.get("/all", headers=headers).json() == [{"user_id": 1}]
