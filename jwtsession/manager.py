@@ -436,14 +436,13 @@ class SessionManager(Generic[S, C]):
                 data = models.to_model(self._sessions.model, changed)
             new = self._sessions.new_record(session_id, data, old)
             store = self._sessions.store
-            outcome = await store.update(session_id, old.stored, new.stored, self._ttl(), once=True)
+            outcome = await store.update(session_id, old.stored, new.stored, self._ttl(), retry=False)
             if outcome in (Outcome.DONE, Outcome.GONE):
                 self._check(outcome)
                 self._record = new
                 self._sessions.touches.done(session_id)
                 await self._seen()
                 return data
-            # SAME too: somebody else's write of the same bytes is not ours (two increments from 5 both write 6).
             await asyncio.sleep(random.uniform(0, 0.001 * 2 ** min(attempt, 6)))
         raise SessionConflictError
 

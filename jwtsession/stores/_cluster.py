@@ -21,12 +21,11 @@ from redis.exceptions import (
     MaxConnectionsError,
     MovedError,
     RedisClusterException,
-    ResponseError,
     SlotNotCoveredError,
     TimeoutError,
 )
 
-Command = Sequence[str | bytes | int]
+from ._exchange import Call, Command, exchange, ready
 
 _REDIRECTIONS = 5
 _REFRESH_SECONDS = 0.25
@@ -46,8 +45,10 @@ class ClusterNodes:
         self._places: dict[str, asyncio.Semaphore] = {}
         self._refreshed = 0.0
 
-    async def call(self, key: str, *commands: Command) -> list[Any]:
+    async def call(self, key: str, *commands: Command, call: Call | None = None) -> list[Any]:
         """The replies of the key's primary to commands on one connection; only the first one may have a key.
+
+        With `call` what is known of it is noted there.
 
         Raises:
             RedisError: A command was refused, or the node did not answer.
@@ -56,7 +57,7 @@ class ClusterNodes:
         await self._client.initialize()
         node, asking = await self._node(key), False
         for _ in range(_REDIRECTIONS):
-            replies = await self._send(node, [("ASKING",), *commands] if asking else commands)
+            replies = await self._send(node, [("ASKING",), *commands] if asking else commands, call)
             error = next((reply for reply in replies if isinstance(reply, Exception)), None)
             if error is None:
                 return replies[asking:]
@@ -128,8 +129,8 @@ class ClusterNodes:
                 return await self._send(node, [("PING",)]) == [True]
         return await self._send(first, [("PING",)]) == [True]
 
-    async def _send(self, node: ClusterNode, commands: Sequence[Command]) -> list[Any]:
-        """The replies, or the errors in their places. Where it fails half-way redis-py drops the connection."""
+    async def _send(self, node: ClusterNode, commands: Sequence[Command], call: Call | None = None) -> list[Any]:
+        """The replies, or the errors in their places."""
         place = self._places.setdefault(node.name, asyncio.Semaphore(node.max_connections))
         try:
             async with asyncio.timeout(self._wait):
@@ -139,15 +140,8 @@ class ClusterNodes:
         try:
             connection = node.acquire_connection()
             try:
-                await node.disconnect_if_needed(connection)
-                await connection.send_packed_command(connection.pack_commands(commands))
-                replies: list[Any] = []
-                for name, *_ in commands:
-                    try:
-                        replies.append(await node.parse_response(connection, str(name)))
-                    except ResponseError as error:
-                        replies.append(error)
-                return replies
+                await ready(connection)
+                return await exchange(connection, node.parse_response, commands, call or Call())
             finally:
                 node.release(connection)
         except (ConnectionError, TimeoutError) as error:

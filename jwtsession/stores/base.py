@@ -10,8 +10,6 @@ class Outcome(enum.Enum):
 
     DONE = "done"
     """Applied."""
-    SAME = "same"
-    """Not applied: the value already is the new one. An earlier try of this call wrote it, or somebody else did."""
     GONE = "gone"
     """Not applied: there is no such session."""
     CONFLICT = "conflict"
@@ -62,10 +60,13 @@ class SessionStore(Protocol):
         """
         ...
 
-    async def update(self, session_id: str, expected: bytes, value: bytes, ttl: int, *, once: bool = False) -> Outcome:
+    async def update(self, session_id: str, expected: bytes, value: bytes, ttl: int, *, retry: bool = True) -> Outcome:
         """Replace the value and its time to live, if the value still is `expected` to the byte.
 
-        With `once` the store never tries again by itself, so that `SAME` means somebody else's equal write.
+        A value that already is the new one is somebody else's equal write, and `CONFLICT`. It is `DONE` only where this
+        very call has written before, and its reply was lost: nobody can tell then. With `retry=False` a store does not
+        write again after a lost reply, so that there it is `StoreUnavailableError`. A connection that was dead before
+        anything was written is no lost reply.
         """
         ...
 
@@ -82,7 +83,7 @@ class SessionStore(Protocol):
         ...
 
     async def claim(self, session_id: str, expected: bytes) -> Outcome:
-        """Remove the session, if its value still is `expected` to the byte: one caller wins. Never `SAME`."""
+        """Remove the session, if its value still is `expected` to the byte: one caller wins."""
         ...
 
     async def enter(

@@ -23,6 +23,11 @@ class MemorySessionStore:
     def __repr__(self) -> str:
         return f"MemorySessionStore({len(self._sessions)} sessions)"
 
+    @property
+    def location(self) -> str:
+        """Where the sessions are, for a log."""
+        return "memory://"
+
     async def open(self) -> None:
         """Nothing to do."""
 
@@ -48,7 +53,7 @@ class MemorySessionStore:
             self._set(session_id, value, ttl)
         return value
 
-    async def update(self, session_id: str, expected: bytes, value: bytes, ttl: int, *, once: bool = False) -> Outcome:
+    async def update(self, session_id: str, expected: bytes, value: bytes, ttl: int, *, retry: bool = True) -> Outcome:
         """See `SessionStore.update`."""
         current = self._get(session_id)
         if current is None:
@@ -56,7 +61,7 @@ class MemorySessionStore:
         if current == expected:
             self._set(session_id, value, ttl)
             return Outcome.DONE
-        return Outcome.SAME if current == value else Outcome.CONFLICT
+        return Outcome.CONFLICT
 
     async def touch(self, session_id: str, ttl: int) -> bool:
         """See `SessionStore.touch`."""

@@ -5,16 +5,12 @@ import contextlib
 import hashlib
 import logging
 import random
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
-from urllib.parse import urlsplit, urlunsplit
 
-from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
-from redis.asyncio.cluster import ClusterNode
-from redis.asyncio.connection import parse_url
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.asyncio import Redis, RedisCluster
 from redis.exceptions import (
     AuthenticationError,
     AuthorizationError,
@@ -29,9 +25,11 @@ from redis.exceptions import (
 
 from ..errors import ConfigurationError, SessionCorruptError, StoreUnavailableError, discreet
 from ._cluster import ClusterNodes
+from ._connect import OPTIONS, POOL_OPTIONS, Place, connect, location_of, parse
+from ._exchange import Call, Command, exchange_pooled
 from ._loads import Loads, packed
 from ._near import Fetch, NearCache, topology_of
-from ._sentinel import NewestSentinel, PrimaryPool
+from ._sentinel import PrimaryPool
 from .base import Entry, Outcome
 from .embedded import EmbeddedServer
 
@@ -44,15 +42,6 @@ DEADLINE = 2.5
 
 WAIT_SECONDS = 0.8
 """Seconds that a destroy waits for replicas; less than the socket's timeout."""
-
-# redis-py's own defaults hold a request for up to a minute when a server stalls. Options in the URL override these.
-_OPTIONS: dict[str, Any] = {
-    "socket_connect_timeout": 1.0,
-    "socket_timeout": 1.0,
-    "health_check_interval": 30,
-    "decode_responses": False,
-}
-_POOL_OPTIONS: dict[str, Any] = {"max_connections": 50, "timeout": 0.5}
 
 
 class _Script:
@@ -101,57 +90,72 @@ class RedisSessionStore:
         if client is not None and near_cache_bytes:
             # Its time limits and retries are not known, and neither is how long it lives.
             raise ConfigurationError("near_cache_bytes: needs a URL, a client of your own can have no near cache")
-        self._url = url
         self._keyspace = keyspace
         self._near_cache_bytes = near_cache_bytes
         self._near: NearCache | None = None
         self._owns_client = client is None
         self._client = client
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._use: AsyncGenerator[None, None] | None = None
         self._server: EmbeddedServer | None = None
-        self._nodes = ClusterNodes(client, _POOL_OPTIONS["timeout"]) if isinstance(client, RedisCluster) else None
+        self._place: Place | None = None
+        self._nodes = ClusterNodes(client, POOL_OPTIONS["timeout"]) if isinstance(client, RedisCluster) else None
         self._loads: Loads | None = None
         self._closed = False
+        self._location = "" if client is None else location_of(client)
         if url is not None:
-            if urlsplit(url).scheme == "embedded":
+            if url.lower().startswith("embedded:"):
                 self._server = EmbeddedServer(url)
+                self._location = url
             else:
-                _connect(url)  # connects to nothing yet, but refuses a URL that can't be used
+                self._place = parse(url)
+                self._location = self._place.location
+                connect(self._place)  # connects to nothing yet, but refuses what can't be used
 
     def __repr__(self) -> str:
-        return f"RedisSessionStore(keyspace={self._keyspace!r})"
+        return f"RedisSessionStore({self._location!r}, keyspace={self._keyspace!r})"
+
+    @property
+    def location(self) -> str:
+        """Where the sessions are, for a log: the URL without user, password and options."""
+        return self._location
 
     async def open(self) -> None:
         """Start the embedded server where the URL asks for one. A server that is down does not matter yet."""
         if self._server is not None:
-            self._url = await asyncio.to_thread(self._server.start)
+            self._place = parse(await asyncio.to_thread(self._server.start))
         self._closed = False
 
     async def close(self) -> None:
         """Close the client, unless it is the caller's own, and leave the embedded server."""
         self._closed = True
-        if self._owns_client and self._client is not None:
-            client, near, loads = self._client, self._near, self._loads
+        use, self._use = self._use, None
+        if self._owns_client:
             self._client = self._near = self._loads = None
-            # Of a loop that has ended nothing can be closed any more.
-            if self._loop is not None and not self._loop.is_closed():
-                if near is not None:
-                    await near.close()
-                if loads is not None:
-                    await loads.close()
-                await client.aclose()
+        # A loop that has ended has closed all of it, and could not do so any more.
+        if use is not None and self._loop is not None and not self._loop.is_closed():
+            await use.aclose()
         if self._server is not None:
+            self._place = None
             await asyncio.to_thread(self._server.stop)
 
     async def ping(self) -> bool:
         """See `SessionStore.ping`."""
+        call = Call()
+
+        async def attempt(client: "Redis | RedisCluster") -> bool:
+            if self._nodes is not None:
+                return await self._nodes.ping()
+            return bool(await exchange_pooled(cast("Redis", client), [("PING",)], call))
+
         try:
-            return await self._within_deadline(self._ping)
+            return await self._within_deadline(attempt, call)
         except StoreUnavailableError:
             return False
-
-    async def _ping(self, client: "Redis | RedisCluster") -> bool:
-        return bool(await (client.ping() if self._nodes is None else self._nodes.ping()))
+        except Exception as error:
+            # Whatever it is: who asks whether sessions can be had is not to be told by an exception.
+            logger.error("the session store can't be used: %s: %s", type(error).__name__, self._said(error))
+            return False
 
     async def create(self, session_id: str, value: bytes, ttl: int) -> bool:
         """See `SessionStore.create`."""
@@ -198,23 +202,30 @@ class RedisSessionStore:
             except (RedisError, OSError) as error:
                 failed = error
 
+        call = Call()
+
         async def attempt(client: "Redis | RedisCluster") -> Any:
             if self._loads is not None:
                 return await self._loads.load(sent, replies)
             if fetch is None or self._nodes is None:
-                return await self._send(client, *command)
+                return await self._send(client, command, call)
             found = await self._nodes.ask(str(fetch.lease.server), command, left)
             if any(isinstance(each, ResponseError) for each in found):
                 # Perhaps another node's: what comes from there is not kept.
-                return [await self._send(client, *command), None]
+                return [await self._send(client, command, call), None]
             return found
 
-        return await self._within_deadline(attempt, failed=failed, since=since)
+        return await self._within_deadline(attempt, call, failed=failed, since=since)
 
-    async def update(self, session_id: str, expected: bytes, value: bytes, ttl: int, *, once: bool = False) -> Outcome:
+    async def update(self, session_id: str, expected: bytes, value: bytes, ttl: int, *, retry: bool = True) -> Outcome:
         """See `SessionStore.update`."""
+        call = Call(retry=retry)
         with self._forgetting(session_id):
-            return await self._run(_UPDATE, self._keyspace + session_id, expected, value, ttl, once=once)
+            found = await self._eval(_UPDATE, self._keyspace + session_id, expected, value, ttl, call=call)
+        if found == b"same":
+            # This call's own write, where it may have been done; at a first try somebody else's.
+            return Outcome.DONE if call.unanswered else Outcome.CONFLICT
+        return Outcome(found.decode())
 
     async def touch(self, session_id: str, ttl: int) -> bool:
         """See `SessionStore.touch`."""
@@ -229,14 +240,16 @@ class RedisSessionStore:
     async def _destroy(self, key: str, wait_replicas: int) -> bool:
         if not wait_replicas:
             return bool(await self._call("DEL", key))
-        commands = [("EVAL", _DESTROY.source, 1, key), ("WAIT", wait_replicas, int(WAIT_SECONDS * 1000))]
+        commands: list[Command] = [("EVAL", _DESTROY.source, 1, key), ("WAIT", wait_replicas, int(WAIT_SECONDS * 1000))]
+
+        call = Call()
 
         async def attempt(client: "Redis | RedisCluster") -> list[Any]:
             if self._nodes is not None:
-                return await self._nodes.call(key, *commands)
-            return await _pipelined(client, commands)
+                return await self._nodes.call(key, *commands, call=call)
+            return await exchange_pooled(cast("Redis", client), commands, call)
 
-        existed, confirmed = await self._within_deadline(attempt)
+        existed, confirmed = await self._within_deadline(attempt, call)
         if confirmed < wait_replicas:
             raise StoreUnavailableError("destroy_not_confirmed")
         return bool(existed)
@@ -244,7 +257,7 @@ class RedisSessionStore:
     async def claim(self, session_id: str, expected: bytes) -> Outcome:
         """See `SessionStore.claim`."""
         with self._forgetting(session_id):
-            return await self._run(_CLAIM, self._keyspace + session_id, expected)
+            return Outcome((await self._eval(_CLAIM, self._keyspace + session_id, expected)).decode())
 
     async def enter(
         self, user: str, session_id: str, data: bytes, seen: float, ttl: int, *, again: bool = False
@@ -304,46 +317,49 @@ class RedisSessionStore:
         # The colon can't stand in a session's id.
         return f"{self._keyspace}user:{user}"
 
-    async def _run(self, script: _Script, key: str, *args: str | bytes | int, once: bool = False) -> Outcome:
-        return Outcome((await self._eval(script, key, *args, once=once)).decode())
-
-    async def _eval(self, script: _Script, key: str, *args: str | bytes | int, once: bool = False) -> Any:
+    async def _eval(self, script: _Script, key: str, *args: str | bytes | int, call: Call | None = None) -> Any:
         try:
-            return await self._call("EVALSHA", script.sha, 1, key, *args, once=once)
+            return await self._call("EVALSHA", script.sha, 1, key, *args, call=call)
         except NoScriptError:
-            return await self._call("EVAL", script.source, 1, key, *args, once=once)
+            return await self._call("EVAL", script.source, 1, key, *args, call=call)
 
     async def _pipeline(self, commands: Sequence[tuple[str, str]]) -> list[int]:
         """Idempotent commands, a thousand in each round trip; in a cluster one to each node at the same time."""
         replies: list[int] = []
         for start in range(0, len(commands), 1000):
-            part = commands[start : start + 1000]
+            part, call = commands[start : start + 1000], Call()
 
-            async def attempt(client: "Redis | RedisCluster", part: Sequence[tuple[str, str]] = part) -> list[int]:
-                return await (_pipelined(client, part) if self._nodes is None else self._nodes.each(part))
+            async def attempt(
+                client: "Redis | RedisCluster", part: Sequence[tuple[str, str]] = part, call: Call = call
+            ) -> list[int]:
+                if self._nodes is not None:
+                    return await self._nodes.each(part)
+                return await exchange_pooled(cast("Redis", client), part, call)
 
-            replies += await self._within_deadline(attempt)
+            replies += await self._within_deadline(attempt, call)
         return replies
 
-    async def _call(self, *command: str | bytes | int, once: bool = False) -> Any:
-        return await self._within_deadline(lambda client: self._send(client, *command), once=once)
+    async def _call(self, *command: str | bytes | int, call: Call | None = None) -> Any:
+        call = call or Call()
+        return await self._within_deadline(lambda client: self._send(client, command, call), call)
 
-    async def _send(self, client: "Redis | RedisCluster", *command: str | bytes | int) -> Any:
+    async def _send(self, client: "Redis | RedisCluster", command: Command, call: Call) -> Any:
         if self._nodes is None:
-            return await client.execute_command(*command)
-        key = command[3] if command[0] in ("EVAL", "EVALSHA") else command[1]
-        (reply,) = await self._nodes.call(str(key), command)
+            (reply,) = await exchange_pooled(cast("Redis", client), [command], call)
+        else:
+            key = command[3] if command[0] in ("EVAL", "EVALSHA") else command[1]
+            (reply,) = await self._nodes.call(str(key), command, call=call)
         return reply
 
     async def _within_deadline(
         self,
         attempt: "Callable[[Redis | RedisCluster], Awaitable[T]]",
+        call: Call,
         *,
-        once: bool = False,
         failed: Exception | None = None,
         since: float | None = None,
     ) -> T:
-        """Try, and where the connection failed try again, unless `once`; all within the deadline.
+        """Try, and where the connection failed try again, if the call may; all within the deadline.
 
         A first try that was made before, and `failed`, counts, and so does the time `since` it was made.
         """
@@ -354,7 +370,7 @@ class RedisSessionStore:
                         raise failed
                     return await self._attempt(attempt)
                 except (ConnectionError, TimeoutError) as error:
-                    if once or isinstance(error, (AuthenticationError, AuthorizationError)):
+                    if not call.may_repeat or isinstance(error, (AuthenticationError, AuthorizationError)):
                         raise
                 except ReadOnlyError:
                     # Refused by a replica: the address may lead to another server by now.
@@ -367,10 +383,25 @@ class RedisSessionStore:
         except (RedisError, RedisClusterException, OSError) as error:
             if isinstance(error, ResponseError) and "WRONGTYPE" in str(error):
                 raise SessionCorruptError from error
-            logger.error("the session store is unavailable: %s", type(error).__name__)
-            message, found, _ = str(error).partition(", with args beginning with")
+            said = self._said(error)
+            logger.error(
+                "the session store is unavailable: %s: %s (redis_url: %s)%s",
+                type(error).__name__,
+                said,
+                self._location,
+                _remedy(said, call),
+            )
+            message, found, _ = str(error).partition(_REPEATED)
             # Of a command that a server does not know it repeats the arguments: the id, and the data.
             raise StoreUnavailableError from (ResponseError(message) if found else error)
+
+    def _said(self, error: Exception) -> str:
+        """An error's message for a log: one line, without passwords and sessions' ids."""
+        said = " ".join(str(error).partition(_REPEATED)[0].split())
+        secrets = self._place.secrets if self._place is not None else _secrets_of(self._client)
+        for secret in secrets:
+            said = said.replace(secret, "***")
+        return re.sub(rf"{re.escape(self._keyspace)}[^\s'\"]+", "***", said)[:200] if self._keyspace else said[:200]
 
     async def _attempt(self, attempt: "Callable[[Redis | RedisCluster], Awaitable[T]]") -> T:
         client = self._connected()
@@ -395,31 +426,62 @@ class RedisSessionStore:
             return self._client
         if self._loop is not None and self._loop is not loop and not self._loop.is_closed() and self._client:
             raise RuntimeError("this RedisSessionStore is in use by another event loop: give each loop its own")
-        if self._url is None or self._url.startswith("embedded:"):
+        if self._place is None:
             raise StoreUnavailableError from RuntimeError("the embedded server starts with the provider's lifespan")
-        (self._client, self._nodes), self._loop = _connect(self._url), loop
-        if isinstance(self._client, Redis):
-            self._loads = _loads(self._client)
+        (self._client, self._nodes), self._loop = connect(self._place), loop
+        self._loads = _loads(self._client) if isinstance(self._client, Redis) else None
+        self._near = None
         if self._near_cache_bytes:
             topology = topology_of(self._client, self._nodes, self._keyspace)
             self._near = NearCache(self._near_cache_bytes, self._keyspace, topology)
+        self._use = _in_use(self._client, self._near, self._loads)
+        with contextlib.suppress(StopIteration):
+            self._use.__anext__().send(None)
         return self._client
 
 
-async def _pipelined(client: "Redis | RedisCluster", commands: Sequence[Sequence[Any]]) -> list[Any]:
-    """The replies to commands that go together, over one connection."""
-    pipeline = client.pipeline(transaction=False)
-    for command in commands:
-        pipeline.execute_command(*command)
-    return await pipeline.execute()
+async def _in_use(
+    client: "Redis | RedisCluster", near: NearCache | None, loads: Loads | None
+) -> AsyncGenerator[None, None]:
+    """Closes them at its end, which is the event loop's where nobody ends it before.
+
+    `asyncio.run` ends what generators its loop has while that still can close connections. Afterwards nothing could,
+    and they would be left to the collector.
+    """
+    try:
+        yield
+    finally:
+        if near is not None:
+            await near.close()
+        if loads is not None:
+            await loads.close()
+        await client.aclose()
+
+
+_REPEATED = ", with args beginning with"
+
+
+def _secrets_of(client: "Redis | RedisCluster | None") -> list[str]:
+    options = client.connection_pool.connection_kwargs if isinstance(client, Redis) else {}
+    return [options["password"]] if options.get("password") else []
+
+
+def _remedy(said: str, call: Call) -> str:
+    """What to do, where a server or a proxy does not know how to begin."""
+    words = said.lower()
+    if "hello" in words or "noproto" in words:
+        return "; it knows no RESP3: add ?protocol=2 to redis_url"
+    if "connection closed by server" in words and not call.unanswered:
+        return "; if it is a proxy that knows no HELLO, add ?protocol=2 to redis_url"
+    return ""
 
 
 def _loads(client: Redis) -> Loads:
     """Connections like the pool's, but without its socket timeout: `Loads` has one, for all that share a round trip."""
     pool = client.connection_pool
     options: dict[str, Any] = pool.connection_kwargs | {"socket_timeout": None}
-    timeout = pool.connection_kwargs.get("socket_timeout") or _OPTIONS["socket_timeout"]
-    connect_timeout = pool.connection_kwargs.get("socket_connect_timeout") or _OPTIONS["socket_connect_timeout"]
+    timeout = pool.connection_kwargs.get("socket_timeout") or OPTIONS["socket_timeout"]
+    connect_timeout = pool.connection_kwargs.get("socket_connect_timeout") or OPTIONS["socket_connect_timeout"]
 
     def is_stale(connection: Any) -> bool:
         """Whether the pool has found a new primary since."""
@@ -433,55 +495,3 @@ def _loads(client: Redis) -> Loads:
         prepare=pool.confirm if isinstance(pool, PrimaryPool) else None,
         is_stale=is_stale if isinstance(pool, PrimaryPool) else None,
     )
-
-
-def _connect(url: str) -> "tuple[Redis | RedisCluster, ClusterNodes | None]":
-    """A client for the URL, in a cluster also its nodes; it connects when it is first used.
-
-    Raises:
-        ConfigurationError: The URL can't be used. The message does not show it, because it may hold a password.
-    """
-    retry = Retry(NoBackoff(), 0)  # `_call` does it, knowing which command may run twice
-    try:
-        parts = urlsplit(url)
-        kind = parts.scheme.partition("+")[2]
-        if not kind:
-            pool = BlockingConnectionPool.from_url(url, **_OPTIONS, **_POOL_OPTIONS, retry=retry)
-            return Redis.from_pool(pool), None
-        # redis-py knows one host in a URL: read credentials and options with the first, then give it all of them.
-        user, at, hosts = parts.netloc.rpartition("@")
-        nodes = [_host_and_port(host, 26379 if kind == "sentinel" else 6379) for host in hosts.split(",")]
-        service, _, database = parts.path.lstrip("/").partition("/")
-        plain = parts._replace(
-            scheme=parts.scheme.partition("+")[0],
-            netloc=f"{user}{at}{hosts.split(',')[0]}",
-            path=f"/{database}" if kind == "sentinel" else "",
-        )
-        given: dict[str, Any] = dict(parse_url(urlunsplit(plain)))
-        tls = "connection_class" in given
-        for name in ("host", "port", "connection_class"):
-            given.pop(name, None)
-        options: dict[str, Any] = _OPTIONS | _POOL_OPTIONS | given | {"retry": retry}
-        if tls:
-            options["ssl"] = True
-        if kind == "cluster":
-            wait = options.pop("timeout")
-            cluster = RedisCluster(startup_nodes=[ClusterNode(*node) for node in nodes], **options)
-            return cluster, ClusterNodes(cluster, wait)
-        if not service:
-            raise ConfigurationError("redis_url: a Sentinel URL ends in the service's name: host:26379/mymaster")
-        # What tells whom to trust and who one is counts for the Sentinels too; user, password and database do not.
-        secure = {name: value for name, value in options.items() if name.startswith("ssl")}
-        sentinel = NewestSentinel(nodes, sentinel_kwargs=_OPTIONS | secure | {"retry": retry}, **options)  # type: ignore[no-untyped-call]
-        return cast("Redis", sentinel.master_for(service, connection_pool_class=PrimaryPool)), None
-    except (ValueError, TypeError, RedisError, RedisClusterException) as error:
-        if isinstance(error, ConfigurationError):
-            raise
-        raise ConfigurationError(f"redis_url: can't be used ({type(error).__name__})") from None
-
-
-def _host_and_port(text: str, default: int) -> tuple[str, int]:
-    parts = urlsplit(f"//{text}")
-    if not parts.hostname:
-        raise ValueError
-    return parts.hostname, parts.port or default

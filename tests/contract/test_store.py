@@ -5,8 +5,11 @@ import contextlib
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import pytest
+from redis.asyncio.connection import Connection
+from redis.exceptions import ConnectionError
 
 from jwtsession import (
     MemorySessionStore,
@@ -192,12 +195,21 @@ async def test_update_compares_bytes(subject: Subject) -> None:
     assert await subject.store.load(ID) == b'{"a": 1}'
 
 
-async def test_update_tells_an_equal_value_from_its_own_write(subject: Subject) -> None:
-    """A value that is the new one already is SAME, which is not DONE."""
+@pytest.mark.parametrize("retry", [True, False])
+async def test_an_equal_write_of_somebody_else_is_a_conflict(subject: Subject, retry: bool) -> None:
+    """Of eight that write the same value from one state one is done, and nobody is after that."""
+    await subject.store.create(ID, b"coupon", HOUR)
+    updates = [subject.store.update(ID, b"coupon", b"none", HOUR, retry=retry) for _ in range(8)]
+    outcomes = await asyncio.gather(*updates)
+    assert (outcomes.count(Outcome.DONE), outcomes.count(Outcome.CONFLICT)) == (1, 7)
+    assert await subject.store.update(ID, b"coupon", b"none", HOUR, retry=retry) is Outcome.CONFLICT
+
+
+async def test_a_value_that_does_not_change_is_done(subject: Subject) -> None:
+    """What is expected and what is put may be the same; the time to live starts again."""
     await subject.store.create(ID, b"1", HOUR)
-    await subject.store.update(ID, b"1", b"2", HOUR)
-    assert await subject.store.update(ID, b"1", b"2", HOUR, once=True) is Outcome.SAME
-    assert await subject.store.update(ID, b"2", b"2", HOUR) is Outcome.DONE
+    assert await subject.store.update(ID, b"1", b"1", 2 * HOUR) is Outcome.DONE
+    assert await subject.ttl(ID) > HOUR
 
 
 async def test_touch_starts_the_time_to_live_again(subject: Subject) -> None:
@@ -328,6 +340,70 @@ class TestRedis:
             "get": 1,
             "getex": 1,
         }
+
+
+@pytest.mark.parametrize("engine_url", ["redis", "redis+cluster"])
+class TestLostReplies:
+    """A call's own earlier write, told from somebody else's equal one."""
+
+    @pytest.fixture
+    def server(self, request: pytest.FixtureRequest, engine_url: str) -> servers.Server:
+        server: servers.Server = request.getfixturevalue("cluster_server" if "+" in engine_url else "valkey_server")
+        server.command("FLUSHALL")
+        return server
+
+    @pytest.fixture
+    async def store(self, server: servers.Server, engine_url: str) -> AsyncIterator[RedisSessionStore]:
+        store = RedisSessionStore(f"{engine_url}://127.0.0.1:{server.port}")
+        yield store
+        await store.close()
+
+    @staticmethod
+    def lose(monkeypatch: pytest.MonkeyPatch, then: Callable[[], object] = lambda: None) -> None:
+        """The next reply to a script comes, and gets lost with its connection."""
+        original = Connection.read_response
+
+        async def read_response(connection: Connection, *args: Any, **options: Any) -> Any:
+            reply = await original(connection, *args, **options)
+            if reply in (b"done", b"same", b"conflict"):
+                monkeypatch.setattr(Connection, "read_response", original)
+                then()
+                await connection.disconnect(nowait=True)
+                raise ConnectionError("lost")
+            return reply
+
+        monkeypatch.setattr(Connection, "read_response", read_response)
+
+    async def test_an_update_whose_reply_got_lost_is_done(
+        self, store: RedisSessionStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Its second try finds the value that its first one wrote."""
+        await store.create(ID, b"1", HOUR)
+        await store.update(ID, b"1", b"2", HOUR)  # the script is there from here on
+        self.lose(monkeypatch)
+        assert await store.update(ID, b"2", b"3", HOUR) is Outcome.DONE
+        assert await store.load(ID) == b"3"
+
+    async def test_scripts_that_are_forgotten_meanwhile_change_nothing(
+        self, store: RedisSessionStore, server: servers.Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The write that was lost still is the call's own where the script has to be sent again."""
+        await store.create(ID, b"1", HOUR)
+        await store.update(ID, b"1", b"2", HOUR)
+        self.lose(monkeypatch, lambda: server.command("SCRIPT", "FLUSH"))
+        assert await store.update(ID, b"2", b"3", HOUR) is Outcome.DONE
+        server.command("SCRIPT", "FLUSH")
+        assert await store.update(ID, b"2", b"3", HOUR) is Outcome.CONFLICT
+
+    async def test_without_retry_a_lost_reply_is_unavailable(
+        self, store: RedisSessionStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Nothing is written again, and nothing guessed."""
+        await store.create(ID, b"1", HOUR)
+        await store.update(ID, b"1", b"2", HOUR)
+        self.lose(monkeypatch)
+        with pytest.raises(StoreUnavailableError):
+            await store.update(ID, b"2", b"3", HOUR, retry=False)
 
 
 class TestUserIndex:

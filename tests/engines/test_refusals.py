@@ -52,7 +52,7 @@ async def test_an_address_that_leads_to_another_primary(engine: servers.Server, 
             engine.command("REPLICAOF", "127.0.0.1", str(replica.port))
             address.upstream = replica.port
             start = time.monotonic()
-            assert await store.update(ids[0], b"1", b"2", HOUR, once=True) is Outcome.DONE
+            assert await store.update(ids[0], b"1", b"2", HOUR, retry=False) is Outcome.DONE
             print(f"update: done after {time.monotonic() - start:.3f} s")
             assert await asyncio.gather(*(store.touch(each, HOUR) for each in ids)) == [True] * 30
             assert await asyncio.gather(*(store.load(each) for each in ids)) == [b"2", *[b"1"] * 29]

@@ -31,10 +31,11 @@ class Course:
         self.sessions = entrant.sessions
         self._options = options
 
-    async def tokens(self, number: int, sub: str | None = None) -> list[str]:
+    async def tokens(self, number: int, sub: str | None = None, by: str = "") -> list[str]:
         """Of new sessions."""
         made = [await self.entrant.manager() for _ in range(number)]
-        return [(await manager.create(Raced(owner=sub or ""), Claims(sub=sub))).access_token for manager in made]
+        data = {"owner": sub or "", "by": by}
+        return [(await manager.create(Raced(**data), Claims(sub=sub))).access_token for manager in made]
 
     def race(self, roles: Sequence[Role], subjects: Sequence[Any]) -> list[list[Any]]:
         """See `Track.race`."""

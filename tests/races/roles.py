@@ -94,14 +94,45 @@ async def increment_by_update(entrant: Entrant, token: str, field: str, times: i
         while True:
             session = (manager := await entrant.manager(token)).require()
             setattr(session, field, getattr(session, field) + 1)
-            # An equal write of somebody else is as good as one's own for update(): so each write is unique here.
-            session.by = entrant.mark()
             try:
                 await manager.update()
             except SessionConflictError:
                 continue
             break
     return times
+
+
+async def increment_from_one_state(entrant: Entrant, token: str) -> bool:
+    """An increment, whose bytes are the same as everybody else's. Whether it was confirmed."""
+    manager = await entrant.manager(token)
+    manager.require().count += 1
+    await entrant.hesitate()
+    try:
+        await manager.update()
+    except SessionConflictError:
+        return False
+    return True
+
+
+async def redeem(entrant: Entrant, token: str, verb: str) -> bool:
+    """Take the coupon, which leaves the same bytes for everybody. Whether it was confirmed, and would be paid out."""
+    manager = await entrant.manager(token)
+    paid = manager.require().by == "coupon"
+
+    def take(session: Raced) -> None:
+        nonlocal paid
+        paid, session.by = session.by == "coupon", ""
+
+    await entrant.hesitate()
+    try:
+        if verb == "mutate":
+            await manager.mutate(take)
+        elif paid:
+            take(manager.require())
+            await manager.update()
+    except SessionConflictError:
+        return False
+    return paid
 
 
 async def create(entrant: Entrant, session_id: str) -> tuple[bool, str]:

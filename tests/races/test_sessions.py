@@ -41,6 +41,28 @@ async def test_increments_by_update_are_exact(course: Course, fields: tuple[str,
     assert counts == [4 * each] * 6
 
 
+@pytest.mark.parametrize("options", [{}, ENCRYPTED], ids=["plain", "encrypted"])
+async def test_equal_increments_from_one_state_are_told_apart(course: Course, options: dict[str, Any]) -> None:
+    """All racers write the same bytes: the number counts those that were confirmed, and no others."""
+    tokens = await course.tokens(times(100))
+    done = course.race([roles.increment_from_one_state] * 2 * PROCESSES, tokens)
+    confirmed = [sum(outcomes) for outcomes in done]
+    counts = [session.count for session in await course.found(*tokens)]
+    course.enter(f"equal increments{', encrypted' * bool(options)}", len(tokens), sum(confirmed) - sum(counts))
+    assert counts == confirmed
+    assert min(counts) >= 1
+
+
+@pytest.mark.parametrize("verb", ["update", "mutate"])
+async def test_a_coupon_is_paid_out_once(course: Course, verb: str) -> None:
+    """Requests that take one coupon leave the same bytes; one of them is confirmed."""
+    tokens = await course.tokens(times(100), by="coupon")
+    done = course.race([partial(roles.redeem, verb=verb)] * 2 * PROCESSES, tokens)
+    paid = [sum(outcomes) for outcomes in done]
+    course.enter(f"a coupon, by {verb}", len(tokens), sum(paid) - len(tokens))
+    assert paid == [1] * len(tokens)
+
+
 AGAINST = [
     ("update", "update", "update"),
     ("mutate", "mutate", "update"),

@@ -169,14 +169,16 @@ async def test_update_tells_a_conflict_and_reload_mends_it(world: World) -> None
     assert world.stored(first)["cart"] == ["theirs", "ours"]
 
 
-async def test_an_equal_update_is_done(world: World) -> None:
-    """Two requests that make the same change agree."""
+async def test_an_equal_update_of_somebody_else_is_a_conflict(world: World) -> None:
+    """Of two requests that make the same change one made it: the other is told, and loses nothing by trying again."""
     token = await world.log_in()
-    managers = [await world.request(token) for _ in range(2)]
-    for manager in managers:
+    first, second = [await world.request(token) for _ in range(2)]
+    for manager in (first, second):
         manager.require().cart.append("tea")
-        await manager.update()
-    assert world.stored(managers[0])["cart"] == ["tea"]
+    await first.update()
+    with pytest.raises(SessionConflictError):
+        await second.update()
+    assert (await second.reload()).cart == ["tea"]
 
 
 async def test_reload_of_what_can_not_be_read_is_corrupt_and_keeps_it(world: World) -> None:
