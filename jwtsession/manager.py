@@ -177,10 +177,6 @@ class SessionManager(Generic[S, C]):
     def __repr__(self) -> str:
         return f"SessionManager({'session' if self._record is not None else 'no session'})"
 
-    def belongs_to(self, sessions: Sessions[Any, Any]) -> bool:
-        """Whether the manager is of this provider."""
-        return self._sessions is sessions
-
     @property
     def id(self) -> str | None:
         """The session's id, or None where there is no session."""

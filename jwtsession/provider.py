@@ -13,6 +13,7 @@ from fastapi.security import SecurityScopes
 from redis.asyncio import Redis, RedisCluster
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
+from starlette.types import Scope
 
 from . import openapi, startup
 from .accesslog import ACCESS_LOGGERS, TokenRedactionFilter
@@ -45,6 +46,10 @@ T = TypeVar("T")
 
 JWKS_MAX_AGE = 300
 """Seconds for which other services may keep the published keys."""
+
+
+_SHARED = "jwtsession_shared"
+"""In a `scope["state"]` that was found to be shared between requests."""
 
 
 class SessionDependency(openapi.Documented, Generic[T]):
@@ -473,15 +478,18 @@ class SessionProvider(Generic[S, C]):
         if response is not None:
             raw = response.raw_headers
             raw += [header for header in self._headers if header not in raw] if raw else self._headers
-        state = connection.scope.setdefault("state", {})  # what Starlette shows as `request.state`
-        manager = state.get(self._request_key)
-        # Another provider's where a sub-application has its own under the same key.
-        if isinstance(manager, SessionManager) and manager.belongs_to(self._sessions):
-            return manager
-        address = connection.scope.get("client")
+        scope = connection.scope
+        headers = scope["headers"]
+        # In the scope itself: some drivers share `scope["state"]` between requests.
+        managers: _Managers = scope.setdefault("jwtsession", {})
+        kept = managers.get(self._sessions)
+        # The very list: whatever else is shared, another request's headers are another one.
+        if kept is not None and kept[1] is headers:
+            return kept[0]
+        address = scope.get("client")
         client = address[0] if address else None
         captured = (client, connection.headers.get("user-agent")) if self._captures else (None, None)
-        manager = SessionManager(self._sessions, client, captured)
+        manager: SessionManager[S, C] = SessionManager(self._sessions, client, captured)
         try:
             token = await self._finder.find(connection)
         except AuthenticationError as error:
@@ -490,9 +498,34 @@ class SessionProvider(Generic[S, C]):
             manager.tell_refused(error.code)
             raise
         else:
-            await manager.authenticate(token)
-        state[self._request_key] = manager
+            if kept is not None and kept[0].token == token:  # a middleware has changed other headers
+                manager = kept[0]
+            else:
+                await manager.authenticate(token)
+        state = scope.setdefault("state", {})
+        if self._request_key in state or _SHARED in state:
+            state = _own_state(scope, self._request_key, managers)
+        managers[self._sessions] = (manager, headers)
+        state[self._request_key] = manager  # to be seen only: nothing is decided by it
         return manager
+
+
+_Managers = dict[Sessions[Any, Any], tuple[SessionManager[Any, Any], object]]
+"""Of one request: each provider's manager, and the list of headers that it was made from."""
+
+
+def _own_state(scope: Scope, key: str, managers: _Managers) -> dict[str, Any]:
+    """A request's `scope["state"]`, made anew where another request has put its manager into it."""
+    state: dict[str, Any] = scope["state"]
+    own = [manager for manager, _ in managers.values()]
+    foreign = [name for name, each in state.items() if isinstance(each, SessionManager) and each not in own]
+    if key in foreign or _SHARED in state:
+        for name in foreign:
+            del state[name]
+        scope["state"] = {name: each for name, each in state.items() if name != _SHARED}
+        state[_SHARED] = True
+    made: dict[str, Any] = scope["state"]
+    return made
 
 
 def _permit(manager: SessionManager[Any, Any], scopes: Sequence[str]) -> None:

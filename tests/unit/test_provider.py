@@ -188,3 +188,51 @@ async def test_no_id_reaches_the_store_in_an_odd_form() -> None:
     sessions = provider(store=Refusing())
     assert await sessions.get("user:" + "0" * 64) is None
     assert not await sessions.revoke("a b")
+
+
+def scope_with(token: str | None, **extra: Any) -> dict[str, Any]:
+    headers = [] if token is None else [(b"authorization", f"Bearer {token}".encode())]
+    return {"type": "http", "method": "GET", "headers": headers, "query_string": b""} | extra
+
+
+async def test_a_request_keeps_its_manager_in_its_own_scope() -> None:
+    """Whoever asks again gets the same manager: with another Request, a copy of the scope, other headers beside."""
+    sessions = provider()
+    scope = scope_with(None)
+    token = (await (await sessions.get_manager(Request(scope))).create(UserSession(user_id=1))).access_token
+    scope = scope_with(token)
+    manager = await sessions.get_manager(Request(scope))
+    assert await sessions.get_manager(Request(scope)) is manager
+    copied = dict(scope)
+    assert await sessions.get_manager(Request(copied)) is manager
+    copied["headers"] = [*copied["headers"], (b"x-request-id", b"1")]
+    assert await sessions.get_manager(Request(copied)) is manager
+    assert Request(copied).state.session is manager
+
+
+async def test_a_manager_is_never_taken_for_another_token() -> None:
+    """Where all that a scope holds is shared between requests, other headers mean another manager."""
+    sessions = provider()
+    shared: dict[str, Any] = {"jwtsession": {}, "state": {}}
+
+    async def ask(token: str | None) -> Any:
+        return await sessions.get_manager(Request(scope_with(token, **shared)))
+
+    nobody = await ask(None)
+    ann = (await nobody.create(UserSession(user_id=1))).access_token
+    bob = (await (await ask(None)).create(UserSession(user_id=2))).access_token
+    for token, expected in [(ann, 1), (None, None), (bob, 2), ("garbage", None), (ann, 1), (ann + "x", None)]:
+        session = (await ask(token)).session
+        assert (session and session.user_id) == expected
+
+
+async def test_what_a_request_shows_in_a_shared_state_is_its_own() -> None:
+    """Once a state was found to be shared, managers are shown in copies of it, and nobody's stays behind in it."""
+    sessions, admins = provider(), provider(request_key="admin")
+    state: dict[str, Any] = {"pool": 1}
+    for _ in range(3):
+        scope = scope_with(None, state=state)
+        manager, admin = await sessions.get_manager(Request(scope)), await admins.get_manager(Request(scope))
+        shown = Request(scope).state
+        assert (shown.session, shown.admin, shown.pool) == (manager, admin, 1)
+    assert not {"session", "admin"} & set(state)

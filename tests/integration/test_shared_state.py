@@ -1,0 +1,209 @@
+"""Drivers that share `scope["state"]` between requests: each request has its own session all the same."""
+
+import asyncio
+import json
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from typing import Annotated, Any
+
+import httpx2
+import pytest
+from anyio.from_thread import start_blocking_portal
+from asgi_lifespan import LifespanManager
+from fastapi import Depends, FastAPI, Request
+from fastapi.testclient import TestClient
+from hypercorn.asyncio import serve
+from hypercorn.config import Config
+from mangum import Mangum
+
+from jwtsession import Claims, MemorySessionStore, Session, SessionManager, SessionProvider, Token
+from tests.conftest import SECRET
+from tests.servers import free_port, until
+from tests.web import bearer, serving
+
+
+class UserSession(Session):
+    name: str
+
+
+def application() -> FastAPI:
+    sessions = SessionProvider(UserSession, secret=SECRET, store=MemorySessionStore())
+    app = FastAPI(lifespan=sessions.lifespan)
+    manager_ = Annotated[SessionManager[UserSession, Claims], Depends(sessions.get_manager)]
+
+    @app.post("/session")
+    async def log_in(name: str, manager: manager_) -> Token:
+        return await manager.create(UserSession(name=name), Claims(sub=name))
+
+    @app.get("/session")
+    async def read(session: Annotated[UserSession, Depends(sessions.get_session)]) -> str:
+        return session.name
+
+    @app.get("/optional")
+    async def read_optional(
+        session: Annotated[UserSession | None, Depends(sessions.get_optional_session)],
+    ) -> str | None:
+        await asyncio.sleep(0)  # other requests come in between
+        return session.name if session else None
+
+    @app.get("/state", dependencies=[Depends(sessions.get_manager)])
+    async def read_state(request: Request) -> str | None:
+        await asyncio.sleep(0)
+        session = request.state.session.session
+        return session.name if session else None
+
+    @app.delete("/session")
+    async def log_out(manager: manager_) -> None:
+        await manager.destroy()
+
+    return app
+
+
+Ask = Callable[[str, str, str | None], tuple[int, Any]]
+
+
+@contextmanager
+def over_uvicorn(app: FastAPI) -> Iterator[Ask]:
+    with serving(app) as client:
+        yield asking(client)
+
+
+@contextmanager
+def over_hypercorn(app: FastAPI) -> Iterator[Ask]:
+    """Hypercorn 0.17.3 has one `state` for each connection."""
+    config = Config()
+    config.bind = [f"127.0.0.1:{free_port()}"]
+    config.errorlog = config.accesslog = None
+    loop = asyncio.new_event_loop()
+    end = asyncio.Event()
+    thread = threading.Thread(
+        target=loop.run_until_complete,
+        args=[serve(app, config, shutdown_trigger=end.wait)],  # type: ignore[arg-type]
+    )
+    thread.start()
+    try:
+        with httpx2.Client(base_url=f"http://{config.bind[0]}", limits=httpx2.Limits(max_connections=1)) as client:
+            until(lambda: answers(client), "hypercorn", 15)
+            yield asking(client)
+    finally:
+        loop.call_soon_threadsafe(end.set)
+        thread.join(15)
+        loop.close()
+
+
+def answers(client: httpx2.Client) -> bool:
+    try:
+        return client.get("/openapi.json").status_code == 200
+    except httpx2.ConnectError:
+        return False
+
+
+@asynccontextmanager
+async def asgi_lifespan_client(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
+    """As FastAPI's documentation does it in asynchronous tests: one `state` for all requests."""
+    async with LifespanManager(app) as manager:
+        transport = httpx2.ASGITransport(manager.app)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
+            yield client
+
+
+@contextmanager
+def over_asgi_lifespan(app: FastAPI) -> Iterator[Ask]:
+    with (
+        start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(asgi_lifespan_client(app)) as client,
+    ):
+        yield lambda method, path, token: read(
+            portal.call(partial(client.request, method, path, headers=bearer(token) if token else {}))
+        )
+
+
+@contextmanager
+def over_mangum(app: FastAPI) -> Iterator[Ask]:
+    """A function that a gateway calls once for each request."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    handler = Mangum(app, lifespan="off")
+
+    def ask(method: str, path: str, token: str | None) -> tuple[int, Any]:
+        raw_path, _, query = path.partition("?")
+        event = {
+            "version": "2.0",
+            "routeKey": "$default",
+            "rawPath": raw_path,
+            "rawQueryString": query,
+            "headers": {"host": "test"} | (bearer(token) if token else {}),
+            "requestContext": {"http": {"method": method, "path": raw_path, "sourceIp": "127.0.0.1"}},
+            "isBase64Encoded": False,
+        }
+        answer = handler(event, {})  # type: ignore[arg-type]
+        return answer["statusCode"], json.loads(answer["body"])
+
+    yield ask
+    asyncio.set_event_loop(None)
+    loop.close()
+
+
+@contextmanager
+def over_test_client(app: FastAPI) -> Iterator[Ask]:
+    with TestClient(app) as client:
+        yield asking(client)
+
+
+@contextmanager
+def over_one_state(app: FastAPI) -> Iterator[Ask]:
+    """The state is shared on purpose, from the first request on."""
+    state: dict[str, Any] = {"of the lifespan": "kept"}
+
+    async def shares(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "lifespan":
+            scope["state"] = state
+        await app(scope, receive, send)
+
+    with TestClient(shares) as client:
+        yield asking(client)
+
+
+def asking(client: Any) -> Ask:
+    return lambda method, path, token: read(client.request(method, path, headers=bearer(token) if token else {}))
+
+
+def read(answer: Any) -> tuple[int, Any]:
+    return answer.status_code, answer.json()
+
+
+DRIVERS = [over_uvicorn, over_hypercorn, over_asgi_lifespan, over_mangum, over_test_client, over_one_state]
+
+
+@pytest.fixture(params=DRIVERS, ids=[driver.__name__ for driver in DRIVERS])
+def ask(request: pytest.FixtureRequest) -> Iterator[Ask]:
+    with request.param(application()) as ask:
+        yield ask
+
+
+def test_each_request_has_the_session_of_its_own_token(ask: Ask) -> None:
+    """Alice, bob, nobody and garbage, one after the other, get their own answers; bob's logout ends bob's session."""
+    alice, bob = (ask("POST", f"/session?name={name}", None)[1]["access_token"] for name in ("alice", "bob"))
+    for token, name in [(alice, "alice"), (bob, "bob"), (None, None), (bob, "bob"), ("garbage", None)] * 2:
+        status, found = ask("GET", "/session", token)
+        assert (status, found) == (200, name) if name else status == 401
+        for path in ("/optional", "/state"):
+            assert ask("GET", path, token) == (200, name), path
+    assert ask("DELETE", "/session", "garbage")[0] == 401
+    assert ask("DELETE", "/session", None)[0] == 401
+    assert ask("DELETE", "/session", bob)[0] == 200
+    assert ask("GET", "/session", bob)[0] == 401
+    assert ask("GET", "/session", alice) == (200, "alice")
+
+
+@pytest.mark.parametrize("path", ["/session", "/optional", "/state"])
+async def test_requests_at_the_same_time_do_not_meet_in_a_shared_state(path: str) -> None:
+    """A hundred requests of four users at once over asgi-lifespan each get their own session."""
+    async with asgi_lifespan_client(application()) as client:
+        names = ["ann", "bob", "cid", "dee"] * 25
+        logins = await asyncio.gather(*(client.post("/session", params={"name": name}) for name in names))
+        tokens = [login.json()["access_token"] for login in logins]
+        answers = await asyncio.gather(*(client.get(path, headers=bearer(token)) for token in tokens))
+        assert [answer.json() for answer in answers] == names
