@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Iterator
 from typing import Annotated, Any
+from urllib.parse import quote, unquote_plus
 
 import httpx2
 import pytest
@@ -59,7 +60,8 @@ def shown(message: object, *args: object) -> str:
         ("/a=b?accessToken=canary", "/a=b?accessToken=[redacted]"),
         ("/a;v=1/b=?accessToken=canary", "/a;v=1/b=?accessToken=[redacted]"),
         ("/a?myaccessToken=kept&accesstoken=kept", "/a?myaccessToken=kept&accesstoken=kept"),
-        ("/a?accessToken%3Dkept=1&xaccessToken=kept", "/a?accessToken%3Dkept=1&xaccessToken=kept"),
+        ("/a?accessToken%3Dcanary=1&xaccessToken=kept", "/a?accessToken%3D[redacted]&xaccessToken=kept"),
+        ("/a?%3Dkept=1&xaccessToken%3Dkept", "/a?%3Dkept=1&xaccessToken%3Dkept"),
         ("/accessToken=kept", "/accessToken=kept"),
         ("/a?accessToken=", "/a?accessToken=[redacted]"),
         ("/a?accessToken", "/a?accessToken"),
@@ -130,14 +132,96 @@ def test_uvicorns_own_formatter_still_gets_its_arguments() -> None:
         assert TOKEN not in line
 
 
+def encoded(text: str, characters: str) -> str:
+    """The text with each of these characters percent-encoded, which need not be."""
+    return "".join(f"%{ord(each):02X}" if each in characters else each for each in text)
+
+
+@pytest.mark.parametrize("times", [1, 2, 3, 6])
 @pytest.mark.parametrize(
-    "odd", ["?", "&", "=", "a", "&a", "&a=", "eyJ", "eyJ.", ".eyJ.", "%61", '"', "?=&", "eyJa.eyJb."]
+    ("before", "token", "after"),
+    [
+        ("/log-in?next=", quote(f"/me?accessToken={TOKEN}", safe=""), "&x=1"),
+        ("/log-in?next=", quote("/me?accessToken=canary", safe=""), "&x=1"),
+        ("/log-in/", quote("/me?x=1&accessToken=canary", safe=""), ""),
+        ("/a?next=%22", TOKEN, "%22"),
+        ("/a?next=%7B%22accessToken%22:%22", TOKEN, "%22%7D"),
+        ("/a?authorization=Bearer%20", TOKEN, "&x=1"),
+        ("/a?authorization=Bearer+", TOKEN, "&x=1"),
+        ("/a?next=", encoded(TOKEN, "e"), "&x=1"),
+        ("/a?next=", encoded(TOKEN, "."), "&x=1"),
+        ("/a?next=", encoded(TOKEN, "eyJ.") + "/x", "&x=1"),
+        ("/a?next=", encoded(TOKEN, TOKEN), "&x=1"),
+        ("/a?next=", encoded(TOKEN, TOKEN).lower(), "&x=1"),
+        ("/a/", f"x.eyJ{TOKEN}.x", "/x"),
+    ],
+)
+def test_no_encoding_hides_a_token(before: str, token: str, after: str, times: int) -> None:
+    """A URL in a URL, a token between encoded quotes or of encoded characters, encoded once more for each redirect."""
+    inner = token.replace("%", "%" + "25" * (times - 1))
+    line = shown('%s - "%s %s HTTP/%s" %d', "1.2.3.4", "GET", before + inner + after, "1.1", 200)
+    assert line.startswith(f'1.2.3.4 - "GET {before[:3]}')
+    assert line.endswith(f'{after} HTTP/1.1" 200')
+    assert "[redacted]" in line
+    decoded = line
+    for _ in range(times):
+        decoded = unquote_plus(decoded)
+    assert "canary" not in decoded
+    assert TOKEN not in decoded
+    assert TOKEN.rpartition(".")[2] not in decoded
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/static/app.min.js?v=1.2.3",
+        "/caf%C3%A9/100%25?q=a%20b%26c",
+        "/a?next=%2Fme%3Fpage%3D2",
+        "/keyJ.js",
+        "/a?q=%",
+        "/a?q=%2",
+        "/100%-of-it",
+    ],
+)
+def test_what_is_no_token_stays(path: str) -> None:
+    """An encoded URL without a token is logged as it is."""
+    assert shown("GET %s", path) == f"GET {path}"
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "?",
+        "&",
+        "=",
+        "a",
+        "&a",
+        "&a=",
+        "eyJ",
+        "eyJ.",
+        ".eyJ.",
+        "%61",
+        '"',
+        "?=&",
+        "eyJa.eyJb.",
+        "%65",
+        "%25",
+        "25",
+        "%2525",
+        "%26a",
+        "%65%79%4A.",
+        "%2",
+        "%26accessToke",
+        "&%61%63%63%65%73%73%54%6f%6B%65",
+    ],
 )
 def test_no_url_holds_the_server_up(odd: str) -> None:
     """The longest URL that a server takes is looked at in a moment, whatever it is made of: it is on the event loop."""
     path = "/a?x=1&" + odd * (65_536 // len(odd))
     start = time.perf_counter()
     shown('%s - "%s %s HTTP/%s" %d', "1.2.3.4", "GET", path, "1.1", 200)
+    shown("%s", "%" + path)
     assert time.perf_counter() - start < 10  # milliseconds; minutes, were it to try again from each character
 
 
