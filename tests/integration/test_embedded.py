@@ -414,7 +414,7 @@ def test_a_server_that_does_not_answer_in_time_is_given_up_and_ends(
 ) -> None:
     """Whatever keeps it from answering, nobody waits for ever, and it does not stay behind."""
     monkeypatch.setattr(embedded, "_START_SECONDS", 1.5)
-    monkeypatch.setattr(embedded, "_answers", lambda server: False)
+    monkeypatch.setattr(embedded, "_answer", lambda server: b"")
     with pytest.raises(ConfigurationError, match=r"(?s)did not start.*Ready to accept"), opened("embedded://"):
         pass
     assert eventually(place.is_clean)

