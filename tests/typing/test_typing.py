@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from tests import servers
+
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parents[1]
 
 
 def lines_with_errors(checker: str, file: Path) -> set[int]:
+    servers.package(checker, "types")
     if checker == "mypy":
         command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--output", "json", str(file)]
         done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
