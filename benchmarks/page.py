@@ -71,8 +71,8 @@ _NOTES = f"""## What is measured
 
 ## What an application can do
 
-- `pip install 'jwtsession[hiredis]'` and uvicorn's `standard` extra: the parser of Redis's protocol, the event loop and
-  the parser of HTTP that were measured here.
+- `pip install 'fastapi-jwtsession[hiredis]'` and uvicorn's `standard` extra: the parser of Redis's protocol, the event
+  loop and the parser of HTTP that were measured here.
 - `gc.set_threshold(50_000)` where the application starts. Python's garbage collector looks at young objects after every
   700 of them, by default, and requests that wait for Redis at the same time make many that live for a moment. It pays
   where many requests are under way at once, and costs some memory: see *collector at 50,000* above.

@@ -58,7 +58,9 @@ class Encryption:
             from cryptography.exceptions import InvalidTag
             from cryptography.hazmat.primitives.ciphers.aead import AESGCM
         except ImportError:
-            raise ConfigurationError("encryption_keys: need the extra: pip install 'jwtsession[crypto]'") from None
+            raise ConfigurationError(
+                "encryption_keys: need the extra: pip install 'fastapi-jwtsession[crypto]'"
+            ) from None
         self._invalid: type[Exception] = InvalidTag
         self._ciphers: dict[bytes, Any] = {}
         for text in keys:

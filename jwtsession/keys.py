@@ -61,7 +61,7 @@ class KeyRing:
             self._algorithm = jwt.get_algorithm_by_name(algorithm)
         except NotImplementedError:
             raise ConfigurationError(
-                f"algorithm: {algorithm} needs the extra: pip install 'jwtsession[crypto]'"
+                f"algorithm: {algorithm} needs the extra: pip install 'fastapi-jwtsession[crypto]'"
             ) from None
         for spec in keys:
             signing, verifying, kid = self._load(spec)

