@@ -4,6 +4,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check
+# Most tests wait for servers most of the time. All of a file's run on one worker: it has its own servers.
+WORKERS ?= 2
+PYTEST = python -m pytest --numprocesses=$(WORKERS) --dist=loadscope
 # Shows all that a command says where it fails, and nothing where it does not.
 logged = { $(1) >$(VENV)/pip.log 2>&1 || { cat $(VENV)/pip.log; exit 1; }; }
 
@@ -19,18 +22,18 @@ demo: $(VENV)/.example  ## Run the example application, on an embedded Valkey or
 	@$(BIN)/python -m example_app
 
 test: $(VENV)/.test  ## Run all tests, with branch coverage; another Python by PYTHON=python3.12
-	@$(BIN)/python -m pytest --cov --cov-report=term
+	@$(BIN)/$(PYTEST) --cov --cov-report=term
 
 python: $(VENV)/.test
-	@$(BIN)/python -m pytest -q -p no:cacheprovider tests/unit tests/contract tests/integration/test_http.py \
+	@$(BIN)/$(PYTEST) -q -p no:cacheprovider tests/unit tests/contract tests/integration/test_http.py \
 		tests/integration/test_embedded.py
 
 pythons:  ## Run the unit, contract, HTTP and embedded tests on every other Python that is here
 	@$(PYTHON) .ci/pythons.py
 
 caches: $(VENV)/.test  ## Run the tests that need a server again, with the near cache on, and with no cache at all
-	@JWTSESSION_NEAR_CACHE_BYTES=4194304 $(BIN)/pytest -q tests/races tests/engines tests/integration tests/interop tests/security
-	@JWTSESSION_TOKEN_CACHE_BYTES=0 $(BIN)/pytest -q tests/races tests/integration tests/interop tests/security
+	@JWTSESSION_NEAR_CACHE_BYTES=4194304 $(BIN)/$(PYTEST) -q tests/races tests/engines tests/integration tests/interop tests/security
+	@JWTSESSION_TOKEN_CACHE_BYTES=0 $(BIN)/$(PYTEST) -q tests/races tests/integration tests/interop tests/security
 
 SOAK_SECONDS ?= 300
 soak: $(VENV)/.test  ## Load from several processes while servers and workers are killed, for SOAK_SECONDS
@@ -44,7 +47,7 @@ fuzz: $(VENV)/.test $(VENV)/.fuzz  ## Fuzz the decoder and the parser of stored 
 floors:  ## Run the tests on the oldest packages that pyproject.toml accepts
 	@$(PYTHON) .ci/environment.py .venv-floors
 	@$(MAKE) --no-print-directory .venv-floors/.test VENV=.venv-floors CONSTRAINTS=floors.txt
-	@.venv-floors/bin/python -m pytest -q -W ignore::DeprecationWarning -p no:cacheprovider \
+	@.venv-floors/bin/$(PYTEST) -q -W ignore::DeprecationWarning -p no:cacheprovider \
 		tests/unit tests/contract tests/integration/test_http.py tests/integration/test_users.py
 
 lint: $(VENV)/.lint  ## Check format and lint
