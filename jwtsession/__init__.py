@@ -12,6 +12,7 @@ from .errors import (
     InvalidTokenError,
     JWTSessionError,
     MissingTokenError,
+    NotStartedError,
     SessionConflictError,
     SessionCorruptError,
     SessionNotFoundError,
@@ -20,11 +21,12 @@ from .errors import (
     StoreUnavailableError,
     TooManySessionsError,
 )
-from .manager import SessionManager, SyncSessionManager
+from .manager import SessionManager
 from .models import Claims, Session, Token
 from .provider import SessionProvider
 from .settings import Key, SessionSettings
 from .stores import MemorySessionStore, RedisSessionStore, SessionStore
+from .sync import SyncSessionManager, SyncSessionProvider
 from .users import SessionInfo
 
 __version__ = "0.1.0"
@@ -42,6 +44,7 @@ __all__ = [
     "Key",
     "MemorySessionStore",
     "MissingTokenError",
+    "NotStartedError",
     "RedisSessionStore",
     "Session",
     "SessionConflictError",
@@ -57,6 +60,7 @@ __all__ = [
     "StaleAuthenticationError",
     "StoreUnavailableError",
     "SyncSessionManager",
+    "SyncSessionProvider",
     "Token",
     "TokenRedactionFilter",
     "TooManySessionsError",

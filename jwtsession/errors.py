@@ -28,6 +28,15 @@ class ConfigurationError(JWTSessionError, ValueError):
     code = "configuration"
 
 
+class NotStartedError(JWTSessionError, RuntimeError):
+    """The provider was asked before it was started, or after its end: a mistake in the set-up, a 500 for clients.
+
+    `FastAPI(lifespan=sessions.lifespan)` starts it, or `async with sessions:` without an application.
+    """
+
+    code = "not_started"
+
+
 class InvalidArgumentError(JWTSessionError, ValueError):
     """The application handed a verb something that it can't store or sign: a mistake in the code, a 500 for clients.
 

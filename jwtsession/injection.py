@@ -112,6 +112,12 @@ class _PassOn:
         return other is self.model or (isinstance(other, _PassOn) and other.model is self.model)
 
 
+def class_alone(node: Any) -> type | None:
+    """The session class that a node of a dependency tree asks for by `Depends()` alone, if it does."""
+    model = node.call.model if isinstance(node.call, _PassOn) else node.call
+    return model if isinstance(model, InjectableMeta) else None
+
+
 def spare_thread(node: Any) -> None:
     """Spare FastAPI's thread for a node of a dependency tree (`fastapi.dependencies.models.Dependant`).
 

@@ -4,7 +4,7 @@ import asyncio
 import inspect
 import random
 import secrets
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Generic, Literal, NamedTuple, TypeVar, cast
 
 from . import models
@@ -23,6 +23,7 @@ from .errors import (
 )
 from .models import Claims, Session, Token
 from .stores import Outcome, SessionStore
+from .sync import SyncSessionManager
 from .throttle import Throttle
 from .tokens import TokenCodec, VerifiedToken
 from .users import Login, UserIndex
@@ -562,69 +563,3 @@ class SessionManager(Generic[S, C]):
     def _answer(self, token: str, issued: C) -> Token:
         expires_in = None if issued.exp is None else int(issued.exp) - int(self._sessions.now())
         return Token(access_token=token, expires_in=expires_in)
-
-
-class SyncSessionManager(Generic[S, C]):
-    """`SessionManager.sync`: the manager's verbs as blocking calls, run on the application's event loop.
-
-    For `def` endpoints and other threads. On the event loop's own thread they raise `RuntimeError` instead of waiting
-    for themselves.
-    """
-
-    def __init__(self, manager: SessionManager[S, C], loop: asyncio.AbstractEventLoop) -> None:
-        self._manager = manager
-        self._loop = loop
-
-    def __repr__(self) -> str:
-        return f"Sync{self._manager!r}"
-
-    @discreet
-    def create(self, session: S | Mapping[str, Any], claims: C | None = None) -> Token:
-        """See `SessionManager.create`."""
-        return self._run(self._manager.create, session, claims)
-
-    @discreet
-    def update(self, session: S | Mapping[str, Any] | None = None) -> S:
-        """See `SessionManager.update`."""
-        return self._run(self._manager.update, session)
-
-    @discreet
-    def reload(self) -> S:
-        """See `SessionManager.reload`."""
-        return self._run(self._manager.reload)
-
-    @discreet
-    def touch(self) -> None:
-        """See `SessionManager.touch`."""
-        self._run(self._manager.touch)
-
-    @discreet
-    def destroy(self, *, wait_replicas: int = 0) -> None:
-        """See `SessionManager.destroy`."""
-        self._run(lambda: self._manager.destroy(wait_replicas=wait_replicas))
-
-    @discreet
-    def destroy_others(self) -> int:
-        """See `SessionManager.destroy_others`."""
-        return self._run(self._manager.destroy_others)
-
-    @discreet
-    def regenerate(self, session: S | Mapping[str, Any] | None = None, claims: C | None = None) -> Token:
-        """See `SessionManager.regenerate`."""
-        return self._run(self._manager.regenerate, session, claims)
-
-    @discreet
-    def mutate(self, change: Callable[[S], S | None]) -> S:
-        """See `SessionManager.mutate`; `change` runs on the event loop, so it must not block."""
-        return self._run(self._manager.mutate, change)
-
-    def _run(self, verb: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
-        if asyncio._get_running_loop() is self._loop:
-            raise RuntimeError("manager.sync would wait for itself here: await the manager's own verb")
-        coroutine = verb(*args)
-        try:
-            running = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
-        except RuntimeError:  # the application has ended
-            coroutine.close()
-            raise
-        return running.result()

@@ -1,12 +1,10 @@
 """`SessionProvider`: the one object that an application makes. FastAPI's dependencies, and the way around a request."""
 
-import asyncio
 import importlib.util
-import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from typing import Any, Generic, TypeVar, overload
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Generic, Self, TypeVar, overload
 
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi.security import SecurityScopes
@@ -16,7 +14,6 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from . import openapi, startup
-from .accesslog import ACCESS_LOGGERS, TokenRedactionFilter
 from .audit import AuditTrail, SessionEvent, hashed
 from .credentials import TokenFinder
 from .encryption import Encryption, Plain, Sealer
@@ -33,10 +30,13 @@ from .errors import (
 )
 from .injection import bind
 from .keys import KeyRing, KeySpec
+from .lifespan import Lifespan
 from .manager import SessionManager, Sessions
 from .models import Claims, Migrate, Session, check_model
 from .settings import SessionSettings
+from .startup import Tenant
 from .stores import RedisSessionStore, SessionStore
+from .sync import SyncSessionProvider
 from .tokens import TokenCodec, is_session_id
 from .users import SessionInfo, UserIndex
 
@@ -91,6 +91,8 @@ class SessionProvider(Generic[S, C]):
         settings: All settings. Without it they are taken from `options` and the environment.
         store: Another store than the Redis of `settings.redis_url`: `MemorySessionStore` in tests.
         client: A `redis.asyncio` client of your own instead of `settings.redis_url`; it stays yours to close.
+        shares_sessions_with: Another provider that has the same sessions on purpose: the same `keyspace` in the same
+            store. Without it an application refuses to start with two such providers.
         token_url: Path of the login endpoint, if it takes an OAuth2 password form: Swagger UI's "Authorize" uses it.
         scopes: What each scope permits, for OpenAPI: `{"orders:read": "See your orders"}`.
         migrate: Called with stored data that does not fit `session_model` (of an older version of the application);
@@ -121,6 +123,7 @@ class SessionProvider(Generic[S, C]):
         settings: SessionSettings | None = None,
         store: SessionStore | None = None,
         client: "Redis | RedisCluster | None" = None,
+        shares_sessions_with: "SessionProvider[Any, Any] | None" = None,
         token_url: str | None = None,
         scopes: Mapping[str, str] | None = None,
         migrate: Migrate | None = None,
@@ -138,6 +141,7 @@ class SessionProvider(Generic[S, C]):
         settings: SessionSettings | None = None,
         store: SessionStore | None = None,
         client: "Redis | RedisCluster | None" = None,
+        shares_sessions_with: "SessionProvider[Any, Any] | None" = None,
         token_url: str | None = None,
         scopes: Mapping[str, str] | None = None,
         migrate: Migrate | None = None,
@@ -155,6 +159,7 @@ class SessionProvider(Generic[S, C]):
         settings: SessionSettings | None = None,
         store: SessionStore | None = None,
         client: "Redis | RedisCluster | None" = None,
+        shares_sessions_with: "SessionProvider[Any, Any] | None" = None,
         token_url: str | None = None,
         scopes: Mapping[str, str] | None = None,
         migrate: Migrate | None = None,
@@ -172,6 +177,7 @@ class SessionProvider(Generic[S, C]):
         settings: SessionSettings | None = None,
         store: SessionStore | None = None,
         client: "Redis | RedisCluster | None" = None,
+        shares_sessions_with: "SessionProvider[Any, Any] | None" = None,
         token_url: str | None = None,
         scopes: Mapping[str, str] | None = None,
         migrate: Migrate | None = None,
@@ -232,7 +238,6 @@ class SessionProvider(Generic[S, C]):
             clock=clock,
         )
         self._store = store
-        self._running = 0
         self._request_key = settings.request_key
         self._finder = TokenFinder(
             settings.token_sources,
@@ -241,7 +246,11 @@ class SessionProvider(Generic[S, C]):
             first_wins=settings.multiple_tokens == "first",
         )
         self._headers = _response_headers(settings)
-        self._request_arg = settings.request_arg
+        name = f"SessionProvider({session_model.__name__}, request_key={settings.request_key!r})"
+        shared = None if shares_sessions_with is None else shares_sessions_with._lifespan.tenant
+        tenant = Tenant(name, settings.request_key, session_model, store, shared)
+        self._lifespan: Lifespan = Lifespan(tenant, self._sessions.audit, settings.request_arg)
+        self._entered: list[AbstractAsyncContextManager[None]] = []
         self._shown: dict[str, Any] = {
             "schemes": openapi.schemes(settings, token_url, scopes or {}),
             "body_name": settings.request_arg if "body" in settings.token_sources else None,
@@ -266,47 +275,37 @@ class SessionProvider(Generic[S, C]):
         """Open the store for as long as the application runs: `FastAPI(lifespan=sessions.lifespan)`.
 
         In a lifespan of your own: `async with sessions.lifespan(app): yield`. A server that is down does not stop the
-        application from starting.
+        application from starting. Without an application: `async with sessions:`.
 
         Raises:
             ConfigurationError: A route takes a session or claims from the client (a forgotten `Depends()`), the
-                embedded server can't be started, or two providers share a `request_key`.
+                embedded server can't be started, two providers of the application have the same `request_key` or
+                overlapping keyspaces, or the provider is started on another event loop.
         """
-        taken = app.state._state.setdefault("jwtsession_request_keys", {})
-        if taken.setdefault(self._request_key, self) is not self:
-            raise ConfigurationError(f"request_key: {self._request_key!r} is another provider's in this application")
-        startup.check_routes(app)
         openapi.document(app)
         openapi.spare(app)
-        async with AsyncExitStack() as ending:
-            ending.callback(taken.pop, self._request_key)
-            ending.enter_context(self._redacted_access_logs())
-            # Of several applications with one provider the first to start opens, and the last to end closes.
-            if not self._running:
-                await self._store.open()
-                self._sessions.audit.open()
-            self._running += 1
-            try:
-                yield
-            finally:
-                self._running -= 1
-                if not self._running:
-                    ending.push_async_callback(asyncio.to_thread, self._sessions.audit.close)
-                    ending.push_async_callback(self._store.close)
-
-    @contextmanager
-    def _redacted_access_logs(self) -> Iterator[None]:
-        # Also where `query` is off: a client may put its token there by mistake, and it is a good one elsewhere.
-        # One for each start: of two applications with one provider the first to end takes only its own.
-        redaction = TokenRedactionFilter(self._request_arg)
-        loggers = [logging.getLogger(name) for name in ACCESS_LOGGERS]
-        for logger in loggers:
-            logger.addFilter(redaction)
-        try:
+        async with self._lifespan.run(app):
             yield
-        finally:
-            for logger in loggers:
-                logger.removeFilter(redaction)
+
+    async def __aenter__(self) -> Self:
+        """Open the store without an application, for a script: `async with sessions: await sessions.revoke(...)`.
+
+        Raises:
+            ConfigurationError: The embedded server can't be started, or the provider is started on another event loop.
+        """
+        running = self._lifespan.run()
+        await running.__aenter__()
+        self._entered.append(running)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close the store, unless an application goes on."""
+        await self._entered.pop().__aexit__(None, None, None)
+
+    @property
+    def sync(self) -> SyncSessionProvider[S]:
+        """`get`, `revoke`, `revoke_all` and `list_sessions` for `def` endpoints and other threads: each blocks."""
+        return SyncSessionProvider(self, lambda: self._lifespan.loop)
 
     def document(self, app: FastAPI) -> None:
         """Complete the application's OpenAPI document: alternatives, optional sessions, the 400, 401 and 503 answers.
@@ -320,8 +319,8 @@ class SessionProvider(Generic[S, C]):
         openapi.document(app)
 
     async def ping(self) -> bool:
-        """Whether the store answers; never raises."""
-        return await self._store.ping()
+        """Whether the store answers; never raises. False before the start and after the end, and the log tells why."""
+        return self._lifespan.is_started() and await self._store.ping()
 
     @discreet
     async def get(self, session_id: str) -> S | None:
@@ -329,8 +328,10 @@ class SessionProvider(Generic[S, C]):
 
         Raises:
             SessionCorruptError: It can't be read.
+            NotStartedError: The provider is not started.
             StoreUnavailableError: The store did not answer.
         """
+        self._lifespan.require()
         value = await self._store.load(session_id) if is_session_id(session_id) else None
         return None if value is None else self._sessions.record(session_id, value).session
 
@@ -343,8 +344,10 @@ class SessionProvider(Generic[S, C]):
             wait_replicas: How many replicas must have it too, so that a failover can't bring the session back.
 
         Raises:
+            NotStartedError: The provider is not started.
             StoreUnavailableError: The store did not answer, or too few replicas did; the session may still be there.
         """
+        self._lifespan.require()
         if not is_session_id(session_id) or not await self._store.destroy(session_id, wait_replicas):
             return False
         self._sessions.audit.tell(SessionEvent("destroyed", hashed(session_id)))
@@ -359,6 +362,7 @@ class SessionProvider(Generic[S, C]):
 
         Raises:
             InvalidArgumentError: There is no `user_index`.
+            NotStartedError: The provider is not started.
             StoreUnavailableError: The store did not answer.
         """
         return await self._index().sessions(sub)
@@ -373,6 +377,7 @@ class SessionProvider(Generic[S, C]):
 
         Raises:
             InvalidArgumentError: There is no `user_index`.
+            NotStartedError: The provider is not started.
             StoreUnavailableError: The store did not answer; some sessions may have ended.
         """
         ended = await self._index().revoke_all(sub, except_id)
@@ -381,6 +386,7 @@ class SessionProvider(Generic[S, C]):
         return len(ended)
 
     def _index(self) -> UserIndex:
+        self._lifespan.require()
         if self._sessions.index is None:
             raise InvalidArgumentError("the sessions of a user are not known: set user_index=True")
         return self._sessions.index
@@ -488,6 +494,8 @@ class SessionProvider(Generic[S, C]):
         # The very list: whatever else is shared, another request's headers are another one.
         if kept is not None and kept[1] is headers:
             return kept[0]
+        if scope.get("app") not in self._lifespan.admitted:
+            self._lifespan.admit(scope.get("app"))
         address = scope.get("client")
         client = address[0] if address else None
         captured = (client, connection.headers.get("user-agent")) if self._captures else (None, None)

@@ -1,18 +1,125 @@
-"""What is looked at when an application starts: nothing that only a session may hold comes from a client."""
+"""What is looked at when an application starts: its routes, and the providers that run in it."""
 
 import typing
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from pydantic.errors import PydanticUserError
 
 from .dependants import applications, core_schema, nodes, parameters, routes
 from .errors import ConfigurationError
+from .injection import class_alone
 from .manager import SessionManager
 from .models import Claims, Session
+from .stores import RedisSessionStore, SessionStore
 
 # Parts of a core schema that tell how to write a value or describe it, not how to make one of what a client sends.
 _NOT_READ = {"serialization", "metadata", "computed_fields"}
+
+
+@dataclass(frozen=True, eq=False)
+class Tenant:
+    """A provider, as one of those of an application."""
+
+    name: str
+    """For messages."""
+    request_key: str
+    model: type[Session]
+    store: SessionStore
+    shares_with: "Tenant | None" = None
+    """Another one that has the same sessions on purpose."""
+
+    @property
+    def family(self) -> "Tenant":
+        """The same for all that share sessions."""
+        return self if self.shares_with is None else self.shares_with.family
+
+
+@contextmanager
+def admitted(tenant: Tenant, app: Any, *, direct: bool = True) -> Iterator[list[Any]]:
+    """Look at an application, and note that the provider runs in it; gives it and all that are mounted in it.
+
+    Args:
+        tenant: The provider.
+        app: The application.
+        direct: It was started with the provider. What is mounted in it may have another one under its `request_key`.
+
+    Raises:
+        ConfigurationError: A route or a combination of providers can't work, or would let in whom it must not.
+    """
+    check_routes(app)
+    apps = [each for _, each in applications(app)]
+    # What Starlette keeps for the application's own use: the notes live as long as it does.
+    notes = [getattr(each, "state", None) for each in apps]
+    running = [note._state.setdefault("jwtsession", []) for note in notes if note is not None]
+    others = {other: None for each in running for other, _ in each if other is not tenant}
+    if direct and running:
+        taken = {other.request_key for other, is_direct in running[0] if is_direct and other is not tenant}
+        if tenant.request_key in taken:
+            raise ConfigurationError(f"request_key: {tenant.request_key!r} is another provider's in this application")
+    for other in others:
+        _check_places(tenant, other)
+    _check_bindings(app, [tenant, *others])
+    for each in running:
+        each.append((tenant, direct and each is running[0]))
+    try:
+        yield apps
+    finally:
+        for each in running:
+            each.remove((tenant, direct and each is running[0]))
+
+
+def _check_places(tenant: Tenant, other: Tenant) -> None:
+    """Refuse two providers that would find each other's sessions, unless one says that it shares the other's."""
+    overlap = _overlap(tenant.store, other.store)
+    if overlap == "nested" or (overlap == "same" and tenant.family is not other.family):
+        raise ConfigurationError(
+            f"keyspace: {tenant.name} keeps sessions in {place(tenant.store)}, {other.name} in {place(other.store)}, "
+            "so that each would find, list or end the other's. Give each a keyspace of its own, neither the beginning "
+            "of the other; where they are to have the same sessions, say so by shares_sessions_with"
+        )
+
+
+def _overlap(one: SessionStore, other: SessionStore) -> Literal["same", "nested", None]:
+    if one is other:
+        return "same"
+    if not (isinstance(one, RedisSessionStore) and isinstance(other, RedisSessionStore)) or _server(one) != _server(
+        other
+    ):
+        return None
+    if one.keyspace == other.keyspace:
+        return "same"
+    # The index of users and whatever else a provider keeps have keys that begin with its keyspace.
+    nested = one.keyspace.startswith(other.keyspace) or other.keyspace.startswith(one.keyspace)
+    return "nested" if nested else None
+
+
+def _server(store: RedisSessionStore) -> str:
+    return (getattr(store, "location", "") or str(getattr(store, "_url", ""))).partition("://")[
+        2
+    ]  # redis:// and valkey:// may be one server
+
+
+def place(store: SessionStore) -> str:
+    """Where a store keeps sessions, for people."""
+    if isinstance(store, RedisSessionStore):
+        return f"{getattr(store, 'location', '')}, under {store.keyspace!r}"
+    return repr(store)
+
+
+def _check_bindings(app: Any, tenants: Sequence[Tenant]) -> None:
+    """Refuse `Depends()` on a class that two of the providers have for their model: which one it asks is chance."""
+    for prefix, each in applications(app):
+        for route in routes(each):
+            for node in nodes(route):
+                model = class_alone(node)
+                if model is not None and len([tenant for tenant in tenants if tenant.model is model]) > 1:
+                    raise ConfigurationError(
+                        f"{_name(prefix, route)}: Depends() on {model.__name__} does not tell which of its providers "
+                        "is meant: write Depends(sessions.get_session), or give each provider a model of its own"
+                    )
 
 
 def check_routes(app: Any) -> None:

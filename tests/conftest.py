@@ -1,9 +1,11 @@
 """Fixtures for all tests."""
 
 from collections.abc import Iterator
+from typing import Any, TypeVar
 
 import pytest
 
+from jwtsession import SessionProvider
 from tests import servers
 
 SECRET = "a secret of the tests, and long enough for HS512: 0123456789abcdef"
@@ -20,6 +22,15 @@ class Clock:
 
     def tick(self, seconds: float) -> None:
         self.now += seconds
+
+
+P = TypeVar("P", bound=SessionProvider[Any, Any])
+
+
+def started(provider: P) -> P:
+    """The provider as if its lifespan had begun, for tests that have no application and need no end."""
+    provider._lifespan.admitted.add(None)
+    return provider
 
 
 @pytest.fixture

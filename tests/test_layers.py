@@ -47,31 +47,37 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     ),
     "stores": ({"stores.base", "stores.memory", "stores.redis"}, set()),
     "users": ({"errors", "encryption", "stores", "throttle"}, {"pydantic"}),
-    "manager": ({"audit", "encryption", "errors", "models", "stores", "throttle", "tokens", "users"}, set()),
+    "sync": ({"errors", "models", "users"}, set()),
+    "manager": ({"audit", "encryption", "errors", "models", "stores", "sync", "throttle", "tokens", "users"}, set()),
     "dependants": (set(), {"fastapi", "starlette"}),
-    "startup": ({"dependants", "errors", "manager", "models"}, {"pydantic"}),
+    "startup": ({"dependants", "errors", "injection", "manager", "models", "stores"}, {"pydantic"}),
+    "lifespan": ({"accesslog", "audit", "errors", "startup", "stores"}, set()),
     "openapi": ({"dependants", "injection", "settings"}, {"fastapi", "starlette"}),
     "provider": (
         {
-            "accesslog",
             "audit",
             "credentials",
             "encryption",
             "errors",
             "injection",
             "keys",
+            "lifespan",
             "manager",
             "models",
             "openapi",
             "settings",
             "startup",
             "stores",
+            "sync",
             "tokens",
             "users",
         },
         {"fastapi", "redis", "starlette"},
     ),
-    "": ({"accesslog", "audit", "errors", "manager", "models", "provider", "settings", "stores", "users"}, set()),
+    "": (
+        {"accesslog", "audit", "errors", "manager", "models", "provider", "settings", "stores", "sync", "users"},
+        set(),
+    ),
 }
 
 
@@ -80,11 +86,17 @@ def name_of(path: Path) -> str:
 
 
 def imports(path: Path) -> tuple[set[str], set[str]]:
-    """What a file imports of the package and of others, wherever the import stands in it."""
+    """What a file imports of the package and of others, wherever the import stands in it, but for type checkers."""
     here = [*path.relative_to(PACKAGE).parent.parts]
     own: set[str] = set()
     others: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    waiting: list[ast.AST] = [ast.parse(path.read_text())]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            waiting += node.orelse
+            continue
+        waiting += ast.iter_child_nodes(node)
         if isinstance(node, ast.Import):
             others |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 0:

@@ -120,6 +120,11 @@ class RedisSessionStore:
         """Where the sessions are, for a log: the URL without user, password and options."""
         return self._location
 
+    @property
+    def keyspace(self) -> str:
+        """Prefix of the keys."""
+        return self._keyspace
+
     async def open(self) -> None:
         """Start the embedded server where the URL asks for one. A server that is down does not matter yet."""
         if self._server is not None:

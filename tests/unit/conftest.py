@@ -7,7 +7,7 @@ import pytest
 from starlette.requests import Request
 
 from jwtsession import Claims, MemorySessionStore, Session, SessionManager, SessionProvider
-from tests.conftest import SECRET, Clock
+from tests.conftest import SECRET, Clock, started
 
 
 class UserSession(Session):
@@ -35,8 +35,8 @@ class World:
         self.clock = clock
         self.store = store or MemorySessionStore(clock=clock)
         options = {"max_age": 1000, "absolute_max_age": 5000, "touch_interval": 0} | options
-        self.provider = SessionProvider(
-            UserSession, UserClaims, secret=SECRET, store=self.store, clock=clock, **options
+        self.provider = started(
+            SessionProvider(UserSession, UserClaims, secret=SECRET, store=self.store, clock=clock, **options)
         )
 
     async def request(self, token: str | None = None) -> Manager:

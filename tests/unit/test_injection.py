@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field, ValidationError
 from starlette.routing import Mount
 
 from jwtsession import ConfigurationError, MemorySessionStore, Session, SessionProvider
-from tests.conftest import SECRET
+from tests.conftest import SECRET, started
 from tests.unit.conftest import request
 from tests.web import bearer
 
@@ -71,19 +71,20 @@ def provider() -> SessionProvider[UserSession, Any]:
     return SessionProvider(UserSession, secret=SECRET, store=MemorySessionStore())
 
 
-@pytest.mark.parametrize("started", [True, False])
-def test_the_class_is_a_dependency(provider: SessionProvider[UserSession, Any], started: bool) -> None:
-    """In endpoints, routers, nested dependencies, sub-applications and WebSockets, with the lifespan and without."""
+@pytest.mark.parametrize("with_app", [True, False])
+def test_the_class_is_a_dependency(provider: SessionProvider[UserSession, Any], with_app: bool) -> None:
+    """In endpoints, routers, nested dependencies, sub-applications and WebSockets, however the provider started."""
     client = TestClient(application(provider))
-    if started:
+    if with_app:
         client.__enter__()
+    started(provider)
     headers = bearer(client.post("/session").json())
     for path in PATHS:
         assert client.get(path, headers=headers).status_code == 200
         assert client.get(path).status_code == 401
     with client.websocket_connect("/ws", headers=headers) as socket:
         assert socket.receive_json() == 1
-    if started:
+    if with_app:
         client.__exit__()
 
 
@@ -98,11 +99,11 @@ def test_no_thread_is_used_after_the_start(
         in_threads.append(function)
         return await original(function, *args, **options)
 
-    app = application(provider)
+    app = application(started(provider))
     headers = bearer(TestClient(app).post("/session").json())
     monkeypatch.setattr("anyio.to_thread.run_sync", noted)
     TestClient(app).get("/", headers=headers)
-    assert len(in_threads) == 1  # not started: by way of the class
+    assert len(in_threads) == 1  # the application has not started: by way of the class
     with TestClient(app) as client:
         in_threads.clear()
         for path in PATHS:
@@ -137,6 +138,7 @@ def test_overrides_of_the_class_and_of_the_dependency_work(
             assert client.get(path).json() in (user_id, {"user_id": user_id, "items": []})
             stack.close()
         serving.dependency_overrides = {}
+        started(provider)
         assert client.get(path).status_code == 401
 
 
@@ -196,8 +198,8 @@ def test_an_unbound_model_has_its_own_signature(provider: SessionProvider[UserSe
 
 
 @pytest.mark.parametrize("how", ["before its provider", "no provider", "completed later"])
-@pytest.mark.parametrize("started", [True, False])
-def test_a_session_is_never_made_from_the_query(how: str, started: bool) -> None:
+@pytest.mark.parametrize("with_app", [True, False])
+def test_a_session_is_never_made_from_the_query(how: str, with_app: bool) -> None:
     """A class that FastAPI sees before or without its provider is refused at its route, or asks for a token: no 200."""
 
     class Plain(Session):
@@ -231,7 +233,7 @@ def test_a_session_is_never_made_from_the_query(how: str, started: bool) -> None
         if how != "before its provider":
             declare()
         client = TestClient(app, raise_server_exceptions=False)
-        with client if started else contextlib.nullcontext():
+        with client if with_app else contextlib.nullcontext():
             assert client.get("/?user_id=1").status_code in (401, 500)
 
 
@@ -253,7 +255,7 @@ async def test_no_name_that_a_client_writes_takes_over_a_session(value: Any) -> 
     with pytest.raises(ValidationError):
         Member(**theirs)
     assert Session(**theirs).model_dump() == theirs
-    provider = SessionProvider(Member, secret=SECRET, store=MemorySessionStore())
+    provider = started(SessionProvider(Member, secret=SECRET, store=MemorySessionStore()))
     manager = await provider.get_manager(request())
     await manager.create({**theirs, "user_id": 7})
     assert manager.session == Member(user_id=7)
@@ -330,6 +332,7 @@ def test_every_kind_of_model_can_be_injected(model: type[Session], data: dict[st
     app.get("/")(read)
     client = TestClient(app)
     for start in (contextlib.nullcontext(), client):
+        started(provider)
         with start:
             headers = bearer(client.post("/session").json())
             assert client.get("/", headers=headers).json() == data

@@ -20,7 +20,7 @@ from jwtsession import (
     SessionProvider,
     SessionSettings,
 )
-from tests.conftest import SECRET, Clock
+from tests.conftest import SECRET, Clock, started
 
 
 class UserSession(Session):
@@ -154,7 +154,7 @@ async def test_a_store_that_fails_to_close_leaves_nothing_behind() -> None:
 async def test_sessions_are_reached_outside_a_request(clock: Clock) -> None:
     """Get reads without extending, revoke ends, ping asks the store; what is no id is nobody's session."""
     store = MemorySessionStore(clock=clock)
-    sessions = provider(store=store, clock=clock)
+    sessions = started(provider(store=store, clock=clock))
     scope = {"type": "http", "method": "GET", "headers": [], "query_string": b""}
     manager = await sessions.get_manager(Request(scope))
     await manager.create(UserSession(user_id=1))
@@ -185,7 +185,7 @@ async def test_no_id_reaches_the_store_in_an_odd_form() -> None:
         async def destroy(self, session_id: str, wait_replicas: int = 0) -> bool:
             raise AssertionError(session_id)
 
-    sessions = provider(store=Refusing())
+    sessions = started(provider(store=Refusing()))
     assert await sessions.get("user:" + "0" * 64) is None
     assert not await sessions.revoke("a b")
 

@@ -1,5 +1,8 @@
 """Tests of jwtsession.startup: what is looked at when an application starts."""
 
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, Optional, TypeVar
 
@@ -16,6 +19,7 @@ from tests.conftest import SECRET
 from tests.web import bearer
 
 T = TypeVar("T")
+numbers = itertools.count()
 
 
 class UserSession(Session):
@@ -252,3 +256,147 @@ def test_what_asks_rightly_starts() -> None:
         headers = bearer(client.post("/session", json={"user_id": 1}).json())
         assert client.get("/", headers=headers).json() == {"user_id": 1}
         assert client.get("/all", headers=headers).json() == [{"user_id": 1}]
+
+
+def application(
+    *sessions: SessionProvider[Any, Any], by_class: type[Session] | None = None, admin_app: bool = False
+) -> FastAPI:
+    """An application in which all of these run, the last one with a mounted application that it starts with."""
+    mounted = FastAPI()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            for each in sessions:
+                own = admin_app and each is sessions[-1]
+                await stack.enter_async_context(each.lifespan(mounted if own else app))
+            yield
+
+    app = FastAPI(lifespan=lifespan)
+    app.mount("/admin", mounted)
+    if by_class is not None:
+        app.get("/me")(endpoint(Annotated[by_class, Depends()]))
+    return app
+
+
+def start(app: FastAPI) -> None:
+    with TestClient(app):
+        pass
+
+
+URL = "redis://localhost:1/0"
+
+
+def at(url: str = URL, keyspace: str = "sess:", **options: Any) -> SessionProvider[UserSession, Claims]:
+    """A provider of sessions on a Redis, under a request_key of its own."""
+    key = options.pop("request_key", f"key{next(numbers)}")
+    settings = {"redis_url": url, "keyspace": keyspace, "request_key": key, "secret": SECRET}
+    return SessionProvider(UserSession, **(settings | options))
+
+
+@pytest.mark.parametrize("mounted", [False, True])
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("sess:", "sess:"),
+        ("sess:", "sess:user:"),
+        ("sess:fwd:", "sess:"),
+        ("sess", "sess-admin:"),
+    ],
+)
+def test_two_providers_that_find_each_others_sessions_are_refused(one: str, other: str, mounted: bool) -> None:
+    """The same keyspace, or one that is the beginning of the other, also where one stands in a mounted application."""
+    with pytest.raises(ConfigurationError, match=r"keyspace: .*keyspace of its own.*shares_sessions_with"):
+        start(application(at(keyspace=one), at(keyspace=other), admin_app=mounted))
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        {"keyspace": "admin:"},
+        {"url": "redis://localhost:1/1"},
+        {"url": "redis://localhost:2/0"},
+        {"url": "redis://another:1/0"},
+        {"store": MemorySessionStore(), "url": "redis://localhost:1/0"},
+    ],
+    ids=str,
+)
+def test_two_providers_that_have_nothing_in_common_start(others: dict[str, Any]) -> None:
+    """Another keyspace, another database, another server or another store: no session of one is found by the other."""
+    start(application(at(), at(**others)))
+
+
+def test_other_names_of_one_server_are_seen_through() -> None:
+    """Credentials, options and the scheme are no part of the place."""
+    for url in ("redis://ann:canary@localhost:1/0", "redis://localhost:1", "redis://localhost:1/0?socket_timeout=1"):
+        with pytest.raises(ConfigurationError, match="keyspace") as caught:
+            start(application(at(), at(url)))
+        assert "canary" not in str(caught.value)
+
+
+def test_one_store_object_for_two_providers_is_refused() -> None:
+    """Whatever its kind, and whatever keyspace the settings name: it holds the sessions of both."""
+    store = MemorySessionStore()
+    with pytest.raises(ConfigurationError, match="keyspace"):
+        start(application(at(store=store), at(store=store, keyspace="admin:")))
+
+
+def test_those_that_are_told_to_share_start() -> None:
+    """`shares_sessions_with` holds in a chain, and for the one who is named too; but not for nested keyspaces."""
+    first = at()
+    second = at(shares_sessions_with=first)
+    third = at(shares_sessions_with=second)
+    for order in ((first, second, third), (third, first, second)):
+        start(application(*order))
+    with pytest.raises(ConfigurationError, match="keyspace"):
+        start(application(first, second, at()))
+    with pytest.raises(ConfigurationError, match="keyspace"):
+        start(application(first, at(keyspace="sess:user:", shares_sessions_with=first)))
+
+
+def test_tokens_of_two_providers_from_one_environment() -> None:
+    """With other keyspaces a token of one is worth nothing at the other, though secret, issuer and audience agree."""
+    store = MemorySessionStore()
+    users, admins = at(store=store), at(store=MemorySessionStore())
+    app = application(users, admins)
+
+    @app.post("/session")
+    async def log_in(manager: Annotated[Any, Depends(users.get_manager)]) -> str:
+        return str((await manager.create(UserSession(user_id=1))).access_token)
+
+    @app.get("/users")
+    async def user(session: Annotated[UserSession, Depends(users.get_session)]) -> None: ...
+
+    @app.get("/admins")
+    async def admin(session: Annotated[UserSession, Depends(admins.get_session)]) -> None: ...
+
+    with TestClient(app) as client:
+        headers = bearer(client.post("/session").json())
+        assert client.get("/users", headers=headers).status_code == 200
+        assert client.get("/admins", headers=headers).status_code == 401
+
+
+def test_one_after_the_other_is_fine() -> None:
+    """In a process, and in one application: only what runs at the same time can meet."""
+    first, second = at(), at()
+    app = FastAPI()
+    for each in (first, second, first):
+        app.router.lifespan_context = each.lifespan
+        start(app)
+    start(application(first))
+    start(application(second))
+
+
+def test_a_class_alone_needs_one_provider() -> None:
+    """Of two providers of one model that run together, `Depends()` on the class would ask whichever was made last."""
+    users, admins = at(), at(keyspace="admin:")
+    with pytest.raises(ConfigurationError, match=r"GET /me: Depends\(\) on UserSession .*get_session"):
+        start(application(users, admins, by_class=UserSession))
+    start(application(users, admins))
+    start(application(admins, by_class=UserSession))
+
+
+def test_a_class_alone_beside_a_provider_of_another_model_starts() -> None:
+    """A subclass is a model of its own."""
+    admins = SessionProvider(AdminSession, secret=SECRET, redis_url=URL, keyspace="admin:", request_key="admin")
+    start(application(at(), admins, by_class=UserSession))

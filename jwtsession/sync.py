@@ -1,0 +1,125 @@
+"""Blocking calls for `def` endpoints and other threads: each runs on the application's event loop."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from .errors import discreet
+from .models import Claims, Session, Token
+from .users import SessionInfo
+
+if TYPE_CHECKING:  # both import this module
+    from .manager import SessionManager
+    from .provider import SessionProvider
+
+S = TypeVar("S", bound=Session)
+C = TypeVar("C", bound=Claims)
+T = TypeVar("T")
+
+
+class SyncSessionManager(Generic[S, C]):
+    """`SessionManager.sync`: the manager's verbs as blocking calls, run on the application's event loop.
+
+    For `def` endpoints and other threads. On the event loop's own thread they raise `RuntimeError` instead of waiting
+    for themselves.
+    """
+
+    def __init__(self, manager: "SessionManager[S, C]", loop: asyncio.AbstractEventLoop) -> None:
+        self._manager = manager
+        self._loop = loop
+
+    def __repr__(self) -> str:
+        return f"Sync{self._manager!r}"
+
+    @discreet
+    def create(self, session: S | Mapping[str, Any], claims: C | None = None) -> Token:
+        """See `SessionManager.create`."""
+        return self._run(self._manager.create, session, claims)
+
+    @discreet
+    def update(self, session: S | Mapping[str, Any] | None = None) -> S:
+        """See `SessionManager.update`."""
+        return self._run(self._manager.update, session)
+
+    @discreet
+    def reload(self) -> S:
+        """See `SessionManager.reload`."""
+        return self._run(self._manager.reload)
+
+    @discreet
+    def touch(self) -> None:
+        """See `SessionManager.touch`."""
+        self._run(self._manager.touch)
+
+    @discreet
+    def destroy(self, *, wait_replicas: int = 0) -> None:
+        """See `SessionManager.destroy`."""
+        self._run(self._manager.destroy, wait_replicas=wait_replicas)
+
+    @discreet
+    def destroy_others(self) -> int:
+        """See `SessionManager.destroy_others`."""
+        return self._run(self._manager.destroy_others)
+
+    @discreet
+    def regenerate(self, session: S | Mapping[str, Any] | None = None, claims: C | None = None) -> Token:
+        """See `SessionManager.regenerate`."""
+        return self._run(self._manager.regenerate, session, claims)
+
+    @discreet
+    def mutate(self, change: Callable[[S], S | None]) -> S:
+        """See `SessionManager.mutate`; `change` runs on the event loop, so it must not block."""
+        return self._run(self._manager.mutate, change)
+
+    def _run(self, verb: Callable[..., Coroutine[Any, Any, T]], *args: Any, **options: Any) -> T:
+        return _run(self._loop, verb, *args, **options)
+
+
+class SyncSessionProvider(Generic[S]):
+    """`SessionProvider.sync`: what a provider does outside a request, as blocking calls.
+
+    For `def` endpoints and other threads, while the provider is started. On the thread of the event loop on which it
+    was started they raise `RuntimeError` instead of waiting for themselves.
+    """
+
+    def __init__(self, provider: "SessionProvider[S, Any]", loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+        self._provider = provider
+        self._loop = loop
+
+    def __repr__(self) -> str:
+        return f"Sync{self._provider!r}"
+
+    @discreet
+    def get(self, session_id: str) -> S | None:
+        """See `SessionProvider.get`."""
+        return self._run(self._provider.get, session_id)
+
+    @discreet
+    def revoke(self, session_id: str, *, wait_replicas: int = 0) -> bool:
+        """See `SessionProvider.revoke`."""
+        return self._run(self._provider.revoke, session_id, wait_replicas=wait_replicas)
+
+    @discreet
+    def list_sessions(self, sub: str) -> list[SessionInfo]:
+        """See `SessionProvider.list_sessions`."""
+        return self._run(self._provider.list_sessions, sub)
+
+    @discreet
+    def revoke_all(self, sub: str, except_id: str | None = None) -> int:
+        """See `SessionProvider.revoke_all`."""
+        return self._run(self._provider.revoke_all, sub, except_id)
+
+    def _run(self, verb: Callable[..., Coroutine[Any, Any, T]], *args: Any, **options: Any) -> T:
+        return _run(self._loop(), verb, *args, **options)
+
+
+def _run(loop: asyncio.AbstractEventLoop, verb: Callable[..., Coroutine[Any, Any, T]], *args: Any, **options: Any) -> T:
+    if asyncio._get_running_loop() is loop:
+        raise RuntimeError(f"sync.{verb.__name__}() would wait for itself here: await {verb.__name__}() without sync")
+    coroutine = verb(*args, **options)
+    try:
+        running = asyncio.run_coroutine_threadsafe(coroutine, loop)
+    except RuntimeError:  # the application has ended
+        coroutine.close()
+        raise
+    return running.result()
