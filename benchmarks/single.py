@@ -87,17 +87,18 @@ def round_trips(port: int) -> dict[str, int]:
             manager = await sessions.get_manager(Request({"type": "http", "method": "POST", "headers": []}))
             await manager.create(UserSession.model_validate_json(SMALL), Claims(sub=sub))
 
-        await log_in("bob")
-        await sessions.revoke_all("bob")  # from here on the server knows the scripts
-        for _ in range(USERS_SESSIONS):
-            await log_in("alice")
         found = {}
-        for name, call in (("list_sessions", sessions.list_sessions), ("revoke_all", sessions.revoke_all)):
-            before = _Counting.trips
-            result = await call("alice")
-            found[name] = _Counting.trips - before
-            if USERS_SESSIONS not in (result, len(result) if isinstance(result, list) else 0):
-                raise RuntimeError(f"{name}: not all of {USERS_SESSIONS} sessions")
+        async with sessions:
+            await log_in("bob")
+            await sessions.revoke_all("bob")  # from here on the server knows the scripts
+            for _ in range(USERS_SESSIONS):
+                await log_in("alice")
+            for name, call in (("list_sessions", sessions.list_sessions), ("revoke_all", sessions.revoke_all)):
+                before = _Counting.trips
+                result = await call("alice")
+                found[name] = _Counting.trips - before
+                if USERS_SESSIONS not in (result, len(result) if isinstance(result, list) else 0):
+                    raise RuntimeError(f"{name}: not all of {USERS_SESSIONS} sessions")
         await pool.disconnect()
         return found
 

@@ -97,15 +97,13 @@ def _overlap(one: SessionStore, other: SessionStore) -> Literal["same", "nested"
 
 
 def _server(store: RedisSessionStore) -> str:
-    return (getattr(store, "location", "") or str(getattr(store, "_url", ""))).partition("://")[
-        2
-    ]  # redis:// and valkey:// may be one server
+    return store.location.partition("://")[2]  # redis:// and valkey:// may be one server
 
 
 def place(store: SessionStore) -> str:
     """Where a store keeps sessions, for people."""
     if isinstance(store, RedisSessionStore):
-        return f"{getattr(store, 'location', '')}, under {store.keyspace!r}"
+        return f"{store.location}, under {store.keyspace!r}"
     return repr(store)
 
 

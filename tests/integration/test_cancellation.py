@@ -27,7 +27,7 @@ from jwtsession import (
     SessionStore,
 )
 from tests import servers, verbs
-from tests.conftest import SECRET
+from tests.conftest import SECRET, started
 from tests.proxy import Proxy
 from tests.web import bearer, serving
 
@@ -42,7 +42,7 @@ Manager = SessionManager[Numbered, Claims]
 
 
 def provider(store: SessionStore) -> Provider:
-    return SessionProvider(Numbered, store=store, secret=SECRET, user_index=True, touch_interval=0)
+    return started(SessionProvider(Numbered, store=store, secret=SECRET, user_index=True, touch_interval=0))
 
 
 async def request(sessions: Provider, token: str | None = None) -> Manager:

@@ -456,7 +456,8 @@ def test_two_providers_live_side_by_side(valkey: servers.Server) -> None:
 def test_a_sub_application_with_a_provider_of_its_own_never_sees_the_parents_session(valkey: servers.Server) -> None:
     """Two providers under one request key, one above the other, do not take each other's manager."""
     outer = SessionProvider(UserSession, secret=SECRET, redis_url=valkey.url)
-    inner = SessionProvider(UserSession, secret=SECRET[::-1], redis_url=valkey.url, token_sources=("header",))
+    settings = {"redis_url": valkey.url, "keyspace": "inner:", "token_sources": ("header",)}
+    inner = SessionProvider(UserSession, secret=SECRET[::-1], **settings)
     sub = FastAPI()
 
     @sub.get("/session")

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from jwtsession import RedisSessionStore, SessionProvider, StoreUnavailableError
 from jwtsession.stores._near import STALENESS, NearCache, _Server
 from tests import servers, verbs
-from tests.conftest import SECRET
+from tests.conftest import SECRET, started
 from tests.contract.test_store import RIGHTS
 from tests.proxy import Proxy
 
@@ -125,9 +125,8 @@ async def test_without_the_setting_nothing_is_kept(engine: servers.Server) -> No
 
 async def test_requests_read_near_and_verbs_do_not(engine: servers.Server) -> None:
     """A request's first load asks no server; `reload`, `mutate` and `get` outside a request do."""
-    sessions = SessionProvider(
-        verbs.UserSession, secret=SECRET, redis_url=engine.url, near_cache_bytes=MEGABYTE, touch_interval=3600
-    )
+    settings = {"redis_url": engine.url, "near_cache_bytes": MEGABYTE, "touch_interval": 3600}
+    sessions = started(SessionProvider(verbs.UserSession, secret=SECRET, **settings))
     manager = await sessions.get_manager(verbs_request())
     token = (await manager.create(verbs.UserSession(user_id=1))).access_token
     store = sessions._store

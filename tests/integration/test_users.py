@@ -21,7 +21,7 @@ from jwtsession import (
     TooManySessionsError,
 )
 from tests import servers
-from tests.conftest import SECRET, Clock
+from tests.conftest import SECRET, Clock, started
 
 Manager = SessionManager[Session, Claims]
 
@@ -41,7 +41,7 @@ async def store(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator[S
 
 def provider(store: SessionStore, clock: Clock, **options: Any) -> SessionProvider[Session, Claims]:
     options = {"user_index": True, "absolute_max_age": 30 * 86_400} | options
-    return SessionProvider(store=store, clock=clock, secret=SECRET, **options)
+    return started(SessionProvider(store=store, clock=clock, secret=SECRET, **options))
 
 
 async def manager(

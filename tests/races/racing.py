@@ -18,7 +18,7 @@ from redis.asyncio import Redis, RedisCluster, Sentinel
 from starlette.requests import Request
 
 from jwtsession import Claims, RedisSessionStore, Session, SessionManager, SessionProvider
-from tests.conftest import SECRET
+from tests.conftest import SECRET, started
 
 PROCESSES = 3
 BATCH = 25
@@ -53,7 +53,7 @@ class Entrant:
         # The setting as the environment gives it: the races run with the near cache too.
         self._near = int(os.environ.get("JWTSESSION_NEAR_CACHE_BYTES", "0"))
         self.store = RedisSessionStore(url, near_cache_bytes=self._near)
-        self.sessions = SessionProvider(Raced, store=self.store, secret=SECRET, **options)
+        self.sessions = started(SessionProvider(Raced, store=self.store, secret=SECRET, **options))
         self._marks = 0
         self._name = f"{seed:x}"
 

@@ -20,7 +20,7 @@ from jwtsession import (
     SessionStore,
 )
 from tests import servers
-from tests.conftest import SECRET, Clock
+from tests.conftest import SECRET, Clock, started
 
 Manager = SessionManager[Session, Claims]
 Step = Callable[[], Awaitable[object]]
@@ -73,7 +73,7 @@ class Process:
     def __init__(self, store: Any, clock: Clock, options: dict[str, Any]) -> None:
         self._store = store
         options = {"user_index": True, "touch_interval": 3600} | options
-        self.sessions = SessionProvider(store=store, secret=SECRET, clock=clock, **options)
+        self.sessions = started(SessionProvider(store=store, secret=SECRET, clock=clock, **options))
 
     async def manager(self, token: str | None = None) -> Manager:
         headers = [] if token is None else [(b"authorization", f"Bearer {token}".encode())]

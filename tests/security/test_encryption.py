@@ -26,7 +26,7 @@ from jwtsession import (
 from jwtsession.encryption import Encryption
 from jwtsession.models import MAX_SESSION_BYTES
 from tests import servers
-from tests.conftest import SECRET, Clock
+from tests.conftest import SECRET, Clock, started
 from tests.fleet import Fleet, running
 from tests.web import bearer, serving
 
@@ -263,7 +263,7 @@ def in_memory(
 ) -> tuple[SessionProvider[UserSession, Claims], MemorySessionStore]:
     store = store or MemorySessionStore()
     settings: dict[str, Any] = {"secret": SECRET, "encryption_keys": [KEY], "touch_interval": 0} | options
-    return SessionProvider(model, store=store, **settings), store
+    return started(SessionProvider(model, store=store, **settings)), store
 
 
 @pytest.mark.parametrize("mode", ["read", "write", "require"])

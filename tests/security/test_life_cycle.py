@@ -25,7 +25,7 @@ from jwtsession import (
     Token,
 )
 from tests import servers
-from tests.conftest import SECRET, Clock
+from tests.conftest import SECRET, Clock, started
 from tests.fleet import running
 from tests.web import bearer
 
@@ -58,7 +58,9 @@ class World:
             "absolute_max_age": ABSOLUTE,
             "touch_interval": 0,
         } | options
-        self.provider: Provider = SessionProvider(UserSession, UserClaims, store=self.store, clock=clock, **settings)
+        self.provider: Provider = started(
+            SessionProvider(UserSession, UserClaims, store=self.store, clock=clock, **settings)
+        )
 
     async def request(self, token: str | None = None) -> Manager:
         """The manager of a request with this token."""

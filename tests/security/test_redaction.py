@@ -29,6 +29,7 @@ from jwtsession import (
     Token,
 )
 from tests import servers
+from tests.conftest import started
 from tests.security.forge import with_claims
 from tests.web import bearer
 
@@ -192,7 +193,7 @@ async def test_errors_cross_processes_without_their_secrets(clock: Any) -> None:
 
 async def test_what_tells_of_sessions_does_not_show_their_ids() -> None:
     """A log line of the claims, or of a user's sessions, has no id: it would be enough to revoke the session."""
-    sessions = SessionProvider(UserSession, secret=SECRET, store=MemorySessionStore(), user_index=True)
+    sessions = started(SessionProvider(UserSession, secret=SECRET, store=MemorySessionStore(), user_index=True))
     manager = SessionManager(sessions._sessions)
     await manager.create(UserSession(name=DATA), Claims(sub=CLAIM))
     assert manager.id
@@ -201,7 +202,7 @@ async def test_what_tells_of_sessions_does_not_show_their_ids() -> None:
 
 async def test_a_conflict_shows_neither_side() -> None:
     """Two requests changed one session: the error of the later one holds nothing of either's data."""
-    sessions = SessionProvider(UserSession, secret=SECRET, store=MemorySessionStore())
+    sessions = started(SessionProvider(UserSession, secret=SECRET, store=MemorySessionStore()))
     first = SessionManager(sessions._sessions)
     token = (await first.create(UserSession(name=DATA))).access_token
     second = await sessions.get_manager(request_with(token))
@@ -266,7 +267,7 @@ async def test_the_locals_of_an_error_of_the_store_are_forgotten(tmp_path: Path,
             if fault in ("no right", "no command", "another type")
             else f"redis://:{PASSWORD}@127.0.0.1:{server.port}"
         )
-        sessions = SessionProvider(UserSession, secret=SECRET, redis_url=url)
+        sessions = started(SessionProvider(UserSession, secret=SECRET, redis_url=url))
         session_id = "an-id-of-the-canaries-in-a-token"
         token, _ = sessions._sessions.codec.encode(session_id)
         if fault == "another type":

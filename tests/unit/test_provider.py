@@ -197,7 +197,7 @@ def scope_with(token: str | None, **extra: Any) -> dict[str, Any]:
 
 async def test_a_request_keeps_its_manager_in_its_own_scope() -> None:
     """Whoever asks again gets the same manager: with another Request, a copy of the scope, other headers beside."""
-    sessions = provider()
+    sessions = started(provider())
     scope = scope_with(None)
     token = (await (await sessions.get_manager(Request(scope))).create(UserSession(user_id=1))).access_token
     scope = scope_with(token)
@@ -212,7 +212,7 @@ async def test_a_request_keeps_its_manager_in_its_own_scope() -> None:
 
 async def test_a_manager_is_never_taken_for_another_token() -> None:
     """Where all that a scope holds is shared between requests, other headers mean another manager."""
-    sessions = provider()
+    sessions = started(provider())
     shared: dict[str, Any] = {"jwtsession": {}, "state": {}}
 
     async def ask(token: str | None) -> Any:
@@ -228,7 +228,7 @@ async def test_a_manager_is_never_taken_for_another_token() -> None:
 
 async def test_what_a_request_shows_in_a_shared_state_is_its_own() -> None:
     """Once a state was found to be shared, managers are shown in copies of it, and nobody's stays behind in it."""
-    sessions, admins = provider(), provider(request_key="admin")
+    sessions, admins = started(provider()), started(provider(request_key="admin"))
     state: dict[str, Any] = {"pool": 1}
     for _ in range(3):
         scope = scope_with(None, state=state)
