@@ -66,6 +66,7 @@ def stop(server: "subprocess.Popen[bytes]") -> None:
 
 def main(folder: str, home: str, *command: str) -> None:
     """Start the server, wait for the end of the pipe, stop the server, remove the folder."""
+    os.umask(0o077)  # the server's too: what it stores is this user's alone
     lock = os.open(folder, os.O_RDONLY)
     # The guard and the server hold this one for as long as they run: never two servers in one directory.
     held = os.open(home, os.O_RDONLY)

@@ -1,15 +1,21 @@
-"""The Valkey server of `embedded://`: one for all workers of an application, gone when the last of them is."""
+"""The Valkey server of `embedded://`: one for all workers of an application, gone when the last of them is.
+
+Nobody but this user may read what is stored, take the server's place or keep it from starting: whoever can write into
+the temporary directory may have been there first.
+"""
 
 import contextlib
 import hashlib
+import itertools
 import os
 import shutil
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
@@ -18,12 +24,13 @@ from ..errors import ConfigurationError
 _GUARD = Path(__file__).with_name("_embedded_guard.py")
 _START_SECONDS = 10.0
 _MAX_SOCKET_PATH = 103  # bytes on macOS; Linux takes four more
+_SERVERS_FILES = ("appendonlydir", "dump.rdb", "temp-")
 
 
 class EmbeddedServer:
     """A Valkey server on a Unix socket, shared by the processes that have the same parent and working directory.
 
-    With a path in the URL, by all processes of this user and temporary directory that have the same path.
+    With a path in the URL, by all processes of this user and runtime directory that have the same path.
 
     The first process to come starts it, under a lock. Each process holds a named pipe open for writing; a guard process
     reads from it, and stops the server at its end: when every process has closed it, or was killed.
@@ -42,7 +49,8 @@ class EmbeddedServer:
             raise ConfigurationError(
                 "redis_url: embedded:// takes an absolute path or nothing: embedded:///var/lib/app"
             )
-        self._data = Path(path).resolve() if path.strip("/") else None
+        self._given = Path(path)
+        self._data = self._given.resolve() if path.strip("/") else None
         self._binary = _binary()
         self._pipe: int | None = None
         self._url = ""
@@ -74,11 +82,8 @@ class EmbeddedServer:
             self._pipe = None
 
     def _join_or_launch(self) -> str:
-        folder = self._folder()
-        server, pipe = folder / "valkey.sock", folder / "users"
-        if len(os.fsencode(server)) > _MAX_SOCKET_PATH:
-            raise _refusal(f"needs a shorter temporary directory, by TMPDIR, for its socket {server}")
-        with _locked(folder):
+        with _locked(self._folder) as folder:
+            server, pipe = folder / "valkey.sock", folder / "users"
             self._pipe = _open_guarded(pipe)
             if self._pipe is None or not _comes_up(server, pipe):
                 self.stop()
@@ -86,21 +91,34 @@ class EmbeddedServer:
         return f"unix://{quote(str(server))}"
 
     def _folder(self) -> Path:
-        """Where the processes of one application meet."""
+        """Where the processes of one application meet: in the folder that they have, else in one that is not there yet.
+
+        The first name may be another user's; each process passes over it to the same next one.
+        """
         identity = f"{self._data}" if self._data else f"{os.getppid()}:{Path.cwd()}"
-        name = hashlib.sha256(identity.encode()).hexdigest()[:12]
-        return Path(tempfile.gettempdir()) / f"jwtsession-{os.getuid()}-{name}"
+        first = f"jwtsession-{os.getuid()}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
+        base = _runtime_directory()
+        taken = {each.name for each in base.iterdir() if each.name.startswith(first)}
+        mine = [name for name in taken if _is_mine(base / name)]
+        names = itertools.chain([first], (f"{first}-{number}" for number in itertools.count(2)))
+        folder = base / (min(mine) if mine else next(name for name in names if name not in taken))
+        if len(os.fsencode(folder / "valkey.sock")) > _MAX_SOCKET_PATH:
+            raise _refusal(f"needs a shorter temporary directory, by TMPDIR, for its socket in {folder}")
+        return folder
 
     def _launch(self, folder: Path, server: Path, pipe: Path) -> None:
         home = self._data or folder / "data"
-        home.mkdir(parents=True, exist_ok=True)
+        _make_private(self._given, home)
         if not pipe.exists():
             os.mkfifo(pipe, 0o600)
         command = [str(self._binary), "--port", "0", "--unixsocket", str(server), "--unixsocketperm", "700"]
         command += ["--dir", str(home), "--save", "", "--appendonly", "yes" if self._data else "no"]
         log = folder / "valkey.log"
         # The reading end first: opening the writing end waits for it.
-        with log.open("wb") as output, _opened(pipe, os.O_RDONLY | os.O_NONBLOCK) as reading:
+        with (
+            _opened(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) as output,
+            _opened(pipe, os.O_RDONLY | os.O_NONBLOCK) as reading,
+        ):
             self._pipe = os.open(pipe, os.O_WRONLY)
             try:
                 # -I -S: the guard needs nothing but the standard library, and nobody's environment.
@@ -143,30 +161,79 @@ def _binary() -> Path:
         raise _refusal(f"has no server for this platform ({error})") from error
 
 
+def _runtime_directory() -> Path:
+    """The user's own directory for sockets where there is one (XDG Base Directory Specification), or the temporary."""
+    own = Path(os.environ.get("XDG_RUNTIME_DIR", ""))
+    if own.is_absolute() and _is_mine(own) and not own.stat().st_mode & 0o077:
+        return own
+    return Path(tempfile.gettempdir())
+
+
+def _is_mine(path: Path) -> bool:
+    """Whether it is a directory, no link to one, and this user's."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()
+
+
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Make the folder, for this user alone, and lock it."""
+def _locked(find: Callable[[], Path]) -> Iterator[Path]:
+    """Find the folder, make it where it is not there, for this user alone, and lock it."""
     import fcntl  # not on Windows, where `_binary` has refused before
 
     with contextlib.ExitStack() as opened:
-        current = False
-        while not current:  # once more, where the guard removed the folder in the meantime
+        while True:  # once more, where the guard removed the folder or another user took the name meanwhile
             opened.close()
+            folder = find()
             with contextlib.suppress(FileExistsError):
                 folder.mkdir(mode=0o700)
+            if not _is_mine(folder):
+                continue
             with contextlib.suppress(FileNotFoundError):
                 lock = opened.enter_context(_opened(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW))
                 status = os.fstat(lock)
                 if status.st_uid != os.getuid() or status.st_mode & 0o077:
-                    raise _refusal(f"needs {folder} to belong to this user alone")
+                    raise _refusal(f"needs {folder} to belong to this user alone: remove it")
                 fcntl.flock(lock, fcntl.LOCK_EX)
-                current = os.path.samestat(status, folder.lstat())
-        yield
+                if os.path.samestat(status, folder.lstat()):
+                    break
+        yield folder
+
+
+def _make_private(given: Path, home: Path) -> None:
+    """Make the data directory, or see that it belongs to this user alone, with all that the server finds there.
+
+    What is too open and holds nothing but the server's files is closed; one with other files may be open for a reason.
+    """
+    for each in (given, *given.parents):
+        # A link of another user's would put the data wherever they like.
+        if each.is_symlink() and each.lstat().st_uid not in (0, os.getuid()):
+            raise _refusal(f"follows no link of another user: {each}")
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _opened(home, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW) as directory:
+        status = os.fstat(directory)
+        if status.st_uid != os.getuid():
+            raise _refusal(f"needs {home} to belong to this user, and it is another's")
+        files = list(home.iterdir())
+        if status.st_mode & 0o077:
+            if not all(each.name.startswith(_SERVERS_FILES) for each in files):
+                raise _refusal(f"needs {home} to belong to this user alone: name an empty directory, or chmod 700 it")
+            os.fchmod(directory, 0o700)
+    for file in files:
+        if file.name.startswith(_SERVERS_FILES):
+            for each in (file, *file.rglob("*")):
+                status = each.lstat()
+                if status.st_uid != os.getuid() or stat.S_ISLNK(status.st_mode):
+                    raise _refusal(f"needs {each} to be a file of this user's")
+                if status.st_mode & 0o077:
+                    each.chmod(stat.S_IMODE(status.st_mode) & 0o700)
 
 
 @contextlib.contextmanager
 def _opened(path: Path, flags: int) -> Iterator[int]:
-    descriptor = os.open(path, flags)
+    descriptor = os.open(path, flags, 0o600)
     try:
         yield descriptor
     finally:

@@ -40,6 +40,7 @@ def work(orders: Connection, url: str, folder: str) -> None:
     """In a process of its own: do with a server what is ordered."""
     os.chdir(folder)
     tempfile.tempdir = folder
+    os.environ.pop("XDG_RUNTIME_DIR", None)
     server = EmbeddedServer(url)
 
     def count(times: int) -> None:
@@ -156,6 +157,7 @@ def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     """Short, because a socket's path must be; this process uses it as its temporary directory too."""
     place = Place(Path(tempfile.mkdtemp(prefix="jws")))
     monkeypatch.setattr(tempfile, "tempdir", str(place.path))
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     yield place
     for worker in place.workers:
         worker.kill()
@@ -344,6 +346,62 @@ def test_a_path_keeps_the_data(place: Place) -> None:
             redis.set("kept", "1")
         assert eventually(place.is_clean)
     assert (place.path / "my data" / "50% \u00fc" / "appendonlydir").is_dir()
+
+
+def test_what_is_kept_is_its_users_alone(place: Place) -> None:
+    """Directories 0700 and files 0600, whatever the umask lets others do: the server's files, its log and its pipe."""
+    umask = os.umask(0)
+    try:
+        with opened(f"embedded://{place.data}") as redis:
+            redis.set("kept", "1")
+            redis.save()
+            found = [each for each in place.path.rglob("*") if not each.is_socket()]
+            modes = {each.relative_to(place.path).name: each.stat().st_mode & 0o777 for each in found}
+            folders = {each.name for each in found if each.is_dir()}
+    finally:
+        os.umask(umask)
+    assert {"data", "appendonlydir", "dump.rdb", "valkey.log", "users"} <= modes.keys()
+    assert {name: mode for name, mode in modes.items() if mode != (0o700 if name in folders else 0o600)} == {}
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can act as another user")
+@pytest.mark.parametrize("url", ["embedded://", "embedded:///data"])
+def test_another_user_keeps_nobody_from_starting(place: Place, url: str) -> None:
+    """Somebody else made the folders of the first names, of whatever kind; all processes meet in the next one."""
+    place.path.chmod(0o1777)
+    url = url.replace("/data", str(place.data))
+    workers = [place.worker(url) for _ in range(2)]
+    name = Path(str(workers[0].do("start")).removeprefix("unix://")).parent.name
+    workers[0].do("stop")
+    assert eventually(place.is_clean)
+    theirs = [place.path / name, place.path / f"{name}-2", place.path / f"{name}-3"]
+    script = "import os, sys; os.setgid(65534); os.setuid(65534); os.umask(0); a, b, c = sys.argv[1:]; "
+    script += "os.mkdir(a); os.symlink('/etc', b); open(c, 'w').close()"
+    subprocess.run([sys.executable, "-I", "-S", "-c", script, *map(str, theirs)], check=True)
+    urls = {worker.do("start") for worker in workers}
+    assert urls == {f"unix://{place.path / f'{name}-4'}/valkey.sock"}
+    assert list(theirs[0].iterdir()) == []
+    for worker in workers:
+        worker.do("stop")
+    theirs[0].rmdir()
+    theirs[1].unlink()
+    theirs[2].unlink()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can act as another user")
+def test_another_users_data_directory_is_refused(place: Place) -> None:
+    """They made it first, to read the sessions; and where it is one's own, others read nothing."""
+    place.path.chmod(0o1777)
+    script = "import os, sys; os.setgid(65534); os.setuid(65534); os.umask(0); os.mkdir(sys.argv[1])"
+    subprocess.run([sys.executable, "-I", "-S", "-c", script, str(place.data)], check=True)
+    with pytest.raises(ConfigurationError, match="another's"), opened(f"embedded://{place.data}"):
+        pass
+    place.data.rmdir()
+    with opened(f"embedded://{place.data}") as redis:
+        redis.set("kept", "1")
+        script = "import os, sys; os.setgid(65534); os.setuid(65534); os.listdir(sys.argv[1])"
+        done = subprocess.run([sys.executable, "-I", "-S", "-c", script, str(place.data)], capture_output=True)
+    assert b"PermissionError" in done.stderr
 
 
 def test_applications_with_one_path_share_one_server(place: Place) -> None:
