@@ -28,6 +28,7 @@ class Proxy:
         self.lost = 0
         """How many replies got lost that way."""
         self._open: set[asyncio.StreamWriter] = set()
+        self._connections: set[_Connection] = set()
         self._portal: BlockingPortal | None = None
 
     @property
@@ -59,6 +60,20 @@ class Proxy:
                 writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             writer.transport.abort()
 
+    def forget_all(self) -> None:
+        """Every open connection is dead, and nobody is told, as when a router forgets those that are idle."""
+        for connection in self._connections:
+            connection.forgotten = True
+
+    def close_all(self) -> None:
+        """Every open connection ends in good order, with FIN, as idle ones do at servers and balancers."""
+        assert self._portal is not None
+        self._portal.call(self._close_all)
+
+    async def _close_all(self) -> None:
+        for writer in [*self._open]:
+            writer.close()
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             upstream_reader, upstream_writer = await asyncio.open_connection("127.0.0.1", self.upstream)
@@ -67,11 +82,13 @@ class Proxy:
             return
         connection = _Connection(self, writer, upstream_writer)
         self._open |= {writer, upstream_writer}
+        self._connections.add(connection)
         try:
             with contextlib.suppress(OSError):
                 await asyncio.gather(connection.requests(reader), connection.replies(upstream_reader))
         finally:
             self._open -= {writer, upstream_writer}
+            self._connections.discard(connection)
             writer.transport.abort()
             upstream_writer.transport.abort()
 
@@ -82,6 +99,7 @@ class _Connection:
         self._client = client
         self._server = server
         self._loses_next = False
+        self.forgotten = False
 
     async def requests(self, reader: asyncio.StreamReader) -> None:
         while data := await reader.read(65_536):
@@ -89,7 +107,7 @@ class _Connection:
             if wanted is not None and wanted in data:
                 self._proxy.lose_reply_to = None
                 self._loses_next = True
-            if not self._proxy.black_hole:
+            if not self._proxy.black_hole and not self.forgotten:
                 self._server.write(data)
                 await self._server.drain()
         self._server.close()

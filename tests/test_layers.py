@@ -28,7 +28,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "stores._cluster": ({"stores._exchange"}, {"redis"}),
     "stores._connect": ({"errors", "stores._cluster", "stores._sentinel"}, {"redis"}),
     "stores._exchange": (set(), {"redis"}),
-    "stores._loads": (set(), {"redis"}),
+    "stores._loads": ({"stores._exchange"}, {"redis"}),
     "stores._near": ({"stores._cluster", "stores._sentinel"}, {"redis"}),
     "stores._sentinel": (set(), {"redis"}),
     "stores.redis": (

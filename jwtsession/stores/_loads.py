@@ -14,11 +14,15 @@ from typing import Any, NamedTuple
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError, ResponseError, TimeoutError
 
+from ._exchange import has_ended
+
 _LANES = 2
 _BATCH = 128
 _SECOND_LANE = 32
 """So many must wait before a second connection is worth its writes."""
 _WAITING = 10_000
+_IDLE_SECONDS = 0.5
+"""After so long without a round trip a connection is looked at before it is used: the server may have closed it."""
 
 
 def packed(*words: str | int) -> bytes:
@@ -43,7 +47,7 @@ class _Trip:
     Does what `asyncio.timeout` does, without a timer for each, which costs a good part of what a round trip does.
     """
 
-    __slots__ = ("_cancelling", "_late", "_task", "due")
+    __slots__ = ("_cancelling", "_late", "_task", "began", "due")
 
     def __init__(self) -> None:
         task = asyncio.current_task()
@@ -51,6 +55,7 @@ class _Trip:
         self._task = task
         self._cancelling = task.cancelling()
         self._late = False
+        self.began = 0.0
         self.due = math.inf
 
     def end(self) -> None:
@@ -96,6 +101,7 @@ class Loads:
         self._closed = False
         self._lanes = [connect() for _ in range(_LANES)]
         self._free = list(self._lanes)
+        self._used = dict.fromkeys(self._lanes, 0.0)
         self._waiting: deque[_Load] = deque()
         self._runs: set[asyncio.Task[None]] = set()
         self._trips: set[_Trip] = set()
@@ -137,6 +143,12 @@ class Loads:
         """Connect anew before the next round trip."""
         for lane in self._lanes:
             lane.mark_for_reconnect()  # type: ignore[no-untyped-call]
+
+    def _suspect_others(self, failed: AbstractConnection) -> None:
+        """What has ended one connection has most likely ended all: a second try must not meet it again."""
+        for lane in self._lanes:
+            if lane is not failed:
+                lane.mark_for_reconnect()  # type: ignore[no-untyped-call]
 
     async def close(self) -> None:
         """Close the connections; loads that wait fail."""
@@ -202,8 +214,15 @@ class Loads:
         try:
             if self._prepare is not None:
                 await self._prepare()
-            stale = lane.should_reconnect()  # type: ignore[no-untyped-call]
-            if stale or (self._is_stale is not None and self._is_stale(lane)):
+            if (
+                lane.should_reconnect()  # type: ignore[no-untyped-call]
+                or (self._is_stale is not None and self._is_stale(lane))
+                or (
+                    asyncio.get_running_loop().time() - self._used[lane] > _IDLE_SECONDS
+                    and lane.is_connected
+                    and await has_ended(lane)
+                )
+            ):
                 await lane.disconnect(nowait=True)
             if not lane.is_connected:
                 self._limit(trip, self._connect_timeout, latest)
@@ -214,16 +233,23 @@ class Loads:
                     raise ConnectionError("the store was closed")
             self._limit(trip, self._timeout, latest)
             await lane.send_packed_command(commands)
-            return [await _reply(lane) if n == 1 else [await _reply(lane) for _ in range(n)] for n in replies]
+            found = [await _reply(lane) if n == 1 else [await _reply(lane) for _ in range(n)] for n in replies]
+            self._used[lane] = trip.began
+            return found
+        except ConnectionError:
+            self._suspect_others(lane)
+            raise
         except asyncio.CancelledError:
             if trip.was_late():
+                self._suspect_others(lane)
                 raise TimeoutError("no answer in time") from None
             raise
         finally:
             self._trips.discard(trip)
 
     def _limit(self, trip: _Trip, seconds: float, latest: float) -> None:
-        trip.due = min(asyncio.get_running_loop().time() + seconds, latest)
+        trip.began = asyncio.get_running_loop().time()
+        trip.due = min(trip.began + seconds, latest)
         self._wake(trip.due)
 
     def _wake(self, due: float) -> None:

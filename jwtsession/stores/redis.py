@@ -208,6 +208,7 @@ class RedisSessionStore:
                 failed = error
 
         call = Call()
+        call.unanswered = int(failed is not None)
 
         async def attempt(client: "Redis | RedisCluster") -> Any:
             if self._loads is not None:
