@@ -7,7 +7,6 @@ import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Generic, Literal, NamedTuple, TypeVar, cast
 
-from . import models
 from .audit import AuditTrail, SessionEvent, hashed
 from .encryption import Sealer
 from .errors import (
@@ -22,6 +21,7 @@ from .errors import (
     discreet,
 )
 from .models import Claims, Session, Token
+from .serialization import SessionSerializer
 from .stores import Outcome, SessionStore
 from .sync import SyncSessionManager
 from .throttle import Throttle
@@ -42,6 +42,8 @@ class Record(NamedTuple, Generic[S]):
     session: S
     json: bytes
     """What the session was read from, with fields that its model does not know."""
+    fitting: bytes
+    """The JSON that fits the model: the same, or what `migrate` made of it."""
     stored: bytes
     """What stands in the store: the JSON, or its encrypted form."""
 
@@ -53,10 +55,10 @@ class Sessions(Generic[S, C]):
     """What all managers of one provider share: the codec, the store, the model and the times.
 
     Args:
+        serializer: Reads and writes the JSON of the model.
         sealer: Encrypts what is stored.
         audit: Is told what happens.
         index: Of each user's sessions, where one is kept.
-        migrate: Upgrades stored data that does not fit the model.
         max_age: Idle timeout in seconds.
         touch_interval: Seconds between two extensions of a session's time to live by reads.
         clock: The time in seconds since the epoch.
@@ -64,25 +66,23 @@ class Sessions(Generic[S, C]):
 
     def __init__(
         self,
-        model: type[S],
+        serializer: SessionSerializer[S],
         codec: TokenCodec[C],
         store: SessionStore,
         *,
         sealer: Sealer,
         audit: AuditTrail,
         index: UserIndex | None,
-        migrate: models.Migrate | None,
         max_age: int,
         touch_interval: int,
         clock: Callable[[], float],
     ) -> None:
-        self.model = model
+        self.serializer = serializer
         self.codec = codec
         self.store = store
         self.audit = audit
         self.index = index
         self._sealer = sealer
-        self._migrate = migrate
         self._max_age = max_age
         # A quarter, so that a session that is read now and then does not end between two extensions.
         self.touches = Throttle(min(touch_interval, max_age / 4), clock)
@@ -113,7 +113,8 @@ class Sessions(Generic[S, C]):
             SessionCorruptError: It can't be read.
         """
         json = self._sealer.unseal(session_id, stored)
-        return Record(models.load(self.model, json, self._migrate), json, stored)
+        session, fitting = self.serializer.load(json)
+        return Record(session, json, fitting, stored)
 
     def new_record(self, session_id: str, session: S, old: Record[S] | None = None) -> Record[S]:
         """The session in the form in which it is stored, with the unknown fields of the old one.
@@ -122,8 +123,8 @@ class Sessions(Generic[S, C]):
             InvalidArgumentError: It does not fit its model.
             SessionTooLargeError: It is too large.
         """
-        json = models.dump(session, None if old is None else old.json)
-        return Record(session, json, self._sealer.seal(session_id, json))
+        json = self.serializer.dump(session, *((old.json, old.fitting) if old is not None else ()))
+        return Record(session, json, json, self._sealer.seal(session_id, json))
 
     def now(self) -> float:
         """The time in seconds since the epoch."""
@@ -263,7 +264,7 @@ class SessionManager(Generic[S, C]):
             StoreUnavailableError: The store did not answer.
         """
         old = self._token_id
-        data = models.to_model(self._sessions.model, session)
+        data = self._sessions.serializer.to_session(session)
         new_id, token, issued = self._sign(claims)
         new = self._sessions.new_record(new_id, data)
         await self._enter(new_id, issued)
@@ -292,7 +293,7 @@ class SessionManager(Generic[S, C]):
             StoreUnavailableError: The store did not answer.
         """
         session_id, old = self._present()
-        data = old.session if session is None else models.to_model(self._sessions.model, session)
+        data = old.session if session is None else self._sessions.serializer.to_session(session)
         new = self._sessions.new_record(session_id, data, old)
         self._check(await self._sessions.store.update(session_id, old.stored, new.stored, self._ttl()))
         self._record = new
@@ -386,7 +387,7 @@ class SessionManager(Generic[S, C]):
             StoreUnavailableError: The store did not answer; the session may have ended.
         """
         session_id, old = self._present()
-        data = old.session if session is None else models.to_model(self._sessions.model, session)
+        data = old.session if session is None else self._sessions.serializer.to_session(session)
         # Signed and encoded first: what can't be stored must not cost the session that there is.
         new_id, token, issued = self._sign(self._inherited(claims))
         new = self._sessions.new_record(new_id, data, old)
@@ -430,7 +431,7 @@ class SessionManager(Generic[S, C]):
             returned = change(data)
             changed = await returned if inspect.isawaitable(returned) else returned
             if changed is not None:
-                data = models.to_model(self._sessions.model, changed)
+                data = self._sessions.serializer.to_session(changed)
             new = self._sessions.new_record(session_id, data, old)
             store = self._sessions.store
             outcome = await store.update(session_id, old.stored, new.stored, self._ttl(), retry=False)

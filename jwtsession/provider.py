@@ -32,7 +32,9 @@ from .injection import bind
 from .keys import KeyRing, KeySpec
 from .lifespan import Lifespan
 from .manager import SessionManager, Sessions
-from .models import Claims, Migrate, Session, check_model
+from .models import Claims, Session
+from .roundtrip import check_model
+from .serialization import Migrate, SessionSerializer
 from .settings import SessionSettings
 from .startup import Tenant
 from .stores import RedisSessionStore, SessionStore
@@ -187,7 +189,7 @@ class SessionProvider(Generic[S, C]):
     ) -> None:
         session_model = _subclass(session_model, Session, "session_model")
         claims_model = _subclass(claims_model, Claims, "claims_model")
-        check_model(session_model)
+        check_model(claims_model)
         if settings is not None and options:
             raise ConfigurationError(f"give either settings or {', '.join(options)}, not both")
         if store is not None and client is not None:
@@ -226,12 +228,11 @@ class SessionProvider(Generic[S, C]):
             )
         self._captures = settings.capture_client
         self._sessions: Sessions[S, C] = Sessions(
-            session_model,
+            SessionSerializer(session_model, migrate, node_compatible=settings.is_node_compatible),
             codec,
             store,
             sealer=sealer,
             index=index,
-            migrate=migrate,
             audit=AuditTrail(on_event),
             max_age=settings.max_age,
             touch_interval=settings.touch_interval,
@@ -268,7 +269,7 @@ class SessionProvider(Generic[S, C]):
         bind(session_model, Depends(self.get_session))
 
     def __repr__(self) -> str:
-        return f"SessionProvider({self._sessions.model.__name__}, {self._store!r})"
+        return f"SessionProvider({self._sessions.serializer.model.__name__}, {self._store!r})"
 
     @asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:

@@ -3,10 +3,18 @@
 import base64
 import logging
 from pathlib import Path
-from typing import Any, Literal, NoReturn, Self, get_args
+from typing import Any, ClassVar, Literal, NoReturn, Self, get_args
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from .errors import ConfigurationError, discreet
@@ -194,6 +202,8 @@ class SessionSettings(_Unpicklable, BaseSettings):
     too_many_sessions: Literal["refuse", "evict"] = "refuse"
     """A login beyond `max_sessions`: `refuse` it with 403, or `evict` (end) the user's oldest session."""
 
+    _node_compatible: ClassVar[bool] = False
+
     # No synthesized signature: required settings may come from the environment.
     @discreet
     def __init__(self, **values: Any) -> None:
@@ -224,7 +234,14 @@ class SessionSettings(_Unpicklable, BaseSettings):
             "multiple_tokens": "first",
             "absolute_max_age": None,
         }
-        return cls(**(original | values))
+        settings = cls(**(original | values))
+        object.__setattr__(settings, "_node_compatible", True)  # the settings are frozen
+        return settings
+
+    @property
+    def is_node_compatible(self) -> bool:
+        """Whether `node_compatible()` made these settings: the Node original writes to the same sessions."""
+        return self._node_compatible
 
     @property
     def header_name(self) -> str:

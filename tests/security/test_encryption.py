@@ -24,7 +24,7 @@ from jwtsession import (
     Token,
 )
 from jwtsession.encryption import Encryption
-from jwtsession.models import MAX_SESSION_BYTES
+from jwtsession.serialization import MAX_SESSION_BYTES
 from tests import servers
 from tests.conftest import SECRET, Clock, started
 from tests.fleet import Fleet, running

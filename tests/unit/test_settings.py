@@ -173,3 +173,11 @@ def test_a_secret_of_few_characters_is_warned_of(caplog: pytest.LogCaptureFixtur
     settings(secret="xyxy" * 9)
     assert "fewer than 8" in caplog.text
     assert "xyxy" not in caplog.text
+
+
+def test_only_node_compatible_settings_say_so() -> None:
+    """What the original leaves in a session is told from the application's own fields by these settings alone."""
+    settings = SessionSettings.node_compatible(secret=SECRET)
+    assert settings.is_node_compatible
+    assert settings.model_copy().is_node_compatible
+    assert not SessionSettings(secret=SECRET, **settings.model_dump(include={"token_sources"})).is_node_compatible
