@@ -377,7 +377,9 @@ class SessionManager(Generic[S, C]):
 
         Args:
             session: What to store instead of what was loaded; None moves the loaded one with its changes in place.
-            claims: The new token's claims; None keeps the old token's. Its `exp` is kept where the new claims set none.
+            claims: The new token's claims; None keeps the old token's. Where the new ones set none, `exp` is kept, and
+                so is `auth_time` for the same user. A visitor (no `sub`) who becomes a user has signed in now; a user
+                who becomes another one has not, and is fresh only where the claims set `auth_time`.
 
         Raises:
             SessionNotFoundError: There is no session, or it was destroyed, or somebody else moved it.
@@ -389,9 +391,11 @@ class SessionManager(Generic[S, C]):
         session_id, old = self._present()
         data = old.session if session is None else self._sessions.serializer.to_session(session)
         # Signed and encoded first: what can't be stored must not cost the session that there is.
-        new_id, token, issued = self._sign(self._inherited(claims))
-        new = self._sessions.new_record(new_id, data, old)
+        claims = self._inherited(claims)
         old_sub = self._sub()
+        # Another user's session is no sign-in of theirs: only a visitor's becomes one.
+        new_id, token, issued = self._sign(claims, sign_in=old_sub is None)
+        new = self._sessions.new_record(new_id, data, old)
         await self._enter(new_id, issued)
         moved = issued.sub == old_sub
         if not moved:
@@ -489,9 +493,9 @@ class SessionManager(Generic[S, C]):
         self._record = self._verified = self._own_claims = self._token = None
         self._refusal = error
 
-    def _sign(self, claims: C | None) -> tuple[str, str, C]:
+    def _sign(self, claims: C | None, *, sign_in: bool = True) -> tuple[str, str, C]:
         new_id = secrets.token_urlsafe(32)
-        token, issued = self._sessions.codec.encode(new_id, claims)
+        token, issued = self._sessions.codec.encode(new_id, claims, sign_in=sign_in)
         return new_id, token, issued
 
     def _sub(self) -> str | None:

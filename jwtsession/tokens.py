@@ -5,8 +5,8 @@ import json
 import math
 import re
 from collections import OrderedDict
-from collections.abc import Callable
-from typing import Any, Generic, NamedTuple, NoReturn, TypeVar, cast
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, NamedTuple, NoReturn, TypeVar
 
 from pydantic_core import PydanticSerializationError
 
@@ -32,6 +32,9 @@ _REGISTERED = ("sub", "iss", "aud", "iat", "nbf", "exp", "jti", "auth_time", "sc
 # The largest integer that every JSON reader keeps exactly; also far beyond any date.
 _MAX_NUMBER = 2**53
 
+# As seconds the year 5138; as milliseconds 1973.
+_MILLISECONDS = 10**11
+
 
 def is_session_id(value: object) -> bool:
     """Whether this has the form of a session's id: 22 to 128 characters of base64url."""
@@ -46,6 +49,7 @@ class VerifiedToken(NamedTuple):
     exp: float | None
     nbf: float | None
     iat: float | None
+    auth_time: float | None
 
     def __repr__(self) -> str:
         return "VerifiedToken()"
@@ -87,11 +91,16 @@ class TokenCodec(Generic[C]):
         self._leeway = leeway
         self._clock = clock
 
-    def encode(self, session_id: str, claims: C | None = None) -> tuple[str, C]:
+    def encode(self, session_id: str, claims: C | None = None, *, sign_in: bool = True) -> tuple[str, C]:
         """A token for the session, and the claims as they stand in it.
 
-        `iss`, `aud`, `iat` and `exp` are filled in where the caller left them out. `exp` is never later than
-        `absolute_max_age` allows.
+        `iss`, `aud`, `iat` and `exp` are filled in where the caller left them out, and `auth_time` at a sign-in. `exp`
+        is never later than `absolute_max_age` allows.
+
+        Args:
+            session_id: Becomes the `jti`.
+            claims: All other claims.
+            sign_in: The user has just proved who they are.
 
         Raises:
             InvalidArgumentError: The claims set `jti`, have no JSON form, or make a token that `decode` would refuse.
@@ -100,7 +109,7 @@ class TokenCodec(Generic[C]):
         payload = self._payload(claims)
         payload["jti"] = session_id
         payload.setdefault("iat", int(now))
-        if "sub" in payload:
+        if "sub" in payload and sign_in:
             payload.setdefault("auth_time", int(now))
         if self._issuer is not None:
             payload.setdefault("iss", self._issuer)
@@ -119,10 +128,7 @@ class TokenCodec(Generic[C]):
         except (InvalidTokenError, ValueError, TypeError, RecursionError) as error:
             reason = error.code if isinstance(error, InvalidTokenError) else type(error).__name__
             raise InvalidArgumentError(f"these claims make a token that would be refused: {reason}") from None
-        if "exp" in payload and payload["exp"] <= now:
-            raise InvalidArgumentError("these claims make a token that has expired: exp")
-        if payload["iat"] > now + self._leeway:
-            raise InvalidArgumentError("these claims make a token of the future: iat")
+        self._check_times(payload, now)
         return token, issued
 
     def decode(self, token: object) -> C:
@@ -144,6 +150,9 @@ class TokenCodec(Generic[C]):
             raise InvalidTokenError("token_not_yet_valid")
         if verified.iat is not None and now < verified.iat - self._leeway:
             raise InvalidTokenError("token_issued_in_future")
+        if verified.auth_time is not None and now < verified.auth_time - self._leeway:
+            # Or it would be fresh for as long as it lies ahead: milliseconds for ever.
+            raise InvalidTokenError("token_authenticated_in_future")
         return verified
 
     def claims(self, verified: VerifiedToken) -> C:
@@ -153,6 +162,22 @@ class TokenCodec(Generic[C]):
             InvalidTokenError: A validator of the caller's own that has changed its mind.
         """
         return self._read(_unbase64(verified.token.split(".")[1]))
+
+    def _check_times(self, payload: Mapping[str, Any], now: float) -> None:
+        """Refuse to issue what would never be valid, or for longer than anybody meant."""
+        exp, nbf = payload.get("exp"), payload.get("nbf")
+        if exp is not None and exp <= now:
+            raise InvalidArgumentError("these claims make a token that has expired: exp")
+        if nbf is not None and exp is not None and nbf >= exp:
+            raise InvalidArgumentError("these claims make a token that expires before it is valid: nbf")
+        for name in ("iat", "auth_time"):
+            if payload.get(name, 0) > now + self._leeway:
+                raise InvalidArgumentError(
+                    f"{name}: lies in the future, by more than leeway: give seconds since the epoch, not milliseconds"
+                )
+        for name in ("exp", "nbf"):
+            if payload.get(name, 0) >= _MILLISECONDS:
+                raise InvalidArgumentError(f"{name}: give seconds since the epoch, not milliseconds")
 
     def _payload(self, claims: C | None) -> dict[str, Any]:
         if claims is None:
@@ -174,9 +199,10 @@ class TokenCodec(Generic[C]):
         verified = self._cache.get(token)
         if verified is None:
             payload = self._signed(token)
-            self._check_claims(_parsed(payload))
-            claims = self._read(payload)
-            verified = VerifiedToken(token, cast("str", claims.jti), claims.exp, claims.nbf, claims.iat)
+            found = _parsed(payload)
+            self._check_claims(found)
+            self._read(payload)  # the caller's own validators
+            verified = VerifiedToken(token, found["jti"], *map(found.get, ("exp", "nbf", "iat", "auth_time")))
             self._cache.put(verified)
         return verified
 
@@ -234,7 +260,7 @@ class TokenCodec(Generic[C]):
 class _Cache:
     """Tokens that were verified, by their exact text; the least recently used go first."""
 
-    _OVERHEAD = 540  # bytes of an entry beside its texts
+    _OVERHEAD = 650  # bytes of an entry beside its texts
 
     def __init__(self, limit: int) -> None:
         self._limit = limit

@@ -349,14 +349,14 @@ async def test_a_change_of_privilege_hands_back_the_claims_that_were_read(world:
 
 
 async def test_another_user_does_not_inherit_the_time_of_the_sign_in(world: World) -> None:
-    """Read claims that are handed back for another user get a time of their own."""
+    """Read claims that are handed back for another user tell of no sign-in: neither the old one nor one now."""
     manager = await world.request(await world.log_in(sub="ann"))
     claims = manager.claims
     assert claims is not None
     world.clock.tick(100)
     await manager.regenerate(claims=claims.model_copy(update={"sub": "bob"}))
     assert manager.claims is not None
-    assert manager.claims.auth_time == world.clock()
+    assert (manager.claims.sub, manager.claims.auth_time) == ("bob", None)
 
 
 async def test_of_two_that_regenerate_one_wins(valkey: servers.Server) -> None:
@@ -465,12 +465,16 @@ async def test_a_visitor_signs_in_and_keeps_the_cart(world: World) -> None:
     assert manager.claims.exp == visitor_exp
 
 
-async def test_another_user_s_sign_in_is_a_sign_in_of_its_own(world: World) -> None:
-    """Where `sub` changes, `auth_time` is now, and never what the user before has proved."""
+async def test_another_user_s_session_is_no_sign_in(world: World) -> None:
+    """Where `sub` changes from one user to another nobody has proved anything, unless the application says so."""
     manager = await world.request(await world.log_in())
     world.clock.tick(300)
     await manager.regenerate(claims=UserClaims(sub="bob"))
     assert manager.claims is not None
+    assert manager.claims.auth_time is None
+    await manager.regenerate(claims=UserClaims(sub="bob"))
+    assert manager.claims.auth_time is None
+    await manager.regenerate(claims=UserClaims(sub="eve", auth_time=world.clock()))
     assert manager.claims.auth_time == world.clock()
     world.clock.tick(300)
     await manager.regenerate(claims=UserClaims())
@@ -500,6 +504,10 @@ def bank(clock: Clock) -> Iterator[TestClient]:
         if auth_time is None:
             return await manager.regenerate()
         return await manager.regenerate(claims=UserClaims(sub=manager.claims.sub, auth_time=auth_time))
+
+    @app.post("/session/as/{sub}")
+    async def take_over(manager: manager_, sub: str) -> Token:
+        return await manager.regenerate(UserSession(user_id=2), UserClaims(sub=sub))
 
     @app.get("/account")
     async def account(session: Annotated[UserSession, Depends(sessions.get_session)]) -> UserSession:
@@ -607,6 +615,40 @@ def test_openapi_shows_the_endpoint_as_any_that_needs_a_session(bank: TestClient
     plain, fresh = paths["/account"]["get"], paths["/password"]["post"]
     assert fresh["security"] == plain["security"]
     assert {"400", "401", "503"} <= set(fresh["responses"])
+
+
+def test_a_session_of_another_user_is_not_fresh(bank: TestClient, clock: Clock) -> None:
+    """Who takes over a user's session by `regenerate()` has to sign in as them for what is sensitive."""
+    moved = bank.post("/session/as/bob", headers=sign_in(bank))
+    assert moved.status_code == 200
+    headers = bearer(moved.json()["access_token"])
+    assert bank.get("/account", headers=headers).status_code == 200
+    refused = bank.post("/password", headers=headers)
+    assert refused.status_code == 401
+    assert "insufficient_user_authentication" in refused.headers["www-authenticate"]
+
+
+@pytest.mark.parametrize("leeway", [0, 30])
+async def test_a_sign_in_in_the_future_is_none(clock: Clock, leeway: int) -> None:
+    """`auth_time` later than now and leeway, as seconds or milliseconds: neither issued nor accepted at any use."""
+    world = World(clock, leeway=leeway)
+    now = world.clock()
+    manager = await world.request()
+    for future in (now + leeway + 1, now * 1000):
+        with pytest.raises(InvalidArgumentError, match=r"auth_time: lies in the future, .*not milliseconds"):
+            await manager.create(UserSession(user_id=1), UserClaims(sub="ann", auth_time=future))
+    assert world.store._sessions == {}
+    token = await world.log_in(auth_time=now + leeway)
+    claims = (await world.request(token)).claims
+    assert claims is not None
+    assert claims.auth_time == now + leeway
+    for future in (now + leeway + 1, now * 1000):
+        signed = world.provider._keys.sign(claims.model_dump(exclude_none=True) | {"auth_time": future})
+        with pytest.raises(InvalidTokenError) as caught:
+            (await world.request(signed)).require()
+        assert caught.value.code == "token_authenticated_in_future"
+    world.clock.tick(-1)
+    assert not await world.alive(token)  # also where it was verified before
 
 
 async def test_an_auth_time_that_is_no_number_is_no_token(world: World) -> None:

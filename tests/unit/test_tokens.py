@@ -102,6 +102,12 @@ def test_a_fraction_of_a_second_is_no_future() -> None:
         (UserClaims(extra=object()), "JSON"),
         (UserClaims.model_construct(role=5), "token_claims"),
         (UserClaims(iat=NOW + 60), "iat"),
+        (UserClaims(iat=NOW * 1000), "iat: .* not milliseconds"),
+        (UserClaims(auth_time=NOW + 1), "auth_time: .* future"),
+        (UserClaims(auth_time=NOW * 1000), "auth_time: .* not milliseconds"),
+        (UserClaims(nbf=NOW + 100), "before it is valid: nbf"),
+        (UserClaims(nbf=NOW * 1000), "before it is valid: nbf"),
+        (UserClaims(auth_time=float("inf")), "token_malformed"),
     ],
 )
 def test_claims_that_make_no_good_token_are_refused(claims: Any, why: str) -> None:
@@ -109,6 +115,13 @@ def test_claims_that_make_no_good_token_are_refused(claims: Any, why: str) -> No
     with pytest.raises(InvalidArgumentError, match=why) as caught:
         codec().encode(ID, claims)
     assert "x" * 20 not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["exp", "nbf"])
+def test_milliseconds_are_no_time(name: str) -> None:
+    """Where no absolute timeout cuts it, an `exp` in milliseconds would be good for ever, and an `nbf` never."""
+    with pytest.raises(InvalidArgumentError, match=f"{name}: give seconds since the epoch, not milliseconds"):
+        codec(absolute_max_age=None).encode(ID, UserClaims(**{name: NOW * 1000}))
 
 
 @pytest.mark.parametrize(
