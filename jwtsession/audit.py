@@ -89,6 +89,11 @@ class AuditTrail:
         if self._dropped.bit_count() == 1:  # the 1st, 2nd, 4th, 8th, ...: a slow hook must not flood the log
             _log(logging.WARNING, "the audit hook is too slow: %d events dropped", self._dropped)
 
+    @staticmethod
+    def log(level: int, message: str, *args: object) -> None:
+        """Write to the logger `jwtsession`; what a handler of the application's own raises is its own affair."""
+        _log(level, message, *args)
+
 
 def _deliver(hook: Callable[[SessionEvent], object], waiting: "queue.SimpleQueue[SessionEvent | None]") -> None:
     while (event := waiting.get()) is not None:

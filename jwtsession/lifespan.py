@@ -1,7 +1,6 @@
 """A provider's life: from the start of the first application that uses it to the end of the last one."""
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
@@ -13,8 +12,6 @@ from .audit import AuditTrail
 from .errors import ConfigurationError, NotStartedError
 from .startup import Tenant
 from .stores import RedisSessionStore
-
-logger = logging.getLogger("jwtsession")
 
 
 class Lifespan:
@@ -68,7 +65,7 @@ class Lifespan:
         try:
             self.require()
         except NotStartedError as error:
-            _log(logging.ERROR, "%s", error)
+            self._audit.log(logging.ERROR, "%s", error)
             return False
         return True
 
@@ -120,7 +117,7 @@ class Lifespan:
                 await self._store.open()
                 self._audit.open()
                 self._is_open = True
-                _log(logging.INFO, "%s: sessions are in %s", self.tenant.name, startup.place(self._store))
+                self._audit.log(logging.INFO, "%s: sessions are in %s", self.tenant.name, startup.place(self._store))
             self._running += 1
 
     async def _end(self) -> None:
@@ -148,9 +145,3 @@ class Lifespan:
         finally:
             for each in loggers:
                 each.removeFilter(redaction)
-
-
-def _log(level: int, message: str, *args: object) -> None:
-    # A logging handler of the application's own may raise; sessions work all the same.
-    with contextlib.suppress(Exception):
-        logger.log(level, message, *args)

@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import logging
 import random
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
@@ -87,6 +88,7 @@ class Sessions(Generic[S, C]):
         # A quarter, so that a session that is read now and then does not end between two extensions.
         self.touches = Throttle(min(touch_interval, max_age / 4), clock)
         self._clock = clock
+        self._warned = False
 
     async def read(self, session_id: str, exp: float | None, *, near: bool = False) -> Record[S]:
         """The session, its time to live extended if `touch_interval` has passed; `near`: see `SessionStore.load`.
@@ -125,6 +127,16 @@ class Sessions(Generic[S, C]):
         """
         json = self.serializer.dump(session, *((old.json, old.fitting) if old is not None else ()))
         return Record(session, json, json, self._sealer.seal(session_id, json))
+
+    def note_login_without_sub(self) -> None:
+        """Warn, once, where an index is kept that can't have this session."""
+        if self.index is not None and not self._warned:
+            self._warned = True
+            self.audit.log(
+                logging.WARNING,
+                "user_index: a session was created without a `sub`, so that list_sessions, revoke_all and max_sessions "
+                "don't know it: pass the user to create(), as Claims(sub=...)",
+            )
 
     def now(self) -> float:
         """The time in seconds since the epoch."""
@@ -266,6 +278,8 @@ class SessionManager(Generic[S, C]):
         old = self._token_id
         data = self._sessions.serializer.to_session(session)
         new_id, token, issued = self._sign(claims)
+        if issued.sub is None:
+            self._sessions.note_login_without_sub()
         new = self._sessions.new_record(new_id, data)
         await self._enter(new_id, issued)
         await self._admit(new_id, issued)

@@ -484,3 +484,17 @@ async def test_nothing_shows_what_is_secret(world: World) -> None:
     for secret in ("canary", SECRET, manager.id, manager.token):
         assert secret is not None
         assert all(secret not in f"{each!r} {each}" for each in shown)
+
+
+async def test_a_login_that_no_index_can_have_is_warned_of_once(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    """With `user_index` a session without a `sub` can't be listed or ended with its user: the log says so, once."""
+    await World(clock).log_in()
+    assert "sub" not in caplog.text
+    world = World(clock, user_index=True)
+    await world.log_in(sub="ann")
+    assert "sub" not in caplog.text
+    for _ in range(2):
+        await world.log_in()
+    (record,) = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert "user_index" in record.getMessage()
+    assert "Claims(sub=...)" in record.getMessage()
