@@ -34,6 +34,7 @@ sessions = SessionProvider(ShopSession, ShopClaims, settings=SessionSettings(), 
 CurrentSession = Annotated[ShopSession, Depends(sessions.get_session)]
 OptionalSession = Annotated[ShopSession | None, Depends(sessions.get_optional_session)]
 Manager = Annotated[SessionManager[ShopSession, ShopClaims], Depends(sessions.get_manager)]
+RequiredManager = Annotated[SessionManager[ShopSession, ShopClaims], Depends(sessions.get_required_manager)]
 
 app = FastAPI(
     title="A shop",
@@ -73,7 +74,7 @@ async def touch(_: CurrentSession, manager: Manager) -> None:
 
 
 @app.delete("/session", status_code=204, tags=["session"], summary="Log out")
-async def log_out(manager: Manager) -> None:
+async def log_out(manager: RequiredManager) -> None:
     """End the session: from now on its token is worth nothing, everywhere."""
     await manager.destroy()
 

@@ -6,7 +6,7 @@ import logging
 import random
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Generic, Literal, NamedTuple, TypeVar, cast
+from typing import Any, Generic, Literal, NamedTuple, NoReturn, TypeVar, cast
 
 from .audit import AuditTrail, SessionEvent, hashed
 from .encryption import Sealer
@@ -255,10 +255,22 @@ class SessionManager(Generic[S, C]):
             AuthenticationError: There is none; its class and `code` tell why.
         """
         if self._record is None:
-            if isinstance(self._refusal, MissingTokenError):
-                self.tell_refused(self._refusal.code)
-            raise self._refusal or SessionNotFoundError()
+            self._refuse()
         return self._record.session
+
+    def require_token(self) -> None:
+        """Refuse a request that proves nothing. A session that is gone, or can't be read, is no reason to.
+
+        Raises:
+            AuthenticationError: It has no genuine token; class and `code` tell why.
+        """
+        if self._token_id is None:
+            self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        if isinstance(self._refusal, MissingTokenError):
+            self.tell_refused(self._refusal.code)
+        raise self._refusal or SessionNotFoundError()
 
     @discreet
     async def create(self, session: S | Mapping[str, Any], claims: C | None = None) -> Token:

@@ -1,10 +1,18 @@
 """The user's data: `Session` (what Redis holds), `Claims` (what the JWT carries), `Token` (what a login returns)."""
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from .injection import InjectableMeta
+
+
+def _for_clients(schema: dict[str, Any], model: type[BaseModel]) -> None:
+    """Tell clients what the base classes themselves are: their docstrings are for the application's author."""
+    if model is Session:
+        schema["description"] = "A session, with whatever it holds."
+    elif model is Claims:
+        schema["description"] = "What a token says about itself and its user (RFC 7519)."
 
 
 class Session(BaseModel, metaclass=InjectableMeta):
@@ -16,7 +24,9 @@ class Session(BaseModel, metaclass=InjectableMeta):
     """
 
     # JSON has no infinity: as a constant it is refused when it is stored, not turned into null as by default.
-    model_config = ConfigDict(extra="allow", hide_input_in_errors=True, ser_json_inf_nan="constants")
+    model_config = ConfigDict(
+        extra="allow", hide_input_in_errors=True, ser_json_inf_nan="constants", json_schema_extra=_for_clients
+    )
     __free_form__: ClassVar[bool] = True
 
 
@@ -31,7 +41,9 @@ class Claims(BaseModel):
     """
 
     # As a constant, infinity makes no JSON and so no token, instead of a claim that turns into null.
-    model_config = ConfigDict(extra="allow", hide_input_in_errors=True, ser_json_inf_nan="constants")
+    model_config = ConfigDict(
+        extra="allow", hide_input_in_errors=True, ser_json_inf_nan="constants", json_schema_extra=_for_clients
+    )
 
     sub: str | None = None
     """The user."""
@@ -53,12 +65,21 @@ class Claims(BaseModel):
     """What the token permits, separated by spaces (RFC 8693 section 4.2)."""
 
 
+def _not_null(schema: dict[str, Any]) -> None:
+    """A member that is left out instead of null."""
+    del schema["anyOf"], schema["default"]
+    schema["type"] = "integer"
+
+
 class Token(BaseModel):
-    """What a login endpoint returns (RFC 6749 section 5.1). Its `repr` hides the token."""
+    """The token of a new session (RFC 6749 section 5.1)."""
+
+    # Clients read these texts in OpenAPI. The repr hides the token.
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
     access_token: str = Field(repr=False)
     """The JWT."""
     token_type: Literal["bearer"] = "bearer"
     """How to send it: `Authorization: Bearer`."""
-    expires_in: int | None = Field(default=None, exclude_if=lambda value: value is None)
-    """Seconds until the token's `exp`; left out where it has none."""
+    expires_in: int | None = Field(default=None, exclude_if=lambda value: value is None, json_schema_extra=_not_null)
+    """Seconds until the token expires; left out where it does not."""

@@ -3,7 +3,7 @@
 import inspect
 import itertools
 from collections import ChainMap
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI
@@ -30,22 +30,22 @@ _ERROR_SCHEMA = {
     "properties": {"detail": {"type": "string"}},
     "required": ["detail"],
 }
-_ANSWERS = {
-    "400": ("More than one token", {"WWW-Authenticate": "RFC 6750: error `invalid_request`"}),
-    "401": (
-        "No session, or a sign-in too long ago for this endpoint",
-        {
-            "WWW-Authenticate": "RFC 6750: `Bearer`, with error `invalid_token` for a bad token; "
-            "RFC 9470: error `insufficient_user_authentication` with the `max_age` of the sign-in"
-        },
-    ),
-    "403": (
-        "The token's scope does not permit this, or the user has too many sessions",
+_BEARER = "RFC 6750: `Bearer`, with error `invalid_token` for a bad token"
+_STALE = "RFC 9470: error `insufficient_user_authentication` with the `max_age` of the sign-in"
+# By what happens: the status, what it means, and its headers. One status may have several reasons.
+_ANSWERS: dict[str, tuple[str, str, dict[str, str]]] = {
+    "ambiguous": ("400", "More than one token", {"WWW-Authenticate": "RFC 6750: error `invalid_request`"}),
+    "no_session": ("401", "No session", {"WWW-Authenticate": _BEARER}),
+    "stale": ("401", "A sign-in too long ago for this endpoint", {"WWW-Authenticate": _STALE}),
+    "scope": (
+        "403",
+        "The token's scope does not permit this",
         {"WWW-Authenticate": "RFC 6750: error `insufficient_scope`"},
     ),
-    "409": ("The session was changed by another request", {}),
-    "413": ("The session is too large", {}),
-    "503": ("The session store is unavailable", {"Retry-After": "Seconds"}),
+    "too_many": ("403", "The user has too many sessions", {}),
+    "conflict": ("409", "The session was changed by another request", {}),
+    "too_large": ("413", "The session is too large", {}),
+    "unavailable": ("503", "The session store is unavailable", {"Retry-After": "Seconds"}),
 }
 
 
@@ -61,7 +61,14 @@ class Scheme(SecurityBase):
 
 
 class Documented:
-    """A dependency that OpenAPI shows: its schemes, whether a request may come without, and the answers it may give.
+    """A dependency that OpenAPI shows.
+
+    Args:
+        schemes: The ways to send the token.
+        optional: A request may come without a session.
+        changes: It gives a manager, whose verbs change what is stored.
+        answers: What may happen, as in `_ANSWERS`.
+        body_name: The token's name in a body, where it is looked for there.
 
     FastAPI reads `__signature__`: each scheme is a parameter there, which is how FastAPI shows them by itself.
     """
@@ -69,11 +76,18 @@ class Documented:
     __signature__: inspect.Signature
 
     def __init__(
-        self, schemes: Sequence[Scheme], *, optional: bool, answers: Sequence[int], body_name: str | None
+        self,
+        schemes: Sequence[Scheme],
+        *,
+        optional: bool,
+        changes: bool = False,
+        answers: Sequence[str],
+        body_name: str | None,
     ) -> None:
         self.schemes = tuple(schemes)
         self.optional = optional
-        self.answers = tuple(str(status) for status in answers)
+        self.changes = changes
+        self.answers = tuple(answers)
         self.body_name = body_name
 
     def sign(self, **parameters: Any) -> None:
@@ -143,17 +157,15 @@ def spare(app: FastAPI) -> None:
 
 def _complete(app: FastAPI, schema: dict[str, Any]) -> None:
     for route in routes(app):
-        ours = [node for node in nodes(route) if isinstance(node.call, Documented)]
-        found = [node.call for node in ours]
-        demanded = [scope for node in ours for scope in scopes(node)]
+        found = [(node.call, scopes(node)) for node in nodes(route) if isinstance(node.call, Documented)]
         operations = schema.get("paths", {}).get(getattr(route, "path_format", None), {})
         if found and getattr(route, "include_in_schema", False):
             for method in route.methods or ():
                 if method.lower() in operations:
-                    _complete_operation(operations[method.lower()], method, found, [*dict.fromkeys(demanded)])
+                    _complete_operation(operations[method.lower()], method, found)
             components = schema.setdefault("components", {})
             components.setdefault("schemas", {}).setdefault("SessionError", _ERROR_SCHEMA)
-            for scheme in (scheme for each in found for scheme in each.schemes):
+            for scheme in (scheme for each, _ in found for scheme in each.schemes):
                 model = jsonable_encoder(scheme.model, by_alias=True, exclude_none=True)
                 components.setdefault("securitySchemes", {})[scheme.scheme_name] = model
     shown = schema.get("components", {}).get("securitySchemes", {})
@@ -162,12 +174,18 @@ def _complete(app: FastAPI, schema: dict[str, Any]) -> None:
         shown[name] = shown.pop(name)
 
 
-def _complete_operation(operation: dict[str, Any], method: str, found: Sequence[Documented], scopes: list[str]) -> None:
+def _complete_operation(
+    operation: dict[str, Any], method: str, asked: Sequence[tuple[Documented, Sequence[str]]]
+) -> None:
+    found = [each for each, _ in asked]
+    scopes = [*dict.fromkeys(scope for _, demanded in asked for scope in demanded)]
     ours = {scheme.scheme_name for each in found for scheme in each.schemes}
     others = [item for item in operation.get("security", []) if not ours.intersection(item)]
     groups: dict[tuple[Scheme, ...], bool] = {}
-    for each in found:
-        groups[each.schemes] = groups.get(each.schemes, True) and each.optional
+    for each, demanded in asked:
+        # A manager with scopes is as good as a session: without one there is nothing that permits them.
+        optional = each.optional and not (each.changes and demanded)
+        groups[each.schemes] = groups.get(each.schemes, True) and optional
     ways: list[list[dict[str, list[str]]]] = []
     for group, optional in groups.items():
         # A provider that takes tokens from the body alone has no scheme to demand.
@@ -178,10 +196,16 @@ def _complete_operation(operation: dict[str, Any], method: str, found: Sequence[
     security = others + [dict(ChainMap(*choice)) for choice in itertools.product(*ways)]
     if any(security):
         operation["security"] = security
+    reasons = {reason for each in found for reason in each.answers} | ({"scope"} if scopes else set())
+    if not all(groups.values()):
+        reasons |= {"no_session"}
+        # Who asks for a session and for a manager changes it. A login, which needs no session, has nothing to change.
+        reasons -= {"too_many", "too_large"}
+        if any(each.changes for each in found) and any(not each.changes for each in found):
+            reasons |= {"conflict", "too_large"}
     responses = operation.setdefault("responses", {})
-    answers = {status for each in found for status in each.answers} | ({"403"} if scopes else set())
-    for status in sorted(answers):
-        responses.setdefault(status, _answer(status))
+    for status, answer in _answers(reasons).items():
+        responses.setdefault(status, answer)
     for each in found:
         if each.body_name is not None and method not in ("GET", "HEAD") and "requestBody" not in operation:
             token = {"type": "object", "properties": {each.body_name: {"type": "string", "description": "The JWT"}}}
@@ -189,14 +213,16 @@ def _complete_operation(operation: dict[str, Any], method: str, found: Sequence[
             operation["requestBody"] = {"content": {kind: {"schema": token} for kind in kinds}}
 
 
-def _answer(status: str) -> dict[str, Any]:
-    description, headers = _ANSWERS[status]
-    answer: dict[str, Any] = {
-        "description": description,
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/SessionError"}}},
-    }
-    if headers:
-        answer["headers"] = {
-            name: {"description": text, "schema": {"type": "string"}} for name, text in headers.items()
-        }
-    return answer
+def _answers(reasons: Set[str]) -> dict[str, dict[str, Any]]:
+    """OpenAPI's answers for what may happen, by status."""
+    answers: dict[str, dict[str, Any]] = {}
+    for status, description, headers in (_ANSWERS[reason] for reason in _ANSWERS if reason in reasons):
+        content = {"application/json": {"schema": {"$ref": "#/components/schemas/SessionError"}}}
+        answer = answers.setdefault(status, {"description": "", "content": content})
+        answer["description"] = " / ".join(filter(None, [answer["description"], description]))
+        for name, text in headers.items():
+            header = answer.setdefault("headers", {}).setdefault(
+                name, {"description": "", "schema": {"type": "string"}}
+            )
+            header["description"] = "; ".join(filter(None, [header["description"], text]))
+    return answers

@@ -116,6 +116,10 @@ class SessionProvider(Generic[S, C]):
     get_manager: SessionDependency[SessionManager[S, C]]
     """Dependency: the request's manager, with or without a session; never refuses a request for a dead token."""
 
+    get_required_manager: SessionDependency[SessionManager[S, C]]
+    """Dependency: the manager of a request with a genuine token, for a log-out; 401 where there is none, and OpenAPI
+    shows that one is needed. The session may be gone, or not be readable: `destroy()` works all the same."""
+
     @overload
     def __init__(
         self: "SessionProvider[Session, Claims]",
@@ -256,15 +260,19 @@ class SessionProvider(Generic[S, C]):
             "schemes": openapi.schemes(settings, token_url, scopes or {}),
             "body_name": settings.request_arg if "body" in settings.token_sources else None,
         }
-        self.get_session = SessionDependency(self._get_session, optional=False, answers=(400, 401, 503), **self._shown)
-        self.get_optional_session = SessionDependency(
-            self._get_optional_session, optional=True, answers=(400, 503), **self._shown
+        always = ("ambiguous", "unavailable")
+        self.get_session = SessionDependency(
+            self._get_session, optional=False, answers=("no_session", *always), **self._shown
         )
+        self.get_optional_session = SessionDependency(
+            self._get_optional_session, optional=True, answers=always, **self._shown
+        )
+        login = ("too_large",) if settings.max_sessions is None else ("too_large", "too_many")
         self.get_manager = SessionDependency(
-            self._get_manager,
-            optional=True,
-            answers=(400, 401, 409, 413, 503) + ((403,) if settings.max_sessions is not None else ()),
-            **self._shown,
+            self._get_manager, optional=True, changes=True, answers=(*always, *login), **self._shown
+        )
+        self.get_required_manager = SessionDependency(
+            self._get_required_manager, optional=False, changes=True, answers=("no_session", *always), **self._shown
         )
         bind(session_model, Depends(self.get_session))
 
@@ -414,7 +422,9 @@ class SessionProvider(Generic[S, C]):
                 raise error
             return session
 
-        return SessionDependency(resolve, optional=False, answers=(400, 401, 503), **self._shown)
+        return SessionDependency(
+            resolve, optional=False, answers=("no_session", "stale", "ambiguous", "unavailable"), **self._shown
+        )
 
     def jwks_router(self, path: str = "/.well-known/jwks.json") -> APIRouter:
         """A router that publishes the public keys (RFC 7517), so that other services can verify tokens.
@@ -458,6 +468,12 @@ class SessionProvider(Generic[S, C]):
 
         return router
 
+    def _admit(self, app: Any) -> None:
+        """At the first request of an application that did not start with the provider."""
+        self._lifespan.admit(app)
+        if isinstance(app, FastAPI):
+            openapi.document(app)
+
     async def _get_session(self, connection: HTTPConnection, response: Response | None, scopes: Sequence[str]) -> S:
         manager = await self._manager(connection, response)
         session = manager.require()
@@ -482,6 +498,13 @@ class SessionProvider(Generic[S, C]):
             _permit(manager, scopes)
         return manager
 
+    async def _get_required_manager(
+        self, connection: HTTPConnection, response: Response | None, scopes: Sequence[str]
+    ) -> SessionManager[S, C]:
+        manager = await self._get_manager(connection, response, scopes)
+        manager.require_token()
+        return manager
+
     async def _manager(self, connection: HTTPConnection, response: Response | None) -> SessionManager[S, C]:
         """The request's manager, made and loaded by whoever asks first."""
         if response is not None:
@@ -496,7 +519,7 @@ class SessionProvider(Generic[S, C]):
         if kept is not None and kept[1] is headers:
             return kept[0]
         if scope.get("app") not in self._lifespan.admitted:
-            self._lifespan.admit(scope.get("app"))
+            self._admit(scope.get("app"))
         address = scope.get("client")
         client = address[0] if address else None
         captured = (client, connection.headers.get("user-agent")) if self._captures else (None, None)

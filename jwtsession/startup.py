@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic.errors import PydanticUserError
+from starlette.applications import Starlette
 
 from .dependants import applications, core_schema, nodes, parameters, routes
 from .errors import ConfigurationError
@@ -50,10 +51,9 @@ def admitted(tenant: Tenant, app: Any, *, direct: bool = True) -> Iterator[list[
         ConfigurationError: A route or a combination of providers can't work, or would let in whom it must not.
     """
     check_routes(app)
-    apps = [each for _, each in applications(app)]
-    # What Starlette keeps for the application's own use: the notes live as long as it does.
-    notes = [getattr(each, "state", None) for each in apps]
-    running = [note._state.setdefault("jwtsession", []) for note in notes if note is not None]
+    apps = [each for _, each in applications(app) if isinstance(each, Starlette)]
+    # In what Starlette keeps for an application's own use: the notes live as long as it does.
+    running: list[list[tuple[Tenant, bool]]] = [each.state._state.setdefault("jwtsession", []) for each in apps]
     others = {other: None for each in running for other, _ in each if other is not tenant}
     if direct and running:
         taken = {other.request_key for other, is_direct in running[0] if is_direct and other is not tenant}

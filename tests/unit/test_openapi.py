@@ -6,8 +6,11 @@ from typing import Annotated, Any
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, Form, Security
 from fastapi.testclient import TestClient
+from starlette.applications import Starlette
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.routing import Mount
 
-from jwtsession import MemorySessionStore, Session, SessionProvider, SessionSettings, Token
+from jwtsession import Claims, MemorySessionStore, Session, SessionProvider, SessionSettings, Token
 from tests.conftest import SECRET
 
 
@@ -95,8 +98,140 @@ def test_the_login_shows_its_token_and_keeps_what_its_author_said() -> None:
     assert login["responses"]["201"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Token"}
     assert {} in login["security"]
     assert login["responses"]["401"]["description"] == "Wrong password"
-    assert {"409", "413", "503"} <= set(login["responses"])
+    assert set(login["responses"]) == {"201", "400", "401", "413", "422", "503"}
     assert set(schema["components"]["schemas"]["Token"]["required"]) == {"access_token"}
+
+
+def test_a_login_shows_no_answer_that_it_can_not_give() -> None:
+    """No 401 of the session and no 409; a 403 only where a user's sessions are limited."""
+    for options, answers in (({}, {"413"}), ({"user_index": True, "max_sessions": 1}, {"403", "413"})):
+        sessions = provider(**options)
+        app = FastAPI()
+
+        @app.post("/login")
+        async def log_in(
+            manager: Annotated[Any, Depends(sessions.get_manager)],
+        ) -> Token:
+            raise NotImplementedError
+
+        sessions.document(app)
+        login = app.openapi()["paths"]["/login"]["post"]
+        assert set(login["responses"]) == {"200", "400", "503"} | answers
+        assert {} in login["security"]
+        if "403" in answers:
+            assert login["responses"]["403"]["description"] == "The user has too many sessions"
+
+
+def test_a_log_out_is_not_open() -> None:
+    """`get_required_manager` shows that a token is needed, and only what ending a session can come to."""
+    sessions = provider()
+    app = FastAPI()
+
+    @app.delete("/session")
+    async def log_out(manager: Annotated[Any, Depends(sessions.get_required_manager)]) -> None: ...
+
+    @app.post("/cart")
+    async def change(
+        session: Annotated[UserSession, Depends(sessions.get_session)],
+        manager: Annotated[Any, Depends(sessions.get_manager)],
+    ) -> None: ...
+
+    @app.post("/orders")
+    async def guarded(
+        manager: Annotated[Any, Security(sessions.get_manager, scopes=["orders:read"])],
+    ) -> None: ...
+
+    sessions.document(app)
+    paths = app.openapi()["paths"]
+    out, cart, orders = paths["/session"]["delete"], paths["/cart"]["post"], paths["/orders"]["post"]
+    assert set(out["responses"]) == {"200", "400", "401", "503"}
+    assert set(cart["responses"]) == {"200", "400", "401", "409", "413", "503"}
+    assert set(orders["responses"]) == {"200", "400", "401", "403", "503"}
+    assert orders["responses"]["403"]["description"] == "The token's scope does not permit this"
+    assert not any({} in operation["security"] for operation in (out, cart, orders))
+
+
+def test_a_sign_in_too_long_ago_is_shown_where_it_matters() -> None:
+    """Only an endpoint with `require_fresh` speaks of it."""
+    sessions = provider()
+    app = FastAPI()
+    for path, dependency in (("/fresh", sessions.require_fresh(60)), ("/any", sessions.get_session)):
+        app.get(path, dependencies=[Depends(dependency)])(lambda: None)
+    sessions.document(app)
+    fresh, other = (app.openapi()["paths"][path]["get"]["responses"]["401"] for path in ("/fresh", "/any"))
+    assert fresh["description"] == "No session / A sign-in too long ago for this endpoint"
+    assert "max_age" in fresh["headers"]["WWW-Authenticate"]["description"]
+    assert other["description"] == "No session"
+    assert "max_age" not in other["headers"]["WWW-Authenticate"]["description"]
+
+
+def test_what_clients_read_is_written_for_them() -> None:
+    """The texts of Token, and of the base classes where they are answers; `expires_in` is left out, never null."""
+    sessions = SessionProvider(secret=SECRET, store=MemorySessionStore())
+    app = FastAPI(lifespan=sessions.lifespan)
+
+    @app.post("/login")
+    async def log_in(manager: Annotated[Any, Depends(sessions.get_manager)]) -> Token:
+        raise NotImplementedError
+
+    @app.get("/session")
+    async def read(session: Annotated[Session, Depends(sessions.get_session)]) -> Session:
+        return session
+
+    @app.get("/claims")
+    async def claims() -> Claims:
+        raise NotImplementedError
+
+    @app.get("/mine")
+    async def mine() -> UserSession:
+        raise NotImplementedError
+
+    schemas = app.openapi()["components"]["schemas"]
+    token = schemas["Token"]
+    assert token["description"] == "The token of a new session (RFC 6749 section 5.1)."
+    assert token["properties"]["expires_in"]["type"] == "integer"
+    assert not {"anyOf", "default"} & set(token["properties"]["expires_in"])
+    assert all(member["description"] for member in token["properties"].values())
+    shown = f"{schemas}"
+    assert not [word for word in ("repr", "subclass", "create()", "Redis", "`exp`") if word in shown]
+    assert "description" not in schemas["UserSession"]
+
+
+def mounted_plain(app: Any, sub: FastAPI) -> None:
+    app.mount("/sub", sub)
+
+
+def mounted_behind_middleware(app: Any, sub: FastAPI) -> None:
+    app.mount("/sub", GZipMiddleware(sub))
+
+
+def mounted_below_a_mount(app: Any, sub: FastAPI) -> None:
+    app.router.routes.append(Mount("/sub", routes=[Mount("/", app=sub)]))
+
+
+@pytest.mark.parametrize("mount", [mounted_plain, mounted_behind_middleware, mounted_below_a_mount])
+@pytest.mark.parametrize("parent", [FastAPI, Starlette])
+def test_a_mounted_application_shows_the_answers_however_it_is_mounted(mount: Any, parent: Any) -> None:
+    """The lifespan of the application above it completes its document too."""
+    sessions = provider()
+    app, sub = parent(lifespan=sessions.lifespan), FastAPI()
+    sub.get("/me", dependencies=[Depends(sessions.get_session)])(lambda: None)
+    mount(app, sub)
+    with TestClient(app) as client:
+        answers = client.get("/sub/openapi.json").json()["paths"]["/me"]["get"]["responses"]
+    assert {"400", "401", "503"} <= set(answers)
+
+
+def test_an_application_that_is_mounted_later_shows_the_answers_after_its_first_request() -> None:
+    """It did not start with the provider, which finds it when it is asked."""
+    sessions = provider()
+    app, sub = FastAPI(lifespan=sessions.lifespan), FastAPI()
+    sub.get("/me", dependencies=[Depends(sessions.get_session)])(lambda: None)
+    with TestClient(app) as client:
+        app.mount("/sub", sub)
+        assert client.get("/sub/me").status_code == 401
+        answers = client.get("/sub/openapi.json").json()["paths"]["/me"]["get"]["responses"]
+    assert {"400", "401", "503"} <= set(answers)
 
 
 @pytest.mark.parametrize(

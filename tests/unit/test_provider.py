@@ -13,7 +13,9 @@ from starlette.requests import Request
 from jwtsession import (
     Claims,
     ConfigurationError,
+    InvalidTokenError,
     MemorySessionStore,
+    MissingTokenError,
     Session,
     SessionCorruptError,
     SessionEvent,
@@ -236,3 +238,28 @@ async def test_what_a_request_shows_in_a_shared_state_is_its_own() -> None:
         shown = Request(scope).state
         assert (shown.session, shown.admin, shown.pool) == (manager, admin, 1)
     assert not {"session", "admin"} & set(state)
+
+
+async def test_a_required_manager_needs_a_genuine_token_and_no_more(clock: Clock) -> None:
+    """A log-out is a 401 without a token or with a bad one; a session that is gone or unreadable can be ended."""
+    told: list[SessionEvent] = []
+    store = MemorySessionStore(clock=clock)
+    sessions = provider(store=store, clock=clock, on_event=told.append)
+    async with sessions:
+        for token, error, code in (
+            (None, MissingTokenError, "missing_token"),
+            ("garbage", InvalidTokenError, "token_malformed"),
+        ):
+            with pytest.raises(error) as caught:
+                await sessions.get_required_manager(Request(scope_with(token)))
+            assert caught.value.code == code
+        manager = await sessions.get_manager(Request(scope_with(None)))
+        token = (await manager.create(UserSession(user_id=1))).access_token
+        session_id = str(manager.id)
+        store._sessions[session_id] = (b"garbage", clock() + 5)
+        manager = await sessions.get_required_manager(Request(scope_with(token)))
+        assert manager.session is None
+        await manager.destroy()
+        assert store._sessions == {}
+        await (await sessions.get_required_manager(Request(scope_with(token)))).destroy()
+    assert [event.code for event in told if event.name == "refused"][:2] == ["missing_token", "token_malformed"]
