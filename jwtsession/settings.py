@@ -1,8 +1,6 @@
 """`SessionSettings`: every knob, from arguments or from the environment, checked when the application starts."""
 
 import base64
-import logging
-from pathlib import Path
 from typing import Any, ClassVar, Literal, NoReturn, Self, get_args
 from urllib.parse import urlsplit
 
@@ -17,9 +15,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
+from ._weak_secrets import weakness
 from .errors import ConfigurationError, discreet
-
-logger = logging.getLogger("jwtsession")
 
 Algorithm = Literal[
     "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"
@@ -42,9 +39,6 @@ URL_SCHEMES = (
 
 # The names that `jwt-redis-session` gave these settings.
 _ORIGINAL_NAMES = {"maxAge": "max_age", "requestKey": "request_key", "requestArg": "request_arg"}
-
-
-_WEAK_SECRETS = Path(__file__).parent / "data" / "weak_secrets.txt"
 
 
 class _Unpicklable:
@@ -295,8 +289,9 @@ class SessionSettings(_Unpicklable, BaseSettings):
                 decoded = base64.b64decode(text + "=" * (-len(text) % 4), altchars="-_", validate=True)
             except ValueError:
                 decoded = b""
-            # So few different bytes are no random ones but a placeholder.
-            if len(decoded) != 32 or len(set(decoded)) < 8:
+            # So few different bytes are no random ones but a placeholder; a text may be one.
+            placeholder = len(set(decoded)) < 8 or (decoded.isascii() and weakness(decoded.decode()) is not None)
+            if len(decoded) != 32 or placeholder:
                 raise ValueError("each must be 32 random bytes as base64url")
         return value
 
@@ -328,11 +323,9 @@ def _check_secret(name: str, secret: str, least: int, algorithm: str) -> None:
     size = len(secret.encode())
     if size < least:
         raise ValueError(f"{name}: {algorithm} needs at least {least} bytes, this one has {size}")
-    # RFC 8725 section 3.5: nothing that a dictionary holds.
-    if secret in _WEAK_SECRETS.read_text(encoding="utf-8").split("\n"):
-        raise ValueError(f"{name}: stands in a public list of weak secrets; make a random one")
-    if len(set(secret)) < 8:
-        logger.warning("%s has fewer than 8 different characters: make a random one", name)
+    # RFC 8725 section 3.5: nothing that a dictionary holds, or is made of.
+    if (weak := weakness(secret)) is not None:
+        raise ValueError(f"{name}: {weak}: make a random one, by secrets.token_urlsafe(64)")
 
 
 def _describe(error: ValidationError) -> str:

@@ -12,10 +12,11 @@ PACKAGE = Path(__file__).parents[1] / "jwtsession"
 LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "errors": (set(), {"starlette"}),
     "throttle": (set(), set()),
+    "_weak_secrets": (set(), set()),
     "injection": ({"errors"}, {"fastapi", "pydantic"}),
     "accesslog": (set(), set()),
     "audit": ({"errors"}, set()),
-    "settings": ({"errors"}, {"pydantic", "pydantic_settings"}),
+    "settings": ({"errors", "_weak_secrets"}, {"pydantic", "pydantic_settings"}),
     "models": ({"injection"}, {"pydantic"}),
     "roundtrip": ({"errors"}, {"pydantic"}),
     "serialization": ({"errors", "models", "roundtrip"}, {"pydantic", "pydantic_core"}),

@@ -295,7 +295,7 @@ def test_the_provider_refuses_at_start(algorithm: str) -> None:
 @pytest.mark.parametrize(("algorithm", "least"), [("HS256", 32), ("HS384", 48), ("HS512", 64)])
 def test_each_of_several_secrets_must_be_long_enough(algorithm: str, least: int) -> None:
     """One byte too few is refused by the key's name and size, for `keys` as for `secret`."""
-    enough = (SECRET + OTHER)[:least]
+    enough = (OTHER + SECRET)[:least]
     SessionSettings(algorithm=algorithm, keys=[Key(kid="a", secret=enough)])
     for options in (
         {"keys": [{"kid": "a", "secret": enough}, {"kid": "b", "secret": enough[1:]}]},
@@ -597,9 +597,9 @@ WITHOUT_CRYPTOGRAPHY = """
 import sys
 sys.modules["cryptography"] = None
 from jwtsession import ConfigurationError, SessionProvider
-SessionProvider(secret="0123456789" * 8, redis_url="redis://localhost")
+SessionProvider(secret="{SECRET}", redis_url="redis://localhost")
 try:
-    SessionProvider(secret="0123456789" * 8, redis_url="redis://localhost", {option})
+    SessionProvider(secret="{SECRET}", redis_url="redis://localhost", {option})
 except ConfigurationError as error:
     print(error)
 """
@@ -609,12 +609,12 @@ except ConfigurationError as error:
     ("option", "setting"),
     [
         *((f"algorithm={algorithm!r}", "algorithm") for algorithm in ("RS256", "PS384", "ES512", "EdDSA")),
-        (f"encryption_keys=['{base64.urlsafe_b64encode(bytes(range(32))).decode()}']", "encryption_keys"),
+        (f"encryption_keys=['{base64.urlsafe_b64encode(bytes(range(200, 232))).decode()}']", "encryption_keys"),
     ],
 )
 def test_without_cryptography_the_error_names_the_extra(option: str, setting: str) -> None:
     """HMAC works in an installation without extras; the rest says what to install."""
-    program = WITHOUT_CRYPTOGRAPHY.replace("{option}", option)
+    program = WITHOUT_CRYPTOGRAPHY.replace("{option}", option).replace("{SECRET}", SECRET)
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert told.startswith(f"{setting}: ")
     assert "fastapi-jwtsession[crypto]" in told
