@@ -1,6 +1,8 @@
 """The answer for a load balancer, over HTTP: whether the store answers, soon, whatever has become of it."""
 
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx2
@@ -121,9 +123,15 @@ def test_a_cluster_and_sentinels(cluster_server: servers.Server, sentinel_server
 
 def test_a_path_of_ones_own() -> None:
     """Any path, under any prefix, one for each of several providers."""
-    app = FastAPI()
-    for name in ("one", "two"):
-        sessions = SessionProvider(secret=SECRET, store=MemorySessionStore(), request_key=name)
+    both = [SessionProvider(secret=SECRET, store=MemorySessionStore(), request_key=name) for name in ("one", "two")]
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with both[0].lifespan(app), both[1].lifespan(app):
+            yield
+
+    app = FastAPI(lifespan=lifespan)
+    for name, sessions in zip(("one", "two"), both, strict=True):
         app.include_router(sessions.health_router(f"/ready/{name}"), prefix="/ops")
     with serving(app) as client:
         assert health(client, "/ops/ready/one")

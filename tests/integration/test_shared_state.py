@@ -125,7 +125,7 @@ def over_mangum(app: FastAPI) -> Iterator[Ask]:
     """A function that a gateway calls once for each request."""
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    handler = Mangum(app, lifespan="off")
+    handler = Mangum(app, lifespan="on")
 
     def ask(method: str, path: str, token: str | None) -> tuple[int, Any]:
         raw_path, _, query = path.partition("?")

@@ -41,7 +41,11 @@ class Order(BaseModel):
 def application(clock: Callable[[], float], **settings: Any) -> FastAPI:
     """Both providers with these settings, under `/typed` and `/free`."""
     typed = SessionProvider(UserSession, UserClaims, settings=SessionSettings.node_compatible(**settings), clock=clock)
-    free = SessionProvider(settings=SessionSettings.node_compatible(**settings | {"requestKey": "free"}), clock=clock)
+    free = SessionProvider(
+        settings=SessionSettings.node_compatible(**settings | {"requestKey": "free"}),
+        shares_sessions_with=typed,
+        clock=clock,
+    )
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
