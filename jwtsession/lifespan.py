@@ -26,7 +26,7 @@ class Lifespan:
     def __init__(self, tenant: Tenant, audit: AuditTrail, request_arg: str) -> None:
         self.tenant = tenant
         self.admitted: set[Any] = set()
-        """The applications whose requests are served, and None from the start to the end."""
+        """The applications whose requests are served, and None from the start to the end; always this very set."""
         self._store = tenant.store
         self._audit = audit
         self._request_arg = request_arg

@@ -252,9 +252,12 @@ class SessionProvider(Generic[S, C]):
         )
         self._headers = _response_headers(settings)
         name = f"SessionProvider({session_model.__name__}, request_key={settings.request_key!r})"
+        if not isinstance(shares_sessions_with, SessionProvider | None):
+            raise ConfigurationError("shares_sessions_with: must be a SessionProvider")
         shared = None if shares_sessions_with is None else shares_sessions_with._lifespan.tenant
         tenant = Tenant(name, settings.request_key, session_model, store, shared)
         self._lifespan: Lifespan = Lifespan(tenant, self._sessions.audit, settings.request_arg)
+        self._admitted = self._lifespan.admitted
         self._entered: list[AbstractAsyncContextManager[None]] = []
         self._shown: dict[str, Any] = {
             "schemes": openapi.schemes(settings, token_url, scopes or {}),
@@ -518,7 +521,7 @@ class SessionProvider(Generic[S, C]):
         # The very list: whatever else is shared, another request's headers are another one.
         if kept is not None and kept[1] is headers:
             return kept[0]
-        if scope.get("app") not in self._lifespan.admitted:
+        if scope.get("app") not in self._admitted:
             self._admit(scope.get("app"))
         address = scope.get("client")
         client = address[0] if address else None

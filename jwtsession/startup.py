@@ -128,18 +128,19 @@ def check_routes(app: Any) -> None:
     Raises:
         ConfigurationError: Names each such route and parameter.
     """
+    harmless: set[type] = set()
     found = [
         f"{_name(prefix, route)}: {wrong}"
         for prefix, each in applications(app)
         for route in routes(each)
         for node in nodes(route)
-        for wrong in _faults(node)
+        for wrong in _faults(node, harmless)
     ]
     if found:
         raise ConfigurationError("; ".join(dict.fromkeys(found)))
 
 
-def _faults(node: Any) -> Iterator[str]:
+def _faults(node: Any, harmless: set[type]) -> Iterator[str]:
     asked = typing.get_origin(node.call) or node.call
     if isinstance(asked, type) and issubclass(asked, Claims):
         yield f"Depends() on {asked.__name__} takes the claims from the query: ask get_manager, for manager.claims"
@@ -147,7 +148,7 @@ def _faults(node: Any) -> Iterator[str]:
         yield f"Depends() on {asked.__name__} makes one of the query: it needs Depends(sessions.get_manager)"
     else:
         for parameter in parameters(node):
-            model = _in_parameter(parameter)
+            model = _in_parameter(parameter, harmless)
             if model is not None:
                 yield (
                     f"the parameter {parameter.name!r} takes a {model.__name__} from the client, who may write anything"
@@ -155,25 +156,33 @@ def _faults(node: Any) -> Iterator[str]:
                 )
 
 
-def _in_parameter(parameter: Any) -> type | None:
+def _in_parameter(parameter: Any, harmless: set[type]) -> type | None:
+    """The model of a session or of claims that Pydantic makes of a parameter, or somewhere in it, if any.
+
+    Args:
+        parameter: A field of FastAPI.
+        harmless: Models that were looked through before, to which this one's are added.
+    """
+    looked_through: set[type] = set()
     try:
-        return _trusted_in(core_schema(parameter), set())
+        waiting = [core_schema(parameter)]
+        while waiting:
+            part = waiting.pop()
+            if isinstance(part, list | tuple):
+                waiting += part
+            elif isinstance(part, Mapping):
+                made = part.get("cls") if part.get("type") == "model" else None
+                if isinstance(made, type):
+                    if issubclass(made, Session | Claims):
+                        return made
+                    if made in harmless or made in looked_through:
+                        continue
+                    looked_through.add(made)
+                waiting += [each for name, each in part.items() if name not in _NOT_READ]
     except PydanticUserError:
         return None  # a type that is not complete: FastAPI can't read it either
-
-
-def _trusted_in(schema: Any, seen: set[int]) -> type | None:
-    """The model of a session or of claims that a core schema of Pydantic makes somewhere, if any."""
-    if not isinstance(schema, Mapping | list | tuple) or id(schema) in seen:
-        return None
-    seen.add(id(schema))
-    parts = schema
-    if isinstance(schema, Mapping):
-        made = schema.get("cls")
-        if schema.get("type") == "model" and isinstance(made, type) and issubclass(made, Session | Claims):
-            return made
-        parts = [part for name, part in schema.items() if name not in _NOT_READ]
-    return next((found for part in parts if (found := _trusted_in(part, seen)) is not None), None)
+    harmless |= looked_through
+    return None
 
 
 def _name(prefix: str, route: Any) -> str:

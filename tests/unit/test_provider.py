@@ -48,6 +48,7 @@ class Unreadable(Session):
         ({"store": MemorySessionStore(), "client": Redis()}, "store or client"),
         ({"client": Redis(decode_responses=True)}, "decode_responses"),
         ({"colour": "blue"}, "colour"),
+        ({"shares_sessions_with": "canary"}, "shares_sessions_with"),
         ({"redis_url": "redis+sentinel://localhost:26379"}, "Sentinel"),
         ({"redis_url": "redis://localhost:canary"}, "redis_url"),
         ({"redis_url": "embedded://canary/path"}, "redis_url"),

@@ -64,6 +64,10 @@ class Many(RootModel[list[UserSession]]):
     pass
 
 
+class Incomplete(BaseModel):
+    part: "Nowhere"  # type: ignore[name-defined]  # noqa: F821
+
+
 class Harmless(BaseModel):
     user_id: int
     below: "list[Harmless]" = []
@@ -210,10 +214,11 @@ async def test_no_route_is_passed_over(where: str) -> None:
 async def test_all_that_is_wrong_is_told_at_once() -> None:
     """Each route and parameter stands in the message once."""
     app = FastAPI()
-    for path in ("/a", "/b"):
-        app.post(path)(endpoint(UserSession))
+    annotations = {"/a": UserSession, "/b": UserSession, "/c": Holder, "/d": Harmless, "/e": Holder, "/f": Deep}
+    for path, annotation in annotations.items():
+        app.post(path)(endpoint(annotation))
     message = await refused(provider(), app)
-    assert message.count("POST /a: ") == message.count("POST /b: ") == 1
+    assert [message.count(f"POST {path}: ") for path in annotations] == [1, 1, 1, 0, 1, 1]
 
 
 @pytest.mark.parametrize(
@@ -230,6 +235,15 @@ async def test_depends_alone_is_for_the_session_alone(annotation: Any, remedy: s
     message = await refused(provider(), app)
     assert message.startswith("GET /items: ")
     assert remedy in message
+
+
+def test_a_type_that_nobody_can_read_does_not_hinder_the_start() -> None:
+    """A model with a name that is nowhere is a fault of another kind, and takes nothing from a client."""
+    sessions = provider()
+    app = FastAPI(lifespan=sessions.lifespan)
+    app.post("/")(endpoint(Incomplete))
+    with TestClient(app):
+        pass
 
 
 def test_what_asks_rightly_starts() -> None:
