@@ -21,7 +21,7 @@ from .errors import (
     TooManySessionsError,
     discreet,
 )
-from .models import Claims, Session, Token
+from .models import Claims, Session, Token, take_state
 from .serialization import SessionSerializer
 from .stores import Outcome, SessionStore
 from .sync import SyncSessionManager
@@ -118,14 +118,20 @@ class Sessions(Generic[S, C]):
         session, fitting = self.serializer.load(json)
         return Record(session, json, fitting, stored)
 
-    def new_record(self, session_id: str, session: S, old: Record[S] | None = None) -> Record[S]:
+    def new_record(
+        self, session_id: str, session: S, old: Record[S] | None = None, *, detached: bool = False
+    ) -> Record[S]:
         """The session in the form in which it is stored, with the unknown fields of the old one.
+
+        With `detached` the record holds another instance: what was given to a verb may be anybody's, and be used again.
 
         Raises:
             InvalidArgumentError: It does not fit its model.
             SessionTooLargeError: It is too large.
         """
         json = self.serializer.dump(session, *((old.json, old.fitting) if old is not None else ()))
+        if detached:
+            session = self.serializer.detached(session, json)
         return Record(session, json, json, self._sealer.seal(session_id, json))
 
     def note_login_without_sub(self) -> None:
@@ -161,6 +167,7 @@ class SessionManager(Generic[S, C]):
         "__weakref__",
         "_captured",
         "_client",
+        "_former",
         "_loop",
         "_own_claims",
         "_record",
@@ -183,6 +190,7 @@ class SessionManager(Generic[S, C]):
         self._loop = asyncio.get_running_loop()
         self._token_id: str | None = None  # of a genuine token, also where its session is gone
         self._record: Record[S] | None = None
+        self._former: tuple[tuple[S, dict[str, Any]], ...] = ()  # sessions of this request that are not its
         self._verified: VerifiedToken | None = None
         self._own_claims: C | None = None
         self._token: str | None = None
@@ -276,7 +284,7 @@ class SessionManager(Generic[S, C]):
     async def create(self, session: S | Mapping[str, Any], claims: C | None = None) -> Token:
         """Store a new session under a new id and return its token: a login.
 
-        A session that the request came with ends.
+        A session that the request came with ends, and what was given is `manager.session` from now on.
 
         Args:
             session: The data. A mapping is validated into the provider's model.
@@ -311,6 +319,9 @@ class SessionManager(Generic[S, C]):
         Args:
             session: What to store instead of what was loaded; None stores the loaded one with its changes in place.
 
+        Returns:
+            `manager.session`, the same instance as before, with the state of the one that was given.
+
         Raises:
             SessionNotFoundError: There is no session, or it was destroyed or has expired. It is not brought back.
             SessionConflictError: Somebody else changed it since it was loaded. Nothing is overwritten.
@@ -319,30 +330,29 @@ class SessionManager(Generic[S, C]):
             StoreUnavailableError: The store did not answer.
         """
         session_id, old = self._present()
-        data = old.session if session is None else self._sessions.serializer.to_session(session)
-        new = self._sessions.new_record(session_id, data, old)
+        data = self._given(session, old)
+        new = self._sessions.new_record(session_id, data, old, detached=data is session is not old.session)
         self._check(await self._sessions.store.update(session_id, old.stored, new.stored, self._ttl()))
-        self._record = new
+        self._adopt(new, old, session)
         self._sessions.touches.done(session_id)
         await self._seen()
-        return data
+        return old.session
 
     @discreet
     async def reload(self) -> S:
-        """Load the session again; changes in place that were not stored are lost.
+        """Load the session again, into the same instance; changes in place that were not stored are lost.
+
+        Returns:
+            `manager.session`.
 
         Raises:
             SessionNotFoundError: There is no session, or it was destroyed or has expired.
             SessionCorruptError: Somebody stored what can't be read.
             StoreUnavailableError: The store did not answer.
         """
-        session_id, _ = self._present()
-        try:
-            self._record = await self._sessions.read(session_id, self._exp())
-        except AuthenticationError as error:
-            self._forget(error)
-            raise
-        return self._record.session
+        session_id, old = self._present()
+        self._adopt(await self._read(session_id), old)
+        return old.session
 
     @discreet
     async def touch(self) -> None:
@@ -415,13 +425,13 @@ class SessionManager(Generic[S, C]):
             StoreUnavailableError: The store did not answer; the session may have ended.
         """
         session_id, old = self._present()
-        data = old.session if session is None else self._sessions.serializer.to_session(session)
+        data = self._given(session, old)
         # Signed and encoded first: what can't be stored must not cost the session that there is.
         claims = self._inherited(claims)
         old_sub = self._sub()
         # Another user's session is no sign-in of theirs: only a visitor's becomes one.
         new_id, token, issued = self._sign(claims, sign_in=old_sub is None)
-        new = self._sessions.new_record(new_id, data, old)
+        new = self._sessions.new_record(new_id, data, old, detached=data is session is not old.session)
         await self._enter(new_id, issued)
         moved = issued.sub == old_sub
         if not moved:
@@ -430,7 +440,7 @@ class SessionManager(Generic[S, C]):
         if outcome is not Outcome.DONE:
             await self._leave(issued.sub, new_id)
         self._check(outcome)
-        if not await self._store(new_id, token, issued, new, moved=moved):
+        if not await self._store(new_id, token, issued, new, old, given=session, moved=moved):
             # All of the user's sessions were ended meanwhile: this one too, which had no id just then.
             await self._sessions.store.destroy(new_id)
             self._tell("destroyed", session_id)
@@ -445,7 +455,12 @@ class SessionManager(Generic[S, C]):
         """Apply a function to the freshest state and store the result; start again where somebody else was faster.
 
         Args:
-            change: Changes the session in place, or returns another one. Called once for each attempt.
+            change: Changes the session that it is given in place, or returns another one. Called once for each attempt,
+                each time with a session that was just loaded.
+
+        Returns:
+            `manager.session`, the same instance as before, which holds the result. Where `change` raises, or nothing
+            could be stored, it is as it was, changes in place that were not stored included.
 
         Raises:
             SessionNotFoundError: There is no session, or it was destroyed or has expired.
@@ -454,23 +469,22 @@ class SessionManager(Generic[S, C]):
             SessionTooLargeError: The changed session is too large.
             StoreUnavailableError: The store did not answer: whether the change was applied is not known.
         """
-        session_id, _ = self._present()
+        session_id, shown = self._present()
+        store = self._sessions.store
         for attempt in range(MUTATE_ATTEMPTS):
-            data = await self.reload()
-            _, old = self._present()
-            returned = change(data)
+            # An instance of its own: what `change` has half done when it fails must not be stored by a later update().
+            old = await self._read(session_id)
+            returned = change(old.session)
             changed = await returned if inspect.isawaitable(returned) else returned
-            if changed is not None:
-                data = self._sessions.serializer.to_session(changed)
-            new = self._sessions.new_record(session_id, data, old)
-            store = self._sessions.store
+            data = old.session if changed is None else self._sessions.serializer.to_session(changed)
+            new = self._sessions.new_record(session_id, data, old, detached=data is changed is not shown.session)
             outcome = await store.update(session_id, old.stored, new.stored, self._ttl(), retry=False)
             if outcome in (Outcome.DONE, Outcome.GONE):
                 self._check(outcome)
-                self._record = new
+                self._adopt(new, shown, changed)
                 self._sessions.touches.done(session_id)
                 await self._seen()
-                return data
+                return shown.session
             await asyncio.sleep(random.uniform(0, 0.001 * 2 ** min(attempt, 6)))
         raise SessionConflictError
 
@@ -478,6 +492,38 @@ class SessionManager(Generic[S, C]):
         if self._record is None or self._token_id is None:
             raise SessionNotFoundError from self._refusal
         return self._token_id, self._record
+
+    def _given(self, session: S | Mapping[str, Any] | None, old: Record[S]) -> S:
+        """What a verb was given to store, or the session with its changes in place."""
+        if session is not None:
+            return self._sessions.serializer.to_session(session)
+        for former, held in self._former:
+            if self._sessions.serializer.changed_since(held, former, old.session):
+                raise InvalidArgumentError(
+                    "a session was changed after it had ended or had been given to a verb, and this would be lost: "
+                    "change manager.session"
+                )
+        return old.session
+
+    def _adopt(self, new: Record[S], old: Record[S], given: object = None) -> None:
+        """Go on with a new state in the instance that the request has: nobody is left with one that is not stored."""
+        if new.session is not old.session:
+            take_state(old.session, new.session)
+            if isinstance(given, Session):
+                self._note(cast("S", given))
+        self._record = new._replace(session=old.session)
+
+    def _note(self, session: S) -> None:
+        """Remember a session that is not the manager's, or no longer, so that no change to it is lost in silence."""
+        others = (each for each in self._former if each[0] is not session)
+        self._former = (*others, (session, self._sessions.serializer.snapshot(session)))
+
+    async def _read(self, session_id: str) -> Record[S]:
+        try:
+            return await self._sessions.read(session_id, self._exp())
+        except AuthenticationError as error:
+            self._forget(error)
+            raise
 
     def _inherited(self, claims: C | None) -> C:
         """The new token's claims: its absolute timeout and the time of its login are the old token's."""
@@ -516,6 +562,8 @@ class SessionManager(Generic[S, C]):
             raise SessionConflictError
 
     def _forget(self, error: AuthenticationError) -> None:
+        if self._record is not None:
+            self._note(self._record.session)
         self._record = self._verified = self._own_claims = self._token = None
         self._refusal = error
 
@@ -570,13 +618,31 @@ class SessionManager(Generic[S, C]):
                 ttl,
             )
 
-    async def _store(self, new_id: str, token: str, issued: C, record: Record[S], *, moved: bool = False) -> bool:
-        """Under the new id; False where the session was `moved` to it and somebody ended it meanwhile."""
-        if not await self._sessions.store.create(new_id, record.stored, max(1, self._sessions.ttl(issued.exp))):
+    async def _store(
+        self,
+        new_id: str,
+        token: str,
+        issued: C,
+        new: Record[S],
+        old: Record[S] | None = None,
+        *,
+        given: object = None,
+        moved: bool = False,
+    ) -> bool:
+        """Under the new id; False where the session was `moved` to it and somebody ended it meanwhile.
+
+        `old`: what it is the new state of; without it, it is another session. `given`: what the verb was given.
+        """
+        if not await self._sessions.store.create(new_id, new.stored, max(1, self._sessions.ttl(issued.exp))):
             # 256 random bits are taken: not by chance.
             raise StoreUnavailableError("session_id_taken")
-        self._token_id, self._token, self._own_claims = new_id, token, issued
-        self._record, self._refusal = record, None
+        self._token_id, self._token, self._own_claims, self._refusal = new_id, token, issued, None
+        if old is not None:
+            self._adopt(new, old, given)
+        else:
+            if self._record is not None:
+                self._note(self._record.session)
+            self._record = new
         self._sessions.touches.done(new_id)
         # Confirmed: whoever ended all of the user's sessions meanwhile did not find this one. A login goes on all the
         # same, and is in the index; what is an old session under a new id does not escape.

@@ -1,10 +1,15 @@
 """The user's data: `Session` (what Redis holds), `Claims` (what the JWT carries), `Token` (what a login returns)."""
 
-from typing import Any, ClassVar, Literal
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from .errors import InvalidArgumentError
 from .injection import InjectableMeta
+
+_STATE = ("__dict__", "__pydantic_extra__", "__pydantic_fields_set__", "__pydantic_private__")
+"""Where a Pydantic model keeps what it holds."""
 
 
 def _for_clients(schema: dict[str, Any], model: type[BaseModel]) -> None:
@@ -15,12 +20,25 @@ def _for_clients(schema: dict[str, Any], model: type[BaseModel]) -> None:
         schema["description"] = "What a token says about itself and its user (RFC 7519)."
 
 
-class Session(BaseModel, metaclass=InjectableMeta):
+class _Discreet:
+    """Shows no data where it is printed, logged or formatted: its class alone."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(...)"
+
+    def __str__(self) -> str:
+        return repr(self)
+
+    def __repr_args__(self) -> tuple[()]:  # what rich and devtools ask for
+        return ()
+
+
+class Session(_Discreet, BaseModel, metaclass=InjectableMeta):
     """Base class of the stored data: subclass it and declare fields.
 
     Fields in Redis that the subclass does not declare (of another version of the application, or of the Node
     original) are kept through `update()` and never shown. `Session` itself takes any field: it is the free-form session
-    of a provider without a model.
+    of a provider without a model. Its `repr` shows no data.
     """
 
     # JSON has no infinity: as a constant it is refused when it is stored, not turned into null as by default.
@@ -29,9 +47,56 @@ class Session(BaseModel, metaclass=InjectableMeta):
     )
     __free_form__: ClassVar[bool] = True
 
+    if not TYPE_CHECKING:  # type checkers would take it for leave to set any attribute
 
-class Claims(BaseModel):
+        def __setattr__(self, name: str, value: Any) -> None:
+            """Set a field. What would stay in this instance alone, and not be stored, is stored or refused."""
+            model = type(self)
+            if model.model_config.get("extra") == "allow" and _is_lost(model, name):
+                if model.model_config.get("frozen"):
+                    raise InvalidArgumentError(f"{model.__name__} is frozen")
+                self.__pydantic_extra__[name] = value
+                self.__pydantic_fields_set__.add(name)
+                return
+            super().__setattr__(name, value)
+
+
+def take_state(session: Session, other: Session) -> None:
+    """Let a session hold what the other one holds, which nobody else has or goes on with."""
+    for each in _STATE:
+        object.__setattr__(session, each, getattr(other, each))
+
+
+def _is_lost(model: type[BaseModel], name: str) -> bool:
+    """Whether Pydantic would set a field that the model does not declare as an attribute, which nobody stores.
+
+    Raises:
+        InvalidArgumentError: It would, and the name can't be a field's: it is a method's.
+    """
+    if name in model.__pydantic_fields__ or name in model.__private_attributes__:
+        return False
+    owner = next((base for base in model.__mro__ if name in vars(base)), None)
+    if owner is None:
+        # Taken for a private name, or found on the metaclass (`register`).
+        return name.startswith("_") or hasattr(model, name)
+    found = vars(owner)[name]
+    if (
+        name in model.__class_vars__  # Pydantic refuses it
+        or isinstance(found, cached_property)
+        or hasattr(found, "__set__")
+        or (name.startswith("__") and name.endswith("__"))  # Python's
+    ):
+        return False
+    raise InvalidArgumentError(
+        f"{model.__name__}.{name} is a method, so a field of that name is not stored: "
+        f"choose another name, or declare a field with alias={name!r}"
+    )
+
+
+class Claims(_Discreet, BaseModel):
     """Base class of the JWT's claims (RFC 7519 section 4.1): subclass it for claims of your own.
+
+    Its `repr` shows no data.
 
     `iss`, `aud`, `iat`, `exp` and `jti` are filled in by `SessionManager.create()` where they are left out.
     Times are seconds since the epoch.
@@ -57,7 +122,7 @@ class Claims(BaseModel):
     """The token does not work before this time."""
     exp: int | float | None = None
     """The token does not work from this time on; never later than `absolute_max_age` allows."""
-    jti: str | None = Field(default=None, repr=False)
+    jti: str | None = None
     """The session's id. Reserved: `create()` refuses claims that set it."""
     auth_time: int | float | None = None
     """When the user proved who they are (OpenID Connect Core section 2); filled in where there is a `sub`."""

@@ -1,6 +1,7 @@
 """`SessionSerializer`: a session's JSON, read and written so that what is stored reads back as what was put."""
 
 from collections.abc import Callable, Iterator, Mapping
+from copy import copy
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, RootModel, ValidationError
@@ -105,6 +106,34 @@ class SessionSerializer(Generic[S]):
         if wrong:
             raise InvalidArgumentError(wrong)
         return value
+
+    def detached(self, session: S, value: bytes) -> S:
+        """The session that was dumped, as another instance, which shares nothing that is stored with the first."""
+        made = self._read(value)
+        state, given = vars(made), vars(session)
+        state |= {
+            name: given[name] for name, field in self.model.model_fields.items() if field.exclude and name in given
+        }
+        object.__setattr__(made, "__pydantic_fields_set__", {*session.__pydantic_fields_set__})
+        object.__setattr__(made, "__pydantic_private__", copy(session.__pydantic_private__))
+        return made
+
+    def snapshot(self, session: S) -> dict[str, Any]:
+        """What a session holds by the names it is stored by, for `changed_since`; nothing where it has no JSON form."""
+        try:
+            held: dict[str, Any] = from_json(_to_json(session))
+        except Exception:  # of a session that can't be stored just now
+            return {}
+        return held
+
+    def changed_since(self, snapshot: dict[str, Any], session: S, other: S) -> bool:
+        """Whether a session was changed since, in a field in which the other session does not hold the same."""
+        now = self.snapshot(session)
+        if now == snapshot:
+            return False
+        # A copy shares lists and models with what it was made of: changes to these are changes to both.
+        held = self.snapshot(other)
+        return any(now[name] != snapshot.get(name) and now[name] != held.get(name) for name in now)
 
     def _read(self, value: bytes) -> S:
         # What `model_validate_json` calls.

@@ -8,8 +8,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, NamedTuple, NoReturn, TypeVar
 
-from pydantic_core import PydanticSerializationError
-
 from .errors import ExpiredTokenError, InvalidArgumentError, InvalidTokenError
 from .keys import KeyRing
 from .models import Claims
@@ -188,7 +186,7 @@ class TokenCodec(Generic[C]):
             raise InvalidArgumentError("jti is reserved: it is the session's id")
         try:
             payload = claims.model_dump(mode="json", by_alias=True, warnings=False)
-        except (PydanticSerializationError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:  # bytes that are no text are a UnicodeDecodeError
             raise InvalidArgumentError(f"the claims have no JSON form ({type(error).__name__})") from None
         return {name: value for name, value in payload.items() if value is not None or name not in _REGISTERED}
 

@@ -141,7 +141,8 @@ async def test_update_stores_changes_in_place_or_another_session(world: World) -
     assert world.stored(manager)["cart"] == ["tea"]
     assert world.left(manager.id) == 1000
     other = UserSession(user_id=2)
-    assert await manager.update(other) is other is manager.session
+    assert await manager.update(other) is session is manager.session
+    assert session == other
     assert world.stored(manager) == {"user_id": 2, "cart": []}
 
 

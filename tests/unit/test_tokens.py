@@ -225,3 +225,10 @@ def test_a_validator_that_raises_anything_is_a_refusal() -> None:
 def test_the_form_of_an_id(value: object, is_one: bool) -> None:
     """22 to 128 characters of base64url, as a UUID and our own are; nothing that could leave the keyspace."""
     assert is_session_id(value) is is_one
+
+
+@pytest.mark.parametrize("value", [b"\xff", {"deep": [b"\xff"]}, object(), "\ud800"])
+def test_claims_without_a_form_in_json_are_refused(value: Any) -> None:
+    """Bytes that are no text, an object, half a character: each is the application's mistake, and told as one."""
+    with pytest.raises(InvalidArgumentError):
+        codec().encode(ID, UserClaims(x=value))
