@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import inspect
+import ipaddress
 import logging
 import queue
 import threading
@@ -18,9 +19,31 @@ _WAITING = 10_000
 """Events that may wait for a slow hook; more are dropped and counted."""
 
 
+_MAX_ADDRESS = 100  # characters: an IPv6 address of 45, a zone, a port
+
+
 def hashed(session_id: str) -> str:
     """A session's id as it may stand in a log: enough to follow it, not enough to use it."""
     return hashlib.sha256(session_id.encode()).hexdigest()[:12]
+
+
+def client_address(host: object) -> str | None:
+    """The client's address as it may stand in a log; None for what is no IP address.
+
+    A server that trusts `X-Forwarded-For` passes on what a client has written: line ends, fields of its own, a novel.
+    Also without a port, as some proxies add it, and without an IPv6 zone (RFC 4007 section 11), which may be any text.
+    """
+    if not isinstance(host, str) or len(host) > _MAX_ADDRESS:
+        return None
+    if host.startswith("["):
+        host = host[1:].partition("]")[0]
+    elif host.count(":") == 1:
+        host = host.partition(":")[0]
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return None
+    return str(getattr(address, "ipv4_mapped", None) or address)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +57,7 @@ class SessionEvent:
     code: str | None = None
     """Of `refused`: the error's `code`. Of `regenerated`: the hash of the new id."""
     client: str | None = None
-    """The client's address as the server saw it; None outside a request."""
+    """The client's IP address as the server saw it; None outside a request, and where it has none."""
 
 
 class AuditTrail:

@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Generic, Literal, NamedTuple, NoReturn, TypeVar, cast
 
-from .audit import AuditTrail, SessionEvent, hashed
+from .audit import AuditTrail, SessionEvent, client_address, hashed
 from .encryption import Sealer
 from .errors import (
     AuthenticationError,
@@ -655,7 +655,7 @@ class SessionManager(Generic[S, C]):
         code: str | None = None,
     ) -> None:
         session = None if session_id is None else hashed(session_id)
-        self._sessions.audit.tell(SessionEvent(name, session, code, self._client))
+        self._sessions.audit.tell(SessionEvent(name, session, code, client_address(self._client)))
 
     def _answer(self, token: str, issued: C) -> Token:
         expires_in = None if issued.exp is None else int(issued.exp) - int(self._sessions.now())

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from . import openapi, startup
-from .audit import AuditTrail, SessionEvent, hashed
+from .audit import AuditTrail, SessionEvent, client_address, hashed
 from .credentials import TokenFinder
 from .encryption import Encryption, Plain, Sealer
 from .errors import (
@@ -525,7 +525,7 @@ class SessionProvider(Generic[S, C]):
             self._admit(scope.get("app"))
         address = scope.get("client")
         client = address[0] if address else None
-        captured = (client, connection.headers.get("user-agent")) if self._captures else (None, None)
+        captured = (client_address(client), connection.headers.get("user-agent")) if self._captures else (None, None)
         manager: SessionManager[S, C] = SessionManager(self._sessions, client, captured)
         try:
             token = await self._finder.find(connection)

@@ -20,7 +20,7 @@ from jwtsession import (
     SessionProvider,
     Token,
 )
-from jwtsession.audit import AuditTrail, hashed
+from jwtsession.audit import AuditTrail, client_address, hashed
 from tests import servers
 from tests.conftest import SECRET
 from tests.web import bearer
@@ -69,7 +69,7 @@ def test_each_event_is_told_once_and_in_order() -> None:
     """The life of a session and every kind of refusal, with the hashed id, the reason and the client's address."""
     events: list[SessionEvent] = []
     app, _ = application(on_event=events.append)
-    with TestClient(app) as client:
+    with TestClient(app, client=("198.51.100.7", 50_000)) as client:
         first = client.post("/session").json()["access_token"]
         client.get("/session", headers=bearer(first))
         client.get("/scope", headers=bearer(first))
@@ -98,10 +98,57 @@ def test_each_event_is_told_once_and_in_order() -> None:
         ("destroyed", None),
         ("refused", "session_not_found"),
     ]
-    assert {event.client for event in events} == {"testclient"}
+    assert {event.client for event in events} == {"198.51.100.7"}
     assert events[0].session == events[1].session == events[4].session == events[5].session
     assert events[4].code == events[9].session
     assert events[6].session is None
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"),
+    [
+        ("198.51.100.7", "198.51.100.7"),
+        ("198.51.100.7:8080", "198.51.100.7"),
+        ("2001:DB8:0::7", "2001:db8::7"),
+        ("[2001:db8::7]", "2001:db8::7"),
+        ("[2001:db8::7]:8080", "2001:db8::7"),
+        ("fe80::1%eth0", "fe80::1"),
+        ("fe80::1%x\nrefused: session -", "fe80::1"),
+        ("::ffff:198.51.100.7", "198.51.100.7"),
+        ("", None),
+        (None, None),
+        (b"198.51.100.7", None),
+        (5, None),
+        ("testclient", None),
+        ("/run/app.sock", None),
+        ("198.51.100.7\n2026-11-25 created: session 0123", None),
+        ("198.51.100.7 code=ok client=10.0.0.1", None),
+        ("198.51.100.7, 10.0.0.1", None),
+        ("\x1b[2J198.51.100.7", None),
+        ("\u0661.2.3.4", None),
+        ("1.2.3.4" + "0" * 3_000, None),
+        ("fe80::1%" + "x" * 3_000, None),
+        ("[" * 50, None),
+    ],
+)
+def test_a_client_is_an_address_or_nobody(host: object, shown: str | None, caplog: pytest.LogCaptureFixture) -> None:
+    """What a client writes into `X-Forwarded-For` is no more than an IP address in events, the log and the index."""
+    assert client_address(host) == shown
+    events: list[SessionEvent] = []
+    sessions = SessionProvider(
+        secret=SECRET, store=MemorySessionStore(), on_event=events.append, user_index=True, capture_client=True
+    )
+    app = FastAPI(lifespan=sessions.lifespan)
+
+    @app.post("/session")
+    async def log_in(manager: Annotated[SessionManager[Session, Claims], Depends(sessions.get_manager)]) -> None:
+        await manager.create({}, Claims(sub="ann"))
+        assert [info.client for info in await sessions.list_sessions("ann")] == [shown]
+
+    with caplog.at_level(logging.INFO, "jwtsession"), TestClient(app, client=(host, 5)) as client:  # type: ignore[arg-type]
+        assert client.post("/session").status_code == 200
+    assert [event.client for event in events] == [shown]
+    assert f"client {shown or '-'}" in caplog.messages[-1]
 
 
 def test_a_revocation_outside_a_request_is_told() -> None:
