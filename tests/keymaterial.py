@@ -21,6 +21,24 @@ ALGORITHMS = (*HMAC, *ASYMMETRIC)
 _CURVES = {"ES256": ec.SECP256R1(), "ES256K": ec.SECP256K1(), "ES384": ec.SECP384R1(), "ES512": ec.SECP521R1()}
 
 
+_ORDERS = {
+    "ES256": 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551,
+    "ES384": 2**384 - 1388124618062372383947042015309946732620727252194336364173,
+    "ES512": 2**521 - 657877501894328237357444332315020117536923257219387276263472201219398408051703,
+}
+"""How many points the curves have (FIPS 186-5, SP 800-186 section 3.2.1)."""
+
+
+def twin(algorithm: str, token: str) -> str:
+    """The token with the other of its two valid ECDSA signatures: `(r, n - s)` for `(r, s)`."""
+    signed, _, text = token.rpartition(".")
+    signature = jwt.utils.base64url_decode(text)
+    half = len(signature) // 2
+    s = _ORDERS[algorithm] - int.from_bytes(signature[half:], "big")
+    other = signature[:half] + s.to_bytes(half, "big")
+    return f"{signed}.{jwt.utils.base64url_encode(other).decode()}"
+
+
 @functools.cache
 def private_key(kind: str, number: int = 1) -> Any:
     """The first, second, ... private key of an algorithm; all of RSA's are the same, for they take long to make."""

@@ -27,6 +27,7 @@ from jwtsession import (
 from tests import servers
 from tests.conftest import SECRET, Clock, started
 from tests.fleet import running
+from tests.keymaterial import pem, private_key, twin
 from tests.web import bearer
 
 MAX_AGE = 1_000
@@ -406,6 +407,26 @@ async def test_a_session_that_ended_is_not_brought_back(world: World) -> None:
     with pytest.raises(SessionNotFoundError):
         await second.regenerate()
     assert world.store._sessions == {}
+
+
+async def test_both_spellings_of_an_ecdsa_token_are_one_session(clock: Clock) -> None:
+    """The twin of a signature names the same session: it is fresh, changed, moved and ended with it."""
+    key = pem(private_key("ES256"))
+    for end in ("destroy", "revoke", "regenerate"):
+        world = World(clock, algorithm="ES256", secret=key)
+        token = await world.log_in()
+        other = twin("ES256", token)
+        first, second = await world.request(token), await world.request(other)
+        assert first.id == second.id is not None
+        await append(first)
+        with pytest.raises(SessionConflictError):
+            await append(second)
+        if end == "revoke":
+            assert await world.provider.revoke(str(first.id))
+        else:
+            await getattr(first, end)()
+        assert not await world.alive(token)
+        assert not await world.alive(other)
 
 
 # --- fixation --------------------------------------------------------------------------------------------------------

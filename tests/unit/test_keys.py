@@ -34,6 +34,7 @@ from tests.keymaterial import (
     private_key,
     public_pem,
     rsa_key,
+    twin,
 )
 
 OTHER = SECRET[::-1]
@@ -98,6 +99,23 @@ def test_no_algorithm_takes_another_key_s_or_a_changed_signature(algorithm: str)
         signature[:-1] + bytes([signature[-1] ^ 1]),
     ):
         assert not keys.verify(None, signed.encode(), bad)
+
+
+@pytest.mark.parametrize("algorithm", ["ES256", "ES384", "ES512"])
+def test_an_ecdsa_signature_has_one_twin_and_no_other_spelling(algorithm: str) -> None:
+    """`(r, n - s)` verifies too, and other libraries issue it (RFC 7518 section 3.4); nothing else does."""
+    keys = ring(pem(private_key(algorithm)), algorithm)
+    token = new_token(keys)
+    other = twin(algorithm, token)
+    assert other != token
+    assert accepts(keys, token)
+    assert accepts(keys, other)
+    assert twin(algorithm, other) == token
+    signed, _, text = token.rpartition(".")
+    signature = jwt.utils.base64url_decode(text)
+    half = len(signature) // 2
+    for r, s in ((signature[:half] + b"\0", signature[half:]), (b"\0" + signature[:half], b"\0" + signature[half:])):
+        assert not keys.verify(None, signed.encode(), r + s)
 
 
 @pytest.mark.parametrize(("ours", "theirs"), [("RS256", "PS256"), ("PS256", "RS256"), ("RS256", "RS384")])
