@@ -255,7 +255,7 @@ class SessionProvider(Generic[S, C]):
         if not isinstance(shares_sessions_with, SessionProvider | None):
             raise ConfigurationError("shares_sessions_with: must be a SessionProvider")
         shared = None if shares_sessions_with is None else shares_sessions_with._lifespan.tenant
-        tenant = Tenant(name, settings.request_key, session_model, store, shared)
+        tenant = Tenant(name, settings.request_key, session_model, store, codec, shared)
         self._lifespan: Lifespan = Lifespan(tenant, self._sessions.audit, settings.request_arg)
         self._admitted = self._lifespan.admitted
         self._entered: list[AbstractAsyncContextManager[None]] = []

@@ -1,5 +1,6 @@
 """What is looked at when an application starts: its routes, and the providers that run in it."""
 
+import secrets
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,11 +11,12 @@ from pydantic.errors import PydanticUserError
 from starlette.applications import Starlette
 
 from .dependants import applications, core_schema, nodes, parameters, routes
-from .errors import ConfigurationError
+from .errors import AuthenticationError, ConfigurationError, InvalidArgumentError
 from .injection import class_alone
 from .manager import SessionManager
 from .models import Claims, Session
 from .stores import RedisSessionStore, SessionStore
+from .tokens import TokenCodec
 
 # Parts of a core schema that tell how to write a value or describe it, not how to make one of what a client sends.
 _NOT_READ = {"serialization", "metadata", "computed_fields"}
@@ -29,6 +31,7 @@ class Tenant:
     request_key: str
     model: type[Session]
     store: SessionStore
+    codec: TokenCodec[Any]
     shares_with: "Tenant | None" = None
     """Another one that has the same sessions on purpose."""
 
@@ -74,21 +77,29 @@ def admitted(tenant: Tenant, app: Any, *, direct: bool = True) -> Iterator[list[
 def _check_places(tenant: Tenant, other: Tenant) -> None:
     """Refuse two providers that would find each other's sessions, unless one says that it shares the other's."""
     overlap = _overlap(tenant.store, other.store)
-    if overlap == "nested" or (overlap == "same" and tenant.family is not other.family):
-        raise ConfigurationError(
-            f"keyspace: {tenant.name} keeps sessions in {place(tenant.store)}, {other.name} in {place(other.store)}, "
-            "so that each would find, list or end the other's. Give each a keyspace of its own, neither the beginning "
-            "of the other; where they are to have the same sessions, say so by shares_sessions_with"
-        )
+    if overlap is None or (overlap != "nested" and tenant.family is other.family):
+        return
+    if overlap == "unknown" and not _accept(tenant, other):
+        return
+    raise ConfigurationError(
+        f"keyspace: {tenant.name} keeps sessions in {place(tenant.store)}, {other.name} in {place(other.store)}"
+        + (", which may be one server, and they accept each other's tokens" if overlap == "unknown" else "")
+        + ": each would find, list or end the other's. Give each a keyspace of its own, neither the beginning of the "
+        "other; where they are to have the same sessions, say so by shares_sessions_with"
+    )
 
 
-def _overlap(one: SessionStore, other: SessionStore) -> Literal["same", "nested", None]:
+def _overlap(one: SessionStore, other: SessionStore) -> Literal["same", "nested", "unknown", None]:
     if one is other:
         return "same"
-    if not (isinstance(one, RedisSessionStore) and isinstance(other, RedisSessionStore)) or _server(one) != _server(
-        other
-    ):
+    if not (isinstance(one, RedisSessionStore) and isinstance(other, RedisSessionStore)):
         return None
+    # redis:// and valkey:// may be one server.
+    here, there = (store.location.partition("://")[2] for store in (one, other))
+    if here != there:
+        # Of one server another database is another place. Whether two names are one server nobody can tell.
+        apart = one.keyspace != other.keyspace or here.rpartition("/")[0] == there.rpartition("/")[0]
+        return None if apart else "unknown"
     if one.keyspace == other.keyspace:
         return "same"
     # The index of users and whatever else a provider keeps have keys that begin with its keyspace.
@@ -96,8 +107,18 @@ def _overlap(one: SessionStore, other: SessionStore) -> Literal["same", "nested"
     return "nested" if nested else None
 
 
-def _server(store: RedisSessionStore) -> str:
-    return store.location.partition("://")[2]  # redis:// and valkey:// may be one server
+def _accept(one: Tenant, other: Tenant) -> bool:
+    """Whether a token of one passes at the other: tried out, and assumed where no token can be made here."""
+    for issuer, reader in ((one, other), (other, one)):
+        try:
+            token, _ = issuer.codec.encode(secrets.token_urlsafe(32))
+            reader.codec.decode(token)
+        except AuthenticationError:
+            continue
+        except InvalidArgumentError:
+            return True
+        return True
+    return False
 
 
 def place(store: SessionStore) -> str:

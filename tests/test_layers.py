@@ -56,7 +56,10 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
         set(),
     ),
     "dependants": (set(), {"fastapi", "starlette"}),
-    "startup": ({"dependants", "errors", "injection", "manager", "models", "stores"}, {"pydantic", "starlette"}),
+    "startup": (
+        {"dependants", "errors", "injection", "manager", "models", "stores", "tokens"},
+        {"pydantic", "starlette"},
+    ),
     "lifespan": ({"accesslog", "audit", "errors", "startup", "stores"}, set()),
     "openapi": ({"dependants", "injection", "settings"}, {"fastapi", "starlette"}),
     "provider": (

@@ -34,6 +34,10 @@ class UserClaims(Claims):
     role: str = "user"
 
 
+class Demanding(Claims):
+    tenant: int
+
+
 class Holder(BaseModel):
     session: UserSession | None = None
 
@@ -329,8 +333,9 @@ def test_two_providers_that_find_each_others_sessions_are_refused(one: str, othe
     [
         {"keyspace": "admin:"},
         {"url": "redis://localhost:1/1"},
-        {"url": "redis://localhost:2/0"},
-        {"url": "redis://another:1/0"},
+        {"url": "redis://localhost:2/0", "keyspace": "admin:"},
+        {"url": "redis://another:1/0", "secret": SECRET[::-1]},
+        {"url": "redis://another:1/0", "audience": "admins", "keyspace": "sess:admin:"},
         {"store": MemorySessionStore(), "url": "redis://localhost:1/0"},
     ],
     ids=str,
@@ -346,6 +351,19 @@ def test_other_names_of_one_server_are_seen_through() -> None:
         with pytest.raises(ConfigurationError, match="keyspace") as caught:
             start(application(at(), at(url)))
         assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["redis://127.0.0.1:1/0", "redis://localhost:2/0", "unix:///run/redis.sock"])
+def test_names_that_may_be_one_server_need_other_keyspaces_or_tokens(url: str) -> None:
+    """Of two names nobody can tell: where tokens of one would pass at the other, they are refused."""
+    for options in ({}, {"claims_model": Demanding}):
+        with pytest.raises(ConfigurationError, match=r"may be one server.*shares_sessions_with"):
+            start(application(at(), at(url, **options)))
+    users = at()
+    start(application(users, at(url, shares_sessions_with=users)))
+    with pytest.raises(ConfigurationError, match="may be one server"):
+        start(application(at(), at(url, issuer="admins")))  # who demands no issuer takes any
+    start(application(at(issuer="users"), at(url, issuer="admins")))
 
 
 def test_one_store_object_for_two_providers_is_refused() -> None:
@@ -369,9 +387,8 @@ def test_those_that_are_told_to_share_start() -> None:
 
 
 def test_tokens_of_two_providers_from_one_environment() -> None:
-    """With other keyspaces a token of one is worth nothing at the other, though secret, issuer and audience agree."""
-    store = MemorySessionStore()
-    users, admins = at(store=store), at(store=MemorySessionStore())
+    """Where their stores are two, a token of one is worth nothing at the other, though all settings agree."""
+    users, admins = at(store=MemorySessionStore()), at(store=MemorySessionStore())
     app = application(users, admins)
 
     @app.post("/session")
