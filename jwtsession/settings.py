@@ -216,7 +216,8 @@ class SessionSettings(_Unpicklable, BaseSettings):
     def node_compatible(cls, **values: Any) -> Self:
         """The settings that share live sessions with the npm package `jwt-redis-session` on the same Redis.
 
-        Tokens are looked for as it does (header, then query, then body; the first one found counts) and have no `exp`.
+        Tokens are looked for as it does (header, then query, then body; the first one found counts) and have no `exp`,
+        and each read starts the idle timeout again.
         Everything else is given as usual: `secret`, `keyspace`, `request_arg` and `max_age` must be what the original
         was given.
 
@@ -227,6 +228,7 @@ class SessionSettings(_Unpicklable, BaseSettings):
             "token_sources": ("header", "query", "body"),
             "multiple_tokens": "first",
             "absolute_max_age": None,
+            "touch_interval": 0,
         }
         settings = cls(**(original | values))
         object.__setattr__(settings, "_node_compatible", True)  # the settings are frozen

@@ -482,3 +482,75 @@ def test_a_value_of_the_original_that_we_do_not_read_is_refused_and_kept(pair: P
         assert side.status(token) == 401
     assert pair.stored() == value
     assert pair.node.status(token) == 200
+
+
+@pytest.mark.parametrize(("name", "lives_on"), [("node", True), ("typed", False), ("free", False)])
+def test_a_login_with_an_old_token_ends_the_old_session_on_our_side_only(pair: Pair, name: str, lives_on: bool) -> None:
+    """The original makes a second session beside the first; our create() leaves one."""
+    old = pair.node.create(DATA)
+    answer = pair.side(name).request("POST", "/session", old, json={"session": DATA})
+    assert answer.status_code == 201
+    assert pair.node.status(answer.json()["token"]) == 200
+    assert pair.node.status(old) == pair.typed.status(old) == (200 if lives_on else 401)
+
+
+@every_side
+def test_both_touch_at_every_read(pair: Pair, name: str) -> None:
+    """node_compatible() extends the idle timeout as often as the original does, not once in a touch_interval."""
+    token = pair.node.create(DATA)
+    for _ in range(2):
+        pair.redis.expire(pair.key(), 100)
+        assert pair.side(name).status(token) == 200
+        # The original answers without waiting for its touch.
+        servers.until(lambda: pair.redis.ttl(pair.key()) > MAX_AGE - 10, "the touch", seconds=5)
+
+
+@pytest.mark.parametrize(("name", "touched"), [("node", True), ("typed", False), ("free", False)])
+def test_the_original_touches_for_endpoints_that_ask_for_no_session(pair: Pair, name: str, touched: bool) -> None:
+    """Its middleware sees every request, a 404 too; our dependency those whose endpoint asks for the session."""
+    token = pair.node.create(DATA)
+    pair.redis.expire(pair.key(), 100)
+    assert pair.side(name).status(token, "GET", "/nothing") == 404
+    if touched:
+        servers.until(lambda: pair.redis.ttl(pair.key()) > 100, "the touch", seconds=5)
+    else:
+        assert pair.redis.ttl(pair.key()) <= 100
+
+
+@pytest.mark.parametrize(("name", "status"), [("node", 200), ("typed", 401), ("free", 401)])
+def test_we_look_for_no_token_in_the_body_of_a_get(pair: Pair, name: str, status: int) -> None:
+    """RFC 9110 gives such a body no meaning; the original takes the token from it."""
+    token = pair.node.create(DATA)
+    side = pair.side(name)
+    assert side.http.request("GET", side.base_url + "/read", json={"accessToken": token}).status_code == status
+
+
+@pytest.mark.parametrize(("name", "status"), [("node", 200), ("typed", 401), ("free", 401)])
+def test_we_look_for_no_token_in_a_body_of_unknown_length(pair: Pair, name: str, status: int) -> None:
+    """A chunked body may be an endless stream: it is the endpoint's to read. The original reads it first."""
+    body = json.dumps({"accessToken": pair.node.create(DATA)}).encode()
+    side = pair.side(name)
+    headers = {"content-type": "application/json"}
+    assert side.http.post(side.base_url + "/read", content=iter([body]), headers=headers).status_code == status
+
+
+@pytest.mark.parametrize(("name", "status"), [("node", 401), ("typed", 400), ("free", 400)])
+def test_two_tokens_in_one_query_are_no_session_anywhere(pair: Pair, name: str, status: int) -> None:
+    """`?accessToken=` twice is a list for the original, which verifies no lists, and ambiguous for us."""
+    tokens = [pair.node.create(DATA), pair.node.create(DATA)]
+    side = pair.side(name)
+    assert side.http.get(side.base_url + "/read", params={"accessToken": tokens}).status_code == status
+
+
+def test_an_audience_of_our_settings_is_asked_of_every_token(
+    start: Callable[..., Pair], valkey: servers.Server
+) -> None:
+    """With `audience` set, a token of the original without this `aud` is a 401; the original never looks at it."""
+    pair = start(audience="shop")
+    for claims in (None, {"aud": "blog"}):
+        token = pair.node.create(DATA, claims)
+        assert pair.node.status(token) == 200
+        assert pair.typed.status(token) == pair.free.status(token) == 401
+    for aud in ("shop", ["blog", "shop"]):
+        assert pair.typed.data(pair.node.create(DATA, {"aud": aud})) == DATA
+    assert pair.node.data(pair.typed.create(DATA)) == DATA
