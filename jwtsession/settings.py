@@ -2,7 +2,6 @@
 
 import base64
 from typing import Any, ClassVar, Literal, NoReturn, Self, get_args
-from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -34,6 +33,12 @@ URL_SCHEMES = (
     "rediss+sentinel",
     "redis+cluster",
     "rediss+cluster",
+    "valkey",
+    "valkeys",
+    "valkey+sentinel",
+    "valkeys+sentinel",
+    "valkey+cluster",
+    "valkeys+cluster",
     "embedded",
 )
 
@@ -113,8 +118,8 @@ class SessionSettings(_Unpicklable, BaseSettings):
 
     redis_url: SecretStr = SecretStr("redis://localhost:6379/0")
     """Where the sessions live: `redis://`, `rediss://` (TLS), `unix://`, `redis+sentinel://h1:26379,h2:26379/name/0`,
-    `redis+cluster://h1:6379,h2:6379`, or `embedded://` (a Valkey server of the application's own, for development).
-    A `SecretStr`, because it may hold a password."""
+    `redis+cluster://h1:6379,h2:6379`, the same with `valkey`, or `embedded://` (a Valkey server of the application's
+    own, for development). A `SecretStr`, because it may hold a password."""
 
     keyspace: str = "sess:"
     """Prefix of the session's key in Redis."""
@@ -259,11 +264,7 @@ class SessionSettings(_Unpicklable, BaseSettings):
     @field_validator("redis_url")
     @classmethod
     def _known_scheme(cls, value: SecretStr) -> SecretStr:
-        try:
-            scheme = urlsplit(value.get_secret_value()).scheme
-        except ValueError:
-            scheme = ""
-        if scheme not in URL_SCHEMES:
+        if value.get_secret_value().partition(":")[0].lower() not in URL_SCHEMES:
             raise ValueError("must start with one of " + ", ".join(f"{s}://" for s in URL_SCHEMES))
         return value
 

@@ -23,6 +23,8 @@ class Proxy:
         """Nothing gets through in either direction, and nobody is told."""
         self.lose_reply_to: bytes | None = None
         """The reply to the next request with these bytes in it gets lost, and its connection with it."""
+        self.closes_at: bytes | None = None
+        """A request with these bytes in it closes its connection, as at a proxy that does not know the command."""
         self.silently = False
         """The connection stays open then, and dead."""
         self.lost = 0
@@ -103,6 +105,8 @@ class _Connection:
 
     async def requests(self, reader: asyncio.StreamReader) -> None:
         while data := await reader.read(65_536):
+            if self._proxy.closes_at is not None and self._proxy.closes_at in data:
+                break
             wanted = self._proxy.lose_reply_to
             if wanted is not None and wanted in data:
                 self._proxy.lose_reply_to = None

@@ -174,7 +174,7 @@ def _parse(url: str) -> Place:
         raise ValueError("can't be read as a URL") from None
     found = _SCHEME.fullmatch(parts.scheme)
     if found is None or (found[1] == "unix" and found[2]) or "://" not in url:
-        raise ValueError(f"must begin with one of {_SCHEMES}, and ://")
+        raise ValueError(f"must start with one of {_SCHEMES}, and ://")
     name, kind = found[1], found[2] or ""
     if parts.fragment or (name != "unix" and "@" not in parts.netloc and "@" in parts.path + parts.query):
         raise ValueError("a password or option with one of / ? # @ in it must be percent-encoded")
