@@ -1,6 +1,7 @@
 """Tests of `manager.sync`: the verbs as blocking calls, for everything that does not run on the event loop."""
 
 import asyncio
+import inspect
 import threading
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -14,8 +15,10 @@ from jwtsession import (
     SessionConflictError,
     SessionManager,
     SessionNotFoundError,
+    SessionProvider,
     StoreUnavailableError,
     SyncSessionManager,
+    SyncSessionProvider,
     Token,
 )
 from tests.conftest import Clock
@@ -144,3 +147,14 @@ def test_after_the_applications_end_it_is_an_error(world: World) -> None:
     manager = asyncio.run(log_in())
     with pytest.raises(RuntimeError, match="closed"):
         manager.sync.touch()
+
+
+@pytest.mark.parametrize(
+    ("blocking", "awaited"), [(SyncSessionManager, SessionManager), (SyncSessionProvider, SessionProvider)]
+)
+def test_a_blocking_call_takes_what_the_coroutine_takes(blocking: type, awaited: type) -> None:
+    """The same parameters by the same names, with the same defaults."""
+    verbs = [name for name, _ in inspect.getmembers(blocking, inspect.isfunction) if not name.startswith("_")]
+    for name in verbs:
+        mine, theirs = (inspect.signature(getattr(each, name)).parameters.values() for each in (blocking, awaited))
+        assert [(p.name, p.kind, p.default) for p in mine] == [(p.name, p.kind, p.default) for p in theirs], name
