@@ -1,5 +1,6 @@
 """Typed, revocable sessions for FastAPI: a JWT proves who was given a session id, Redis holds the session."""
 
+from ._key import Key
 from .accesslog import TokenRedactionFilter
 from .audit import SessionEvent
 from .errors import (
@@ -24,7 +25,7 @@ from .errors import (
 from .manager import SessionManager
 from .models import Claims, Session, Token
 from .provider import SessionProvider
-from .settings import Key, SessionSettings
+from .settings import SessionSettings
 from .stores import MemorySessionStore, RedisSessionStore, SessionStore
 from .sync import SyncSessionManager, SyncSessionProvider
 from .users import SessionInfo

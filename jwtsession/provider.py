@@ -4,7 +4,7 @@ import importlib.util
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Generic, Self, TypeVar, overload
+from typing import Any, Generic, Self, TypeVar, Unpack, overload
 
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi.security import SecurityScopes
@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from . import openapi, startup
+from ._options import SettingsOptions
 from .audit import AuditTrail, SessionEvent, client_address, hashed
 from .credentials import TokenFinder
 from .encryption import Encryption, Plain, Sealer
@@ -135,7 +136,7 @@ class SessionProvider(Generic[S, C]):
         migrate: Migrate | None = None,
         on_event: Callable[[SessionEvent], object] | None = None,
         clock: Callable[[], float] = time.time,
-        **options: Any,
+        **options: Unpack[SettingsOptions],
     ) -> None: ...
 
     @overload
@@ -153,7 +154,7 @@ class SessionProvider(Generic[S, C]):
         migrate: Migrate | None = None,
         on_event: Callable[[SessionEvent], object] | None = None,
         clock: Callable[[], float] = time.time,
-        **options: Any,
+        **options: Unpack[SettingsOptions],
     ) -> None: ...
 
     @overload
@@ -171,7 +172,7 @@ class SessionProvider(Generic[S, C]):
         migrate: Migrate | None = None,
         on_event: Callable[[SessionEvent], object] | None = None,
         clock: Callable[[], float] = time.time,
-        **options: Any,
+        **options: Unpack[SettingsOptions],
     ) -> None: ...
 
     @discreet
@@ -189,7 +190,7 @@ class SessionProvider(Generic[S, C]):
         migrate: Migrate | None = None,
         on_event: Callable[[SessionEvent], object] | None = None,
         clock: Callable[[], float] = time.time,
-        **options: Any,
+        **options: Unpack[SettingsOptions],
     ) -> None:
         session_model = _subclass(session_model, Session, "session_model")
         claims_model = _subclass(claims_model, Claims, "claims_model")

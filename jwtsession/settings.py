@@ -1,26 +1,20 @@
 """`SessionSettings`: every knob, from arguments or from the environment, checked when the application starts."""
 
 import base64
-from typing import Any, ClassVar, Literal, NoReturn, Self, get_args
+import logging
+import os
+from typing import Any, ClassVar, Literal, Self, Unpack, get_args
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
+from ._durations import Seconds
+from ._key import Key, Unpicklable, describe, did_you_mean
+from ._options import Algorithm, SettingsOptions, TokenSource
 from ._weak_secrets import weakness
 from .errors import ConfigurationError, discreet
 
-Algorithm = Literal[
-    "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"
-]  # fmt: skip
-TokenSource = Literal["bearer", "header", "query", "body"]
+logger = logging.getLogger("jwtsession")
 
 # RFC 7518 section 3.2: a key at least as long as the hash, in bytes.
 MIN_SECRET_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
@@ -46,42 +40,7 @@ URL_SCHEMES = (
 _ORIGINAL_NAMES = {"maxAge": "max_age", "requestKey": "request_key", "requestArg": "request_arg"}
 
 
-class _Unpicklable:
-    """Of what holds secrets: a pickle shows them to whoever reads it."""
-
-    def __reduce_ex__(self, protocol: object) -> NoReturn:
-        raise TypeError(f"{type(self).__name__} holds secrets and can't be pickled: give each process its environment")
-
-
-class Key(_Unpicklable, BaseModel):
-    """One of several keys, so that keys can be replaced while tokens are in use (`SessionSettings.keys`).
-
-    Raises:
-        ConfigurationError: The name or the key has the wrong form. The message does not show the key.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-    kid: str = Field(pattern=r"^[A-Za-z0-9._~-]{1,128}$")
-    """The key's name, which stands in the header of its tokens (RFC 7515 section 4.1.4)."""
-    secret: SecretStr
-    """As `SessionSettings.secret`: an HMAC secret, or a private or public key as PEM or JWK."""
-    verify_only: bool = False
-    """Accept tokens of this key, but sign none with it: for a new key that not every worker knows yet."""
-
-    # Untyped as that of `SessionSettings`: a secret is given as a plain text.
-    @discreet
-    def __init__(self, **values: Any) -> None:
-        try:
-            super().__init__(**values)
-        except ValidationError as error:
-            wrong = _describe(error)
-        else:
-            return
-        raise ConfigurationError(wrong)
-
-
-class SessionSettings(_Unpicklable, BaseSettings):
+class SessionSettings(Unpicklable, BaseSettings):
     """The settings of one `SessionProvider`. Immutable.
 
     Each may be given as an argument, or as an environment variable with the prefix `JWTSESSION_`
@@ -99,6 +58,7 @@ class SessionSettings(_Unpicklable, BaseSettings):
         hide_input_in_errors=True,
         validate_default=True,
         env_parse_none_str="null",
+        dotenv_filtering="match_prefix",  # other applications' variables stand in a `.env` too
     )
 
     secret: SecretStr | None = None
@@ -124,10 +84,10 @@ class SessionSettings(_Unpicklable, BaseSettings):
     keyspace: str = "sess:"
     """Prefix of the session's key in Redis."""
 
-    max_age: int = Field(default=86_400, ge=1, le=10 * 365 * 86_400)
+    max_age: Seconds = Field(default=86_400, ge=1, le=10 * 365 * 86_400)
     """Idle timeout in seconds, which is the key's time to live: a session that nobody uses for so long ends."""
 
-    absolute_max_age: int | None = Field(default=30 * 86_400, ge=1, le=10 * 365 * 86_400)
+    absolute_max_age: Seconds | None = Field(default=30 * 86_400, ge=1, le=10 * 365 * 86_400)
     """Absolute timeout in seconds, which becomes the token's `exp`: a session ends then, however busy it is.
     `None` issues tokens without `exp` and accepts them, as the original does."""
 
@@ -170,10 +130,10 @@ class SessionSettings(_Unpicklable, BaseSettings):
     audience: str | None = None
     """The `aud` of every token that is issued, and required of every token that is accepted."""
 
-    leeway: int = Field(default=0, ge=0, le=60)
+    leeway: Seconds = Field(default=0, ge=0, le=60)
     """Seconds by which the clocks of the machines that issue and verify tokens may differ."""
 
-    touch_interval: int = Field(default=60, ge=0)
+    touch_interval: Seconds = Field(default=60, ge=0)
     """Seconds between two extensions of a session's time to live by reads: 0 extends at every read, as the original.
 
     Never more than a quarter of `max_age`: a larger value is taken as that.
@@ -203,22 +163,33 @@ class SessionSettings(_Unpicklable, BaseSettings):
 
     _node_compatible: ClassVar[bool] = False
 
-    # No synthesized signature: required settings may come from the environment.
+    # Typed by hand: required settings may come from the environment, and secrets are given as plain texts.
     @discreet
-    def __init__(self, **values: Any) -> None:
+    def __init__(self, **values: Unpack[SettingsOptions]) -> None:
         try:
             super().__init__(**values)
         except ValidationError as error:
-            wrong = _describe(error)
+            wrong = describe(error, type(self).model_fields)
         except SettingsError as error:
             wrong = f"{error}: give a list as JSON"
         else:
+            self._warn_of_unknown_variables(values.get("_env_prefix"))
             return
         # Outside of the handlers: their errors hold what was given.
         raise ConfigurationError(wrong)
 
+    def _warn_of_unknown_variables(self, prefix: str | None) -> None:
+        # Not refused, as they are in a `.env`: others may put theirs into the environment (Kubernetes does, for a
+        # service of this name).
+        prefix = (self.model_config.get("env_prefix", "") if prefix is None else prefix).upper()
+        known = [f"{prefix}{name}".upper() for name in type(self).model_fields]
+        for variable in os.environ if prefix else ():
+            if variable.upper().startswith(prefix) and variable.upper() not in known:
+                meant = did_you_mean(variable.upper(), known)
+                logger.warning("%s in the environment is no setting%s", variable, meant)
+
     @classmethod
-    def node_compatible(cls, **values: Any) -> Self:
+    def node_compatible(cls, **values: Unpack[SettingsOptions]) -> Self:
         """The settings that share live sessions with the npm package `jwt-redis-session` on the same Redis.
 
         Tokens are looked for as it does (header, then query, then body; the first one found counts) and have no `exp`,
@@ -229,7 +200,7 @@ class SessionSettings(_Unpicklable, BaseSettings):
         Raises:
             ConfigurationError: As the constructor does.
         """
-        original: dict[str, Any] = {
+        original: SettingsOptions = {
             "token_sources": ("header", "query", "body"),
             "multiple_tokens": "first",
             "absolute_max_age": None,
@@ -329,13 +300,3 @@ def _check_secret(name: str, secret: str, least: int, algorithm: str) -> None:
     # RFC 8725 section 3.5: nothing that a dictionary holds, or is made of.
     if (weak := weakness(secret)) is not None:
         raise ValueError(f"{name}: {weak}: make a random one, by secrets.token_urlsafe(64)")
-
-
-def _describe(error: ValidationError) -> str:
-    """What is wrong with which setting, without a word of its value."""
-    found = []
-    for item in error.errors(include_url=False, include_context=False, include_input=False):
-        name = ".".join(str(part) for part in item["loc"])
-        message = item["msg"].removeprefix("Value error, ")
-        found.append(f"{name}: {message}" if name else message)
-    return "; ".join(found)

@@ -13,10 +13,13 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "errors": (set(), {"starlette"}),
     "throttle": (set(), set()),
     "_weak_secrets": (set(), set()),
+    "_durations": (set(), {"pydantic"}),
+    "_key": ({"errors"}, {"pydantic"}),
+    "_options": ({"_key"}, {"pydantic"}),
     "injection": ({"errors"}, {"fastapi", "pydantic"}),
     "accesslog": (set(), set()),
     "audit": ({"errors"}, set()),
-    "settings": ({"errors", "_weak_secrets"}, {"pydantic", "pydantic_settings"}),
+    "settings": ({"errors", "_durations", "_key", "_options", "_weak_secrets"}, {"pydantic", "pydantic_settings"}),
     "models": ({"errors", "injection"}, {"pydantic"}),
     "roundtrip": ({"errors"}, {"pydantic"}),
     "serialization": ({"errors", "models", "roundtrip"}, {"pydantic", "pydantic_core"}),
@@ -64,6 +67,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "openapi": ({"dependants", "injection", "settings"}, {"fastapi", "starlette"}),
     "provider": (
         {
+            "_options",
             "audit",
             "credentials",
             "encryption",
@@ -86,7 +90,19 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
         {"fastapi", "redis", "starlette"},
     ),
     "": (
-        {"accesslog", "audit", "errors", "manager", "models", "provider", "settings", "stores", "sync", "users"},
+        {
+            "_key",
+            "accesslog",
+            "audit",
+            "errors",
+            "manager",
+            "models",
+            "provider",
+            "settings",
+            "stores",
+            "sync",
+            "users",
+        },
         set(),
     ),
 }

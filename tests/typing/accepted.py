@@ -1,10 +1,21 @@
 """What type checkers infer; `test_typing.py` runs them on this file. Nothing here is executed."""
 
+from datetime import timedelta
 from typing import Annotated, assert_type
 
 from fastapi import Depends
+from pydantic import SecretStr
 
-from jwtsession import Claims, Session, SessionManager, SessionProvider, SyncSessionManager, Token
+from jwtsession import (
+    Claims,
+    Key,
+    Session,
+    SessionManager,
+    SessionProvider,
+    SessionSettings,
+    SyncSessionManager,
+    Token,
+)
 
 
 class UserSession(Session):
@@ -20,6 +31,21 @@ sessions = SessionProvider(UserSession, UserClaims, secret="...")
 assert_type(sessions, SessionProvider[UserSession, UserClaims])
 assert_type(SessionProvider(UserSession), SessionProvider[UserSession, Claims])
 assert_type(SessionProvider(), SessionProvider[Session, Claims])
+
+
+SessionProvider(
+    UserSession,
+    secret="...",
+    keys=[Key(kid="1", secret="..."), {"kid": "2", "secret": "..."}],
+    redis_url="redis://localhost",
+    max_age=timedelta(hours=1),
+    absolute_max_age=None,
+    algorithm="ES256",
+    token_sources=["bearer", "query"],
+    _env_file=".env",
+)
+SessionSettings(maxAge=60, requestKey="user", requestArg="token", leeway=timedelta(seconds=5), _env_prefix="ADMIN_")
+assert_type(SessionSettings.node_compatible(secret=SecretStr("..."), touch_interval=0), SessionSettings)
 
 
 async def with_manager(manager: SessionManager[UserSession, UserClaims]) -> None:

@@ -1,6 +1,6 @@
 """What type checkers must refuse: each marked line is an error; `test_typing.py` runs them on this file."""
 
-from jwtsession import Claims, Session, SessionManager, SessionProvider
+from jwtsession import Claims, Key, Session, SessionManager, SessionProvider, SessionSettings
 
 
 class UserSession(Session):
@@ -16,6 +16,15 @@ class UserClaims(Claims):
 
 
 SessionProvider(int)  # refused
+SessionProvider(UserSession, max_agee=5)  # refused
+SessionProvider(UserSession, max_age="5")  # refused
+SessionProvider(UserSession, algorithm="none")  # refused
+SessionSettings(touch_intervall=5)  # refused
+SessionSettings(token_sources=("cookies",))  # refused
+SessionSettings(maxage=5)  # refused
+SessionSettings.node_compatible(secrets="...")  # refused
+Key(kid="1", secrets="...")  # refused
+Key(secret="...")  # refused
 SessionProvider(UserClaims)  # refused
 
 

@@ -1,13 +1,20 @@
 """Tests of jwtsession.settings."""
 
 import copy
+import inspect
 import pickle
-from typing import Any
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
 
 import pytest
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic_settings import BaseSettings
 
-from jwtsession import ConfigurationError, Key, SessionSettings
+from jwtsession import ConfigurationError, Key, MemorySessionStore, SessionProvider, SessionSettings
+from jwtsession._options import SettingsOptions
+from jwtsession.settings import _ORIGINAL_NAMES
 from tests.conftest import SECRET
 
 AT_REST = "VGhpcnR5LXR3byByYW5kb20tbG9va2luZyBieXRlcyE"
@@ -174,3 +181,116 @@ def test_only_node_compatible_settings_say_so() -> None:
     assert settings.is_node_compatible
     assert settings.model_copy().is_node_compatible
     assert not SessionSettings(secret=SECRET, **settings.model_dump(include={"token_sources"})).is_node_compatible
+
+
+# --- what editors see ------------------------------------------------------------------------------------------------
+
+
+def test_editors_see_every_setting_and_no_other() -> None:
+    """`SettingsOptions` has every setting, the original's names, and what pydantic-settings itself takes."""
+    shown = get_type_hints(SettingsOptions)
+    source = {"_env_file", "_env_file_encoding", "_env_prefix", "_secrets_dir"}
+    assert shown.keys() == SessionSettings.model_fields.keys() | _ORIGINAL_NAMES.keys() | source
+    assert source <= inspect.signature(BaseSettings.__init__).parameters.keys()
+    assert {original: shown[original] for original in _ORIGINAL_NAMES} == {
+        original: shown[name] for original, name in _ORIGINAL_NAMES.items()
+    }
+
+
+@pytest.mark.parametrize("name", SessionSettings.model_fields)
+def test_what_editors_see_is_what_a_setting_takes(name: str) -> None:
+    """The default fits the type that editors show, and a duration's a `timedelta` too."""
+    shown = get_type_hints(SettingsOptions)[name]
+    default = SessionSettings.model_fields[name].default
+    assert TypeAdapter(shown).validate_python(default) == default
+    assert (timedelta in get_args(shown)) == ("econds" in (field_docs(name)))
+
+
+def field_docs(name: str) -> str:
+    """The text under a setting in the code."""
+    found = re.search(rf'^    {name}: .*?"""(.*?)"""', inspect.getsource(SessionSettings), re.MULTILINE | re.DOTALL)
+    assert found
+    return found[1]
+
+
+@pytest.mark.parametrize("name", ["max_age", "absolute_max_age", "leeway", "touch_interval", "maxAge"])
+def test_a_duration_is_seconds_or_a_timedelta(name: str) -> None:
+    """Whole seconds: a fraction is refused, and so is what is out of bounds."""
+    made = settings(**{name: timedelta(minutes=1)})
+    assert getattr(made, _ORIGINAL_NAMES.get(name, name)) == 60
+    for wrong in (timedelta(milliseconds=1500), timedelta(seconds=-1)):
+        with pytest.raises(ConfigurationError, match=_ORIGINAL_NAMES.get(name, name)):
+            settings(**{name: wrong})
+
+
+# --- .env ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv("JWTSESSION_SECRET", raising=False)
+    file = tmp_path / ".env"
+    file.write_text(
+        f"DATABASE_URL=postgresql://localhost/app\nDEBUG=1\nSECRET=canary\nMAX_AGE=5\n"
+        f"JWTSESSION_SECRET={SECRET}\njwtsession_max_age=120\nJWTSESSION_ISSUER=\n"
+    )
+    return file
+
+
+def test_an_env_file_may_hold_other_applications_variables(env_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those with our prefix count, whatever stands beside them; an argument and the environment win."""
+    made = SessionSettings(_env_file=env_file)
+    assert made.secret is not None
+    assert made.secret.get_secret_value() == SECRET
+    assert (made.max_age, made.issuer) == (120, "")
+    monkeypatch.setenv("JWTSESSION_MAX_AGE", "180")
+    assert SessionSettings(_env_file=env_file).max_age == 180
+    assert SessionSettings(_env_file=env_file, max_age=60).max_age == 60
+    provider = SessionProvider(store=MemorySessionStore(), _env_file=env_file)
+    assert provider._sessions._max_age == 180
+
+
+def test_a_misspelt_name_in_an_env_file_is_refused(env_file: Path) -> None:
+    """A setting that nobody reads is a mistake: the message names it and the one that was meant."""
+    env_file.write_text(env_file.read_text() + "JWTSESSION_MAX_AGEE=canary\n")
+    with pytest.raises(ConfigurationError) as caught:
+        SessionSettings(_env_file=env_file)
+    assert str(caught.value) == "max_agee: there is no such setting: did you mean max_age?"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("max_agee", "max_agee: there is no such setting: did you mean max_age?"),
+        ("maxAgee", "maxAgee: there is no such setting: did you mean max_age?"),
+        ("database_url", "database_url: there is no such setting"),
+    ],
+)
+def test_an_unknown_argument_is_refused(name: str, message: str) -> None:
+    """With the name that was meant, where there is one like it; for a key too."""
+    with pytest.raises(ConfigurationError) as caught:
+        settings(**{name: 5})
+    assert str(caught.value) == message
+    with pytest.raises(ConfigurationError, match=r"^verify_onyl: there is no such setting: did you mean verify_only\?"):
+        Key(kid="a", secret=SECRET, verify_onyl=True)  # type: ignore[call-arg]
+
+
+def test_a_misspelt_name_in_the_environment_is_warned_of(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Others may put names there that begin like ours, so the application starts all the same."""
+    monkeypatch.setenv("JWTSESSION_MAX_AGE", "60")
+    monkeypatch.setenv("JWTSESSION_MAX_AGEE", "canary")
+    monkeypatch.setenv("JWTSESSION_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("ADMIN_LEWAY", "5")
+    assert settings().max_age == 60
+    assert sorted(caplog.messages) == [
+        "JWTSESSION_MAX_AGEE in the environment is no setting: did you mean JWTSESSION_MAX_AGE?",
+        "JWTSESSION_SERVICE_HOST in the environment is no setting",
+    ]
+    caplog.clear()
+    settings(_env_prefix="ADMIN_")
+    assert caplog.messages == ["ADMIN_LEWAY in the environment is no setting: did you mean ADMIN_LEEWAY?"]
+    caplog.clear()
+    settings(_env_prefix="")
+    assert caplog.messages == []

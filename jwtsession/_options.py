@@ -1,0 +1,55 @@
+"""`SettingsOptions`: what `SessionSettings` and `SessionProvider` take by name, for editors and type checkers.
+
+A test holds it against `SessionSettings`.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Literal, TypedDict
+
+from pydantic import SecretStr
+
+from ._key import Key
+
+Algorithm = Literal[
+    "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"
+]  # fmt: skip
+TokenSource = Literal["bearer", "header", "query", "body"]
+
+
+class SettingsOptions(TypedDict, total=False):
+    """Every setting, the original's names for three of them, and where pydantic-settings reads from."""
+
+    secret: str | SecretStr | None
+    keys: Sequence[Key | Mapping[str, Any]]
+    redis_url: str | SecretStr
+    keyspace: str
+    max_age: int | timedelta
+    absolute_max_age: int | timedelta | None
+    algorithm: Algorithm
+    encryption_keys: Sequence[str | SecretStr]
+    encryption_mode: Literal["read", "write", "require"]
+    request_key: str
+    request_arg: str
+    token_sources: Sequence[TokenSource]
+    multiple_tokens: Literal["refuse", "first"]
+    issuer: str | None
+    audience: str | None
+    leeway: int | timedelta
+    touch_interval: int | timedelta
+    token_cache_bytes: int
+    near_cache_bytes: int
+    user_index: bool
+    capture_client: bool
+    max_sessions: int | None
+    too_many_sessions: Literal["refuse", "evict"]
+
+    maxAge: int | timedelta
+    requestKey: str
+    requestArg: str
+
+    _env_file: Path | str | Sequence[Path | str] | None
+    _env_file_encoding: str | None
+    _env_prefix: str | None
+    _secrets_dir: Path | str | None
