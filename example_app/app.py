@@ -51,7 +51,7 @@ async def log_in(form: Annotated[OAuth2PasswordRequestForm, Depends()], manager:
     """Store a new session and return its token."""
     user = await authenticate(form.username, form.password)
     if user is None:
-        raise HTTPException(401, "Wrong name or password", {"WWW-Authenticate": "Bearer"})
+        raise HTTPException(401, "Wrong name or password", {"WWW-Authenticate": 'Bearer realm="session"'})
     return await manager.create(ShopSession(user_id=user.id, name=user.name), ShopClaims(sub=str(user.id)))
 
 
@@ -170,7 +170,7 @@ async def require_admin(session: CurrentSession, manager: Manager) -> None:
 async def become_admin(password: Annotated[str, Form()], session: CurrentSession, manager: Manager) -> Token:
     """Ask for the password again and move the session to a new id: whoever has the old token gains nothing.
 
-    In Swagger UI log out under *Authorize*, and log in with the new token as `session_header`.
+    Swagger UI goes on sending the old token: log out and log in again under *Authorize*.
     """
     user = await authenticate(session.name, password)
     if user is None or not user.is_staff:

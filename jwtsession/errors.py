@@ -14,6 +14,9 @@ from starlette.exceptions import HTTPException
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+REALM = "session"
+"""Of the challenge without an error: RFC 6750 section 3 wants one parameter at least."""
+
 
 class JWTSessionError(Exception):
     """Base of all errors of this package."""
@@ -84,7 +87,7 @@ class MissingTokenError(AuthenticationError):
     code = "missing_token"
 
     def _headers(self) -> dict[str, str]:
-        return super()._headers() | {"WWW-Authenticate": "Bearer"}
+        return super()._headers() | {"WWW-Authenticate": f'Bearer realm="{REALM}"'}
 
 
 class InvalidTokenError(AuthenticationError):
@@ -164,7 +167,7 @@ class TooManySessionsError(_HTTPError):
 
 
 class AmbiguousTokenError(_HTTPError):
-    """400: more than one token in a request, or one of them sent twice (RFC 6750 section 2)."""
+    """400: two different tokens in a request (RFC 6750 section 2). The same one in two places is one."""
 
     code = "ambiguous_token"
     status = 400

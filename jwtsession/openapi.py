@@ -1,4 +1,4 @@
-"""OpenAPI: every way to send the token as an alternative, and the answers of a refused request."""
+"""OpenAPI: the way to send the token, and the answers of a refused request."""
 
 import inspect
 import itertools
@@ -30,11 +30,11 @@ _ERROR_SCHEMA = {
     "properties": {"detail": {"type": "string"}},
     "required": ["detail"],
 }
-_BEARER = "RFC 6750: `Bearer`, with error `invalid_token` for a bad token"
+_BEARER = "RFC 6750: `Bearer` with a `realm`, or with error `invalid_token` for a bad token"
 _STALE = "RFC 9470: error `insufficient_user_authentication` with the `max_age` of the sign-in"
 # By what happens: the status, what it means, and its headers. One status may have several reasons.
 _ANSWERS: dict[str, tuple[str, str, dict[str, str]]] = {
-    "ambiguous": ("400", "More than one token", {"WWW-Authenticate": "RFC 6750: error `invalid_request`"}),
+    "ambiguous": ("400", "Two different tokens", {"WWW-Authenticate": "RFC 6750: error `invalid_request`"}),
     "no_session": ("401", "No session", {"WWW-Authenticate": _BEARER}),
     "stale": ("401", "A sign-in too long ago for this endpoint", {"WWW-Authenticate": _STALE}),
     "scope": (
@@ -102,23 +102,34 @@ class Documented:
 
 
 def schemes(settings: SessionSettings, token_url: str | None, scopes: Mapping[str, str]) -> list[Scheme]:
-    """The security schemes for the enabled token sources.
+    """The one security scheme that the document recommends: of the first token source, or for `token_url` of `bearer`.
 
-    OpenAPI has none for a token in the body: `document` shows that one as a request body.
+    One, since generated clients fill in every alternative that they find. The other sources stand in its description.
+    OpenAPI has no scheme for a token in the body: where that is the only source, there is none, and `document` shows a
+    request body.
     """
-    key, found = settings.request_key, []
+    places = {
+        "bearer": "`Authorization: Bearer`",
+        "header": f"the header `{settings.header_name}`",
+        "query": f"the parameter `{settings.request_arg}` of the URL",
+        "body": f"the member `{settings.request_arg}` of a JSON or form body",
+    }
+    key, sources = settings.request_key, [*settings.token_sources]
+    by_password = token_url is not None and "bearer" in sources
+    source = "bearer" if by_password else next((each for each in sources if each != "body"), None)
+    if source is None:
+        return []
+    sources.remove(source)
     description = f"The JWT that a login returned, for `{key}`."
-    for source in settings.token_sources:
-        if source == "bearer" and token_url is not None:
-            flows = OAuthFlows(password=OAuthFlowPassword(tokenUrl=token_url, scopes=dict(scopes)))
-            found.append(Scheme(f"{key}_password", OAuth2(flows=flows, description=description)))
-        elif source == "bearer":
-            found.append(Scheme(f"{key}_bearer", HTTPBearer(bearerFormat="JWT", description=description)))
-        elif source != "body":
-            name = settings.header_name if source == "header" else settings.request_arg
-            model = APIKey.model_validate({"in": source, "name": name, "description": description})
-            found.append(Scheme(f"{key}_{source}", model))
-    return found
+    if sources:
+        description += f" It may come in {' or '.join(places[each] for each in sources)} instead."
+    if by_password:
+        flows = OAuthFlows(password=OAuthFlowPassword(tokenUrl=token_url or "", scopes=dict(scopes)))
+        return [Scheme(f"{key}_password", OAuth2(flows=flows, description=description))]
+    if source == "bearer":
+        return [Scheme(f"{key}_bearer", HTTPBearer(bearerFormat="JWT", description=description))]
+    name = settings.header_name if source == "header" else settings.request_arg
+    return [Scheme(f"{key}_{source}", APIKey.model_validate({"in": source, "name": name, "description": description}))]
 
 
 def document(app: FastAPI) -> None:

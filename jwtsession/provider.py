@@ -1,6 +1,6 @@
 """`SessionProvider`: the one object that an application makes. FastAPI's dependencies, and the way around a request."""
 
-import importlib.util
+import operator
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -25,6 +25,7 @@ from .errors import (
     InsufficientScopeError,
     InvalidArgumentError,
     JWTSessionError,
+    MissingTokenError,
     StaleAuthenticationError,
     discreet,
     forget_locals,
@@ -109,7 +110,7 @@ class SessionProvider(Generic[S, C]):
     """
 
     get_session: SessionDependency[S]
-    """Dependency: the request's session. 401 where there is none, 400 for two tokens, 503 without the store."""
+    """Dependency: the request's session. 401 where there is none, 400 for two different ones, 503 without the store."""
 
     get_optional_session: SessionDependency[S | None]
     """Dependency: the request's session, or None for a missing and a dead token alike. 400 and 503 as above."""
@@ -200,10 +201,6 @@ class SessionProvider(Generic[S, C]):
         if store is not None and client is not None:
             raise ConfigurationError("give either store or client, not both")
         settings = settings or SessionSettings(**options)
-        if "body" in settings.token_sources and importlib.util.find_spec("python_multipart") is None:
-            raise ConfigurationError(
-                "token_sources: body needs python-multipart: pip install 'fastapi-jwtsession[form]'"
-            )
         if store is None:
             url = None if client is not None else settings.redis_url.get_secret_value()
             near = settings.near_cache_bytes
@@ -260,10 +257,8 @@ class SessionProvider(Generic[S, C]):
         self._lifespan: Lifespan = Lifespan(tenant, self._sessions.audit, settings.request_arg)
         self._admitted = self._lifespan.admitted
         self._entered: list[AbstractAsyncContextManager[None]] = []
-        self._shown: dict[str, Any] = {
-            "schemes": openapi.schemes(settings, token_url, scopes or {}),
-            "body_name": settings.request_arg if "body" in settings.token_sources else None,
-        }
+        schemes = openapi.schemes(settings, token_url, scopes or {})
+        self._shown: dict[str, Any] = {"schemes": schemes, "body_name": None if schemes else settings.request_arg}
         always = ("ambiguous", "unavailable")
         self.get_session = SessionDependency(
             self._get_session, optional=False, answers=("no_session", *always), **self._shown
@@ -515,13 +510,12 @@ class SessionProvider(Generic[S, C]):
             raw = response.raw_headers
             raw += [header for header in self._headers if header not in raw] if raw else self._headers
         scope = connection.scope
-        headers = scope["headers"]
         # In the scope itself: some drivers share `scope["state"]` between requests.
         managers: _Managers = scope.setdefault("jwtsession", {})
         kept = managers.get(self._sessions)
-        # The very list: whatever else is shared, another request's headers are another one.
-        if kept is not None and kept[1] is headers:
-            return kept[0]
+        # The very headers: whatever else is shared, another request has others.
+        if kept is not None and (kept[1] is scope["headers"] or _same_items(kept[1], scope["headers"])):
+            return kept[0] if kept[3] or response is None else await self._search_body(connection, kept)
         if scope.get("app") not in self._admitted:
             self._admit(scope.get("app"))
         address = scope.get("client")
@@ -529,8 +523,9 @@ class SessionProvider(Generic[S, C]):
         captured = (client_address(client), connection.headers.get("user-agent")) if self._captures else (None, None)
         manager: SessionManager[S, C] = SessionManager(self._sessions, client, captured)
         try:
-            token = await self._finder.find(connection)
+            token = await self._finder.find(connection, body=response is not None)
         except AuthenticationError as error:
+            token = None
             manager.refuse(error)
         except AmbiguousTokenError as error:
             manager.tell_refused(error.code)
@@ -543,19 +538,49 @@ class SessionProvider(Generic[S, C]):
         state = scope.setdefault("state", {})
         if self._request_key in state or _SHARED in state:
             state = _own_state(scope, self._request_key, managers)
-        managers[self._sessions] = (manager, headers)
+        managers[self._sessions] = (
+            manager,
+            scope["headers"],
+            token,
+            response is not None or not self._finder.reads_bodies,
+        )
         state[self._request_key] = manager  # to be seen only: nothing is decided by it
         return manager
 
+    async def _search_body(self, connection: HTTPConnection, kept: "_Kept") -> SessionManager[S, C]:
+        """The manager that a middleware asked for, whose search for a token left out the body."""
+        manager, headers, found, _ = kept
+        try:
+            token = await self._finder.find(connection)
+        except MissingTokenError:
+            pass
+        except AmbiguousTokenError as error:
+            manager.tell_refused(error.code)
+            raise
+        else:
+            if token != found and manager.session is None:
+                await manager.authenticate(token)
+        connection.scope["jwtsession"][self._sessions] = manager, headers, found, True
+        return manager
 
-_Managers = dict[Sessions[Any, Any], tuple[SessionManager[Any, Any], object]]
-"""Of one request: each provider's manager, and the list of headers that it was made from."""
+
+_Kept = tuple[SessionManager[Any, Any], Sequence[object], object, bool]
+"""A request's manager, the very headers and the token that it was made from, and whether the token was looked
+for in the body too. A plain tuple: one with names takes a tenth of the time of a load to make."""
+
+_Managers = dict[Sessions[Any, Any], _Kept]
+"""Of one request: one for each provider."""
+
+
+def _same_items(first: Sequence[object], second: Sequence[object]) -> bool:
+    """Whether both hold the same objects: Starlette's `request.headers` puts a copy of the list into the scope."""
+    return len(first) == len(second) > 0 and all(map(operator.is_, first, second))
 
 
 def _own_state(scope: Scope, key: str, managers: _Managers) -> dict[str, Any]:
     """A request's `scope["state"]`, made anew where another request has put its manager into it."""
     state: dict[str, Any] = scope["state"]
-    own = [manager for manager, _ in managers.values()]
+    own = [manager for manager, *_ in managers.values()]
     foreign = [name for name, each in state.items() if isinstance(each, SessionManager) and each not in own]
     if key in foreign or _SHARED in state:
         for name in foreign:

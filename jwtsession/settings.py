@@ -119,10 +119,8 @@ class SessionSettings(Unpicklable, BaseSettings):
     """Where a token is looked for: `bearer` (`Authorization: Bearer`), `header` (`header_name`), `query`, `body`."""
 
     multiple_tokens: Literal["refuse", "first"] = "refuse"
-    """A request with tokens in two places: `refuse` it with 400 (RFC 6750), or take the `first` of `token_sources`.
-
-    One place that holds two tokens is always a 400.
-    """
+    """A request with two different tokens in two places: `refuse` it with 400 (RFC 6750), or take the one of the
+    `first` of `token_sources`. One place that holds two different ones is always a 400."""
 
     issuer: str | None = None
     """The `iss` of every token that is issued, and required of every token that is accepted."""

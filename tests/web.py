@@ -8,13 +8,12 @@ from typing import Any
 
 import httpx2
 import uvicorn
-from fastapi import FastAPI
 
 from tests.servers import free_port
 
 
 @contextlib.contextmanager
-def serving(app: FastAPI, **options: Any) -> Iterator[httpx2.Client]:
+def serving(app: Any, **options: Any) -> Iterator[httpx2.Client]:
     """Serve the application for the length of a `with`; gives a client for it. Options are uvicorn's."""
     port = free_port()
     # Without uvicorn's own configuration, which would change the loggers for every test that follows.

@@ -81,7 +81,7 @@ def test_a_wrong_name_and_a_wrong_password_get_one_answer(client: httpx2.Client,
     """The 401 does not tell which of the two was wrong."""
     refused = client.post("/session", data={"username": name, "password": password})
     assert (refused.status_code, refused.json()) == (401, {"detail": "Wrong name or password"})
-    assert refused.headers["www-authenticate"] == "Bearer"
+    assert refused.headers["www-authenticate"] == 'Bearer realm="session"'
 
 
 @pytest.mark.parametrize(("name", "known"), [("alice", True), ("nobody", False)])
@@ -219,7 +219,7 @@ def test_every_endpoint_is_documented(client: httpx2.Client) -> None:
             assert "204" in operation["responses"] or answer["content"]["application/json"]["schema"], where
     flows = schema["components"]["securitySchemes"]["session_password"]["flows"]
     assert flows["password"]["tokenUrl"] == "session"
-    assert schema["paths"]["/session"]["get"]["security"] == [{"session_password": []}, {"session_header": []}]
+    assert schema["paths"]["/session"]["get"]["security"] == [{"session_password": []}]
 
 
 def test_health_is_503_without_the_store(tmp_path_factory: pytest.TempPathFactory) -> None:

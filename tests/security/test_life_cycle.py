@@ -579,7 +579,7 @@ def test_the_refusal_tells_the_client_what_to_do(bank: TestClient, clock: Clock)
 
 def test_who_has_no_session_gets_the_ordinary_refusal(bank: TestClient) -> None:
     """No token, and a bad one: RFC 6750's answers, not a request to sign in again."""
-    assert bank.post("/password").headers["www-authenticate"] == "Bearer"
+    assert bank.post("/password").headers["www-authenticate"] == 'Bearer realm="session"'
     bad = bank.post("/password", headers=bearer("nonsense"))
     assert (bad.status_code, bad.headers["www-authenticate"]) == (401, 'Bearer error="invalid_token"')
 

@@ -211,7 +211,7 @@ def test_a_session_without_the_claim_has_no_scope(shop: TestClient) -> None:
 def test_who_has_no_session_is_401_and_not_403(path: str, shop: TestClient) -> None:
     """Missing and dead tokens get the ordinary answers: first who, then what."""
     assert shop.get(path).status_code == 401
-    assert shop.get(path).headers["www-authenticate"] == "Bearer"
+    assert shop.get(path).headers["www-authenticate"] == 'Bearer realm="session"'
     dead = shop.get(path, headers=bearer("dead"))
     assert (dead.status_code, dead.headers["www-authenticate"]) == (401, 'Bearer error="invalid_token"')
 
@@ -283,7 +283,7 @@ def test_openapi_shows_scopes_and_the_answer(shop: TestClient) -> None:
     for path, scopes in expected.items():
         operation = schema["paths"][path]["get"]
         ways = [way for way in operation["security"] if way]
-        assert [[*way] for way in ways] == [["session_password"], ["session_header"]]
+        assert [[*way] for way in ways] == [["session_password"]]
         assert all(set(demanded) == scopes for way in ways for demanded in way.values())
         assert ("403" in operation["responses"]) is bool(scopes)
     answer = schema["paths"]["/read"]["get"]["responses"]["403"]
@@ -305,7 +305,7 @@ def test_scopes_work_without_a_login_form(shop: TestClient) -> None:
         assert status(client, "/read", "orders:read") == 200
         assert status(client, "/read") == 403
         security = client.get("/openapi.json").json()["paths"]["/read"]["get"]["security"]
-        assert security == [{"session_bearer": ["orders:read"]}, {"session_header": ["orders:read"]}]
+        assert security == [{"session_bearer": ["orders:read"]}]
 
 
 def test_an_override_takes_the_place_of_session_and_scopes() -> None:

@@ -333,11 +333,11 @@ def test_08_without_an_absolute_timeout_exp_may_be_left_out() -> None:
 
 
 def test_13_24_answers_follow_rfc_6750_and_are_not_cached(shop: httpx2.Client) -> None:
-    """No credentials get a bare challenge, bad ones invalid_token, two tokens 400; nothing may be kept by a cache."""
+    """No credentials get a realm, bad ones invalid_token, two tokens 400; nothing may be kept by a cache."""
     token = shop.post("/session").json()["access_token"]
     missing, bad = shop.get("/session"), shop.get("/session", headers=bearer("bad"))
-    double = shop.get("/session", headers=bearer(token) | {"x-access-token": token})
-    assert (missing.status_code, missing.headers["www-authenticate"]) == (401, "Bearer")
+    double = shop.get("/session", headers=bearer(token) | {"x-access-token": "bad"})
+    assert (missing.status_code, missing.headers["www-authenticate"]) == (401, 'Bearer realm="session"')
     assert (bad.status_code, bad.headers["www-authenticate"]) == (401, 'Bearer error="invalid_token"')
     assert (double.status_code, double.headers["www-authenticate"]) == (400, 'Bearer error="invalid_request"')
     good = shop.get("/session", headers=bearer(token))

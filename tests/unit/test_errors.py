@@ -40,12 +40,12 @@ def test_every_401_has_one_body() -> None:
 
 
 def test_www_authenticate_follows_rfc_6750() -> None:
-    """A request without credentials gets a bare challenge, a bad token invalid_token, two tokens invalid_request."""
+    """A request without credentials gets a realm, a bad token invalid_token, two tokens invalid_request."""
 
     def challenge(error: HTTPException) -> str:
         return (error.headers or {})["WWW-Authenticate"]
 
-    assert challenge(errors.MissingTokenError()) == "Bearer"
+    assert challenge(errors.MissingTokenError()) == 'Bearer realm="session"'
     assert challenge(errors.InvalidTokenError()) == 'Bearer error="invalid_token"'
     assert challenge(errors.ExpiredTokenError()) == 'Bearer error="invalid_token"'
     assert challenge(errors.SessionNotFoundError()) == 'Bearer error="invalid_token"'

@@ -75,9 +75,9 @@ def document(sessions: SessionProvider[UserSession, Any], path: str = "/openapi.
     ("path", "prefix"), [("/openapi.json", ""), ("/openapi.json", "/v1"), ("/sub/openapi.json", "")]
 )
 def test_each_way_to_ask_is_shown(path: str, prefix: str) -> None:
-    """Alternatives, optional sessions and the answers stand at each endpoint that asks, and at no other."""
+    """The scheme, optional sessions and the answers stand at each endpoint that asks, and at no other."""
     paths = document(provider(), path)["paths"]
-    ways = [{"session_bearer": []}, {"session_header": []}]
+    ways = [{"session_bearer": []}]
     for name in ("/session", "/class"):
         operation = paths[prefix + name]["get"]
         assert operation["security"] == ways
@@ -240,14 +240,16 @@ def test_an_application_that_is_mounted_later_shows_the_answers_after_its_first_
         (("bearer",), {"session_bearer": ("http", None)}),
         (("header",), {"session_header": ("apiKey", "x-access-token")}),
         (("query",), {"session_query": ("apiKey", "accessToken")}),
-        (("bearer", "query"), {"session_bearer": ("http", None), "session_query": ("apiKey", "accessToken")}),
+        (("bearer", "query"), {"session_bearer": ("http", None)}),
+        (("header", "query", "body"), {"session_header": ("apiKey", "x-access-token")}),
+        (("body", "query"), {"session_query": ("apiKey", "accessToken")}),
         (("body",), {}),
     ],
 )
-def test_each_enabled_source_is_a_scheme_of_its_own(
+def test_the_first_source_is_the_one_scheme(
     sources: tuple[str, ...], expected: dict[str, tuple[str, str | None]]
 ) -> None:
-    """What is switched off is not shown; the schemes are alternatives."""
+    """A client that fills in every alternative finds one; a token in a body has no scheme."""
     schema = document(provider(token_sources=sources))
     schemes = schema["components"].get("securitySchemes", {})
     assert {name: (model["type"], model.get("name")) for name, model in schemes.items()} == expected
@@ -256,13 +258,29 @@ def test_each_enabled_source_is_a_scheme_of_its_own(
 
 
 def test_a_token_in_the_body_is_a_member_of_the_body() -> None:
-    """OpenAPI has no scheme for it: an endpoint without a body of its own shows one, GET never does."""
-    paths = document(provider(token_sources=("bearer", "body")))["paths"]
+    """OpenAPI has no scheme for it: where it is all there is, endpoints without a body of their own show one."""
+    paths = document(provider(token_sources=("body",)))["paths"]
     content = paths["/session"]["post"]["requestBody"]["content"]
     assert set(content) == {"application/json", "application/x-www-form-urlencoded"}
     assert "accessToken" in content["application/json"]["schema"]["properties"]
     assert "requestBody" not in paths["/session"]["get"]
     assert set(paths["/login"]["post"]["requestBody"]["content"]) == {"application/x-www-form-urlencoded"}
+
+
+def test_the_other_sources_are_told_in_the_description() -> None:
+    """The scheme says where else a token may come; a single source says nothing of others."""
+
+    def description(**options: Any) -> str:
+        (scheme,) = document(provider(**options))["components"]["securitySchemes"].values()
+        text: str = scheme["description"]
+        return text
+
+    assert "or" not in description(token_sources=("bearer",)).split()
+    assert description().endswith("It may come in the header `x-access-token` instead.")
+    told = description(token_sources=("query", "header", "bearer", "body"), token_url="login")
+    for place in ("`accessToken` of the URL", "`x-access-token`", "JSON or form body"):
+        assert place in told
+    assert "Authorization" not in told
 
 
 def test_a_token_url_makes_it_an_oauth2_password_flow() -> None:
@@ -297,8 +315,6 @@ def test_two_providers_in_one_endpoint_are_both_needed() -> None:
     assert {frozenset(item) for item in security} == {
         frozenset({"session_bearer", "admin_query"}),
         frozenset({"session_bearer"}),
-        frozenset({"session_header", "admin_query"}),
-        frozenset({"session_header"}),
     }
 
 
@@ -306,7 +322,7 @@ def test_without_a_start_the_ways_are_shown_and_document_does_the_rest() -> None
     """A script that exports the document without running the application can have it whole."""
     sessions = provider()
     app = application(sessions)
-    assert app.openapi()["paths"]["/session"]["get"]["security"] == [{"session_bearer": []}, {"session_header": []}]
+    assert app.openapi()["paths"]["/session"]["get"]["security"] == [{"session_bearer": []}]
     sessions.document(app)
     assert {"400", "401", "503"} <= set(app.openapi()["paths"]["/session"]["get"]["responses"])
 
