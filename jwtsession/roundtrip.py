@@ -27,13 +27,23 @@ _SCALARS = frozenset({str, int, float, bool, bytes, NoneType})
 _SEQUENCES = (list, tuple, deque)
 
 
-def check_model(model: type[BaseModel]) -> None:
+def check_model(model: type[BaseModel]) -> set[str]:
     """Refuse a model whose fields would not come back from the store, as far as the annotations tell; nested ones too.
+
+    Returns:
+        The names of the model's fields and classes, on all levels: what an error may show, since it is nobody's data.
 
     Raises:
         ConfigurationError: Names the field and the remedy.
     """
-    _check_fields(model, set())
+    seen: set[Any] = {model}
+    _check_fields(model, seen)
+    names = {kind.__name__ for kind in seen}
+    for kind in seen:
+        names.update(getattr(kind, "__annotations__", {}))
+        for name, field in getattr(kind, "__pydantic_fields__", {}).items():
+            names |= {name, *names_of(kind, name, field)}
+    return names
 
 
 def stored_name(name: str, field: FieldInfo) -> str:

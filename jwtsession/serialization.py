@@ -37,7 +37,7 @@ class SessionSerializer(Generic[S]):
     """
 
     def __init__(self, model: type[S], migrate: Migrate | None = None, *, node_compatible: bool = False) -> None:
-        check_model(model)
+        self._names = check_model(model)
         self.model = model
         self._migrate = migrate
         self._node_compatible = node_compatible
@@ -200,10 +200,12 @@ class SessionSerializer(Generic[S]):
         )
 
     def _wrong_fields(self, error: ValidationError) -> str:
-        """Which fields are wrong and how, without their values."""
-        items = error.errors(include_url=False, include_context=False, include_input=False)
-        found = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['type']}" for item in items)
-        return f"not a valid {self.model.__name__}: {found}"
+        """Which fields are wrong and how, without their values; the keys of dictionaries are data, too."""
+        found = []
+        for item in error.errors(include_url=False, include_context=False, include_input=False):
+            steps = (str(step) if isinstance(step, int) or step in self._names else "*" for step in item["loc"])
+            found.append(f"{'.'.join(steps)}: {item['type']}")
+        return f"not a valid {self.model.__name__}: {'; '.join(found)}"
 
     def _unknown(self, session: S, data: Any, stored: bytes, fitting: bytes) -> list[Unknown]:
         fields = from_json(stored)

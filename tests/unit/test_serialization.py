@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, NotRequired, TypeVar
 
@@ -184,6 +185,27 @@ def test_a_change_in_place_that_does_not_fit_is_refused() -> None:
         dump(session)
     assert "tags.0" in str(caught.value)
     assert "canary" not in str(caught.value)
+
+
+def test_an_error_shows_no_key_of_a_dictionary() -> None:
+    """Keys are data: whether the value does not fit or does not come back, a key is a star, and fields have names."""
+
+    class Book(Session, extra="forbid"):
+        by_mail: dict[str, Address] = {}
+        cities: dict[str, Any] = {}
+
+    session = Book(by_mail={"ann@example.org": Address(city="x")})
+    session.by_mail["ann@example.org"].city = 5  # type: ignore[assignment]
+    serializer = SessionSerializer(Book)
+    wrong: dict[str, Callable[[], object]] = {
+        r"by_mail\.\*\.city: string_type": lambda: serializer.dump(session),
+        r"Book\.cities\.\* would": lambda: serializer.dump(Book(cities={"ann@example.org": {1}})),
+        r"Book: \*: extra_forbidden": lambda: serializer.to_session({"ann@example.org": 1}),
+    }
+    for message, fail in wrong.items():
+        with pytest.raises(InvalidArgumentError, match=message) as caught:
+            fail()
+        assert "ann@" not in str(caught.value)
 
 
 @pytest.mark.parametrize("value", [math.inf, math.nan, object(), "\ud800", b"\xff", {1, object()}])
