@@ -3,7 +3,8 @@
 from statistics import median
 from typing import Any
 
-from . import charts, goals
+from . import charts as drawings
+from . import goals
 from .plan import COLD_SESSIONS, NAMES
 from .single import CACHED
 
@@ -12,9 +13,12 @@ Row = list[str]
 
 
 def text(report: Report) -> str:
-    """All tables."""
+    """All tables, and which goals were reached."""
     parts = [_about(report)]
-    for title, header, rows in _tables(report):
+    reached = (
+        [("Goals", ["", "goal", "measured"], [_goal(each) for each in report["goals"]])] if report["goals"] else []
+    )
+    for title, header, rows in [*reached, *_tables(report)]:
         widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
         lines = [
             "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip()
@@ -26,7 +30,8 @@ def text(report: Report) -> str:
 
 def markdown(report: Report) -> str:
     """The page."""
-    parts = [_INTRODUCTION.format(about=_about(report), charts="\n\n".join(_charts(report)))]
+    charts = "\n\n".join(_charts(report))
+    parts = [_INTRODUCTION.format(expected=_expected(report), about=_about(report), charts=charts)]
     for title, header, rows in _tables(report):
         lines = ["| " + " | ".join(row) + " |" for row in [header, ["---", *["---:"] * (len(header) - 1)], *rows]]
         parts.append("\n".join([f"## {title}", "", *lines]))
@@ -38,15 +43,35 @@ _INTRODUCTION = """# Performance
 
 <!-- Made by `python -m benchmarks --page`: change benchmarks/page.py, not this. -->
 
-What a session costs, side by side with what one would use instead. Each application is one FastAPI process under
-uvicorn (uvloop, httptools) with one endpoint, which needs a session and answers two things that it holds; the original
-is the same on Express. All were measured in one run, in rounds that took turns, on the same core, with the same Valkey
-beside them.
+What to expect of a session's cost, and what an application can do about it.
+
+{expected}
+
+These are figures of one run on one machine:
 
 **{about}**
 
-Machines differ, and so do runs. What holds are the ratios between figures of one run. `make bench` makes all of these
-figures anew where you are, `make bench BENCH=--quick` some of them in about two minutes.
+Machines differ, and so do runs. What holds elsewhere are the ratios between figures of one run. `make bench` makes all
+of these figures anew where you are, `make bench BENCH=--quick` some of them in about two minutes.
+
+## What an application can do
+
+- Ask for the session where it is needed. An endpoint that does not ask pays nothing, and Redis is not asked.
+- `pip install 'fastapi-jwtsession[hiredis]'` and uvicorn's `standard` extra: the parser of Redis's protocol, the event
+  loop and the parser of HTTP that were measured here.
+- Keep Redis near. Its distance is added to each request once, however many requests wait.
+- `gc.set_threshold(50_000)` where the application starts. Python's garbage collector looks at young objects after every
+  700 of them, by default, and requests that wait for Redis at the same time make many that live for a moment. It pays
+  where many requests are under way at once, and costs some memory: see *collector at 50,000* below.
+- The [near cache](guides/near-cache.md), where a session may be served a moment longer than it lives.
+- More workers: each has its own caches, and they share nothing but Redis.
+- Keep sessions small. What is large and seldom needed belongs into a database.
+
+## Side by side
+
+Each application is one FastAPI process under uvicorn (uvloop, httptools) with one endpoint, which needs a session and
+answers two things that it holds; the original is the same on Express. All were measured in one run, in rounds that took
+turns, on the same core, with the same Valkey beside them.
 
 {charts}"""
 
@@ -67,16 +92,66 @@ _NOTES = f"""## What is measured
   session.
 - *Cold caches*: each request brings a token that its worker has not seen, {COLD_SESSIONS:,} of them.
 - *Collector at 50,000*: the application has called `gc.set_threshold(50_000)`.
-- *Two workers* share what cores are left when the load has one.
+- *Two workers* share what cores are left when the load has one."""
 
-## What an application can do
 
-- `pip install 'fastapi-jwtsession[hiredis]'` and uvicorn's `standard` extra: the parser of Redis's protocol, the event
-  loop and the parser of HTTP that were measured here.
-- `gc.set_threshold(50_000)` where the application starts. Python's garbage collector looks at young objects after every
-  700 of them, by default, and requests that wait for Redis at the same time make many that live for a moment. It pays
-  where many requests are under way at once, and costs some memory: see *collector at 50,000* above.
-- The [near cache](guides/near-cache.md), where a session may be served a moment longer than it lives."""
+def _expected(report: Report) -> str:
+    """What a user may expect, in sentences. A run without a figure has no sentence about it."""
+    lines = []
+    added = {app: median(found) for app in NAMES if (found := goals.added_us(report, app, 64))}
+    if added.keys() >= {"jwtsession", "handwritten"}:
+        near = f", {added['jwtsession-near']:.0f} µs with the near cache" if "jwtsession-near" in added else ""
+        lines.append(
+            f"**CPU.** With 64 clients a session adds {added['jwtsession']:.0f} µs to a request{near}; a dependency by"
+            f" hand adds {added['handwritten']:.0f} µs."
+        )
+    rates = {each["app"]: each["requests_per_second"]["median"] for each in _of(report, 64, "")}
+    if rates.keys() >= {"jwtsession", "bare"}:
+        near = f", {rates['jwtsession-near']:,.0f} with the near cache" if "jwtsession-near" in rates else ""
+        lines.append(
+            f"**Throughput.** A worker that answers {rates['bare']:,.0f} requests a second without sessions answers"
+            f" {rates['jwtsession']:,.0f} with them{near}."
+        )
+    lines.append(
+        "**Redis.** One command in one round trip for each request that asks for a session, and requests that wait at"
+        " the same time share a round trip. One write for each session within `touch_interval`, a minute by default."
+    )
+    small, large = (_cpu(report, 64, variation) for variation in ("", "64 KB"))
+    if small and large:
+        lines.append(
+            f"**Size.** A request with a session of 64 KB, the largest, takes {large / small:.1f} times the CPU of one"
+            " with a session of 200 bytes."
+        )
+    if rest := report["in_process"]:
+        trips = rest["round_trips"]
+        few, many = (each["us"]["median"] for each in rest["loads"])
+        counts = [each["sessions"] for each in rest["loads"]]
+        lines.append(
+            f"**Many sessions.** To load one of {counts[1]:,} takes {many / few:.2f} times as long as one of"
+            f" {counts[0]:,}."
+        )
+        lines.append(
+            f"**A user's sessions.** `list_sessions` takes {trips['list_sessions']} round trips, `revoke_all`"
+            f" {trips['revoke_all']}, for 1,000 sessions of one user."
+        )
+        sizes = {name: size / 1e6 for name, size in rest["memory_bytes"].items()}
+        lines.append(
+            "**Memory.** In each worker at most what `token_cache_bytes` and `near_cache_bytes` permit:"
+            f" {CACHED:,} tokens take {sizes['token cache']:.0f} MB, as many sessions {sizes['near cache']:.0f} MB."
+        )
+        lines.append(f"**Start.** `import jwtsession` takes {rest['import_ms']['median']:.0f} ms.")
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _of(report: Report, connections: int, variation: str) -> list[Report]:
+    wanted = (connections, variation)
+    return [each for each in report["requests"] if (each["connections"], each["variation"]) == wanted]
+
+
+def _cpu(report: Report, connections: int, variation: str) -> float | None:
+    """Microseconds of CPU that a request takes, with a session of ours."""
+    ours = [each["cpu_us"] for each in _of(report, connections, variation) if each["app"] == "jwtsession"]
+    return float(ours[0]["median"]) if ours and ours[0] else None
 
 
 def _about(report: Report) -> str:
@@ -94,7 +169,7 @@ def _about(report: Report) -> str:
 
 def _tables(report: Report) -> list[tuple[str, Row, list[Row]]]:
     requests = report["requests"]
-    tables = [("Goals", ["", "goal", "measured"], [_goal(each) for each in report["goals"]])] if report["goals"] else []
+    tables: list[tuple[str, Row, list[Row]]] = []
     header = ["", "requests/s", "latency p50, ms", "p99, ms", "CPU, µs", "a session adds, µs"]
     for connections in sorted({each["connections"] for each in requests}):
         rows = [
@@ -142,14 +217,16 @@ def _shown(value: dict[str, float] | None, digits: int, unit: float = 1) -> str:
 
 
 def _charts(report: Report) -> list[str]:
-    here = [each for each in report["requests"] if each["connections"] == 64 and not each["variation"]]
+    here = _of(report, 64, "")
     served = {NAMES[each["app"]]: each["requests_per_second"]["median"] for each in here}
-    drawn = [charts.bars("Requests per second, 64 connections", served, "jwtsession")]
+    drawn = [drawings.bars("Requests per second, 64 connections", served, "jwtsession")]
     for connections in (64, 1):
         added = {
             NAMES[app]: median(values)
             for app in NAMES
             if app not in ("bare", "original") and (values := goals.added_us(report, app, connections))
         }
-        drawn.append(charts.bars(f"µs of CPU that a session adds, {goals.number_of(connections)}", added, "jwtsession"))
+        drawn.append(
+            drawings.bars(f"µs of CPU that a session adds, {goals.number_of(connections)}", added, "jwtsession")
+        )
     return drawn

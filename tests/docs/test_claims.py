@@ -102,6 +102,20 @@ def test_the_codes_in_the_reference_are_those_of_the_code() -> None:
     assert told == {code: error for code, error in given.items() if code not in abstract}
 
 
+def test_the_page_on_refused_requests_knows_every_code() -> None:
+    """Each code that a client's request can get has its row, under its status."""
+    page = ROOT / "docs/troubleshooting.md"
+    at_401 = {code.strip("`") for code, _, _ in rows(page, "By code")}
+    others = {code.strip("`"): status for status, code, _ in rows(page, "It is no 401")}
+    wanted: dict[str, str] = {}
+    for code, error, _ in rows(ROOT / "docs/reference/errors.md", "Codes"):
+        wanted[code.strip("`")] = str(getattr(getattr(jwtsession, error.strip("`")), "status", 500))
+    assert at_401 == {code for code, status in wanted.items() if status == "401"}
+    assert others.items() <= wanted.items()
+    rare = {"configuration", "destroy_not_confirmed", "session_id_taken"}
+    assert set(others) == set(wanted) - at_401 - rare
+
+
 def test_the_verbs_table_names_every_verb() -> None:
     """The verbs are those of the manager that can be awaited, and the synchronous face has them all."""
     table = {re.match(r"`(\w+)\(", verb)[1] for verb, *_ in rows(README, "The verbs")}  # type: ignore[index]

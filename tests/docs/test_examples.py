@@ -1,5 +1,6 @@
 """Every Python example in README and docs runs, and does over HTTP what the page says."""
 
+import contextlib
 import os
 import re
 import shlex
@@ -88,8 +89,49 @@ def test_the_lines_for_the_shell_do_what_the_page_says(name: str, tmp_path: Path
             done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, timeout=60, check=True)
         finally:
             application_process.terminate()
-    assert done.stdout.startswith('{"user_id":1,"cart":[]}')
-    assert done.stdout.endswith('{"detail":"Not authenticated"}')
+    assert done.stdout.startswith('{"user_id":1,"cart":[]} 200\n')
+    assert done.stdout.endswith('\n 204\n{"detail":"Not authenticated"} 401\n')
+
+
+def test_the_lines_for_curl_work_with_an_old_one_and_show_the_status() -> None:
+    """`--json` needs curl 7.82, and older ones are common; a 204 shows nothing without its status."""
+    lines = [line for page in PAGES for block in blocks(page, "sh") for line in block.replace("\\\n", "").splitlines()]
+    curls = [line for line in lines if "curl " in line]
+    assert len(curls) > 5
+    assert not [line for line in curls if "--json" in line]
+    assert not [line for line in curls if "%{http_code}" not in line and not line.startswith("TOKEN=")]
+
+
+def test_sessions_live_through_the_reloads_that_the_page_sets_up(tmp_path: Path) -> None:
+    """By the page's own lines, with uvicorn's reload, which `fastapi dev` uses: a file changes, the token is good."""
+    application = (
+        blocks(ROOT / "README.md", "python")[0] + "\n\n@app.get('/pid')\ndef pid() -> int:\n    return os.getpid()\n"
+    )
+    (tmp_path / "app.py").write_text(f"import os\n{application}", encoding="utf-8")
+    (lines,) = (block for block in blocks(ROOT / "docs/guides/embedded.md", "sh") if "fastapi dev" in block)
+    port = servers.free_port()
+    lines = lines.replace(
+        "fastapi dev app.py", f"exec python -m uvicorn app:app --reload --port {port} --log-level error"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("JWTSESSION_")}
+    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+    url = f"http://127.0.0.1:{port}"
+
+    def answers(old: int | None = None) -> bool:
+        with contextlib.suppress(httpx2.HTTPError):
+            return bool(httpx2.get(f"{url}/pid").json() != old)
+        return False
+
+    with subprocess.Popen(["sh", "-c", lines], cwd=tmp_path, env=environment) as process:
+        try:
+            servers.until(answers, "the application", seconds=30)
+            headers = bearer(httpx2.post(f"{url}/session", json={"name": "ann", "password": "secret"}))
+            first = httpx2.get(f"{url}/pid").json()
+            (tmp_path / "app.py").write_text(f"import os\n\n{application}", encoding="utf-8")
+            servers.until(lambda: answers(first), "the reload", seconds=30)
+            assert httpx2.get(f"{url}/session", headers=headers).status_code == 200
+        finally:
+            process.terminate()
 
 
 def test_the_readmes_application_needs_the_embedded_extra_only(tmp_path: Path) -> None:

@@ -16,12 +16,12 @@ from .conftest import ROOT
 from .test_examples import blocks
 
 APPLICATION = """
+import secrets
 from typing import Annotated
 from fastapi import Depends, FastAPI
 from jwtsession import MemorySessionStore, Session, SessionProvider
 
-secret = "of a test of the log, long enough and random: 8fK2"
-sessions = SessionProvider(Session, secret=secret, store=MemorySessionStore())
+sessions = SessionProvider(Session, secret=secrets.token_urlsafe(64), store=MemorySessionStore())
 app = FastAPI({lifespan})
 
 @app.get("/session")

@@ -10,9 +10,11 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from playwright.sync_api import sync_playwright
 
 import jwtsession
 from tests import servers
+from tests.example.test_docs_page import QUIET
 
 from .conftest import PAGES, ROOT
 
@@ -62,6 +64,32 @@ def test_every_page_is_built(site: Path) -> None:
     for page in PAGES:
         if page.is_relative_to(ROOT / "docs"):
             assert (site / page.relative_to(ROOT / "docs").with_suffix(".html")).is_file(), page
+
+
+def test_the_search_works_from_the_disk(site: Path) -> None:
+    """A page that is opened as a file finds what its reader looks for, in a real browser."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=servers.program("chromium"), args=QUIET)
+        page = browser.new_page(viewport={"width": 1300, "height": 900})
+        page.set_default_timeout(15_000)
+        page.goto((site / "index.html").as_uri())
+        page.keyboard.press("s")
+        page.get_by_placeholder("Search").press_sequentially("touch_interval")
+        page.locator(".md-search-result__link").first.click()
+        page.wait_for_url((site / "concepts.html").as_uri())
+        browser.close()
+
+
+def test_the_home_page_leads_to_every_page() -> None:
+    """Its reader finds the line that installs, what is not done, each guide, and every page but the reference's."""
+    home = ROOT / "docs/index.md"
+    text = home.read_text(encoding="utf-8")
+    assert "pip install fastapi-jwtsession\n" in text
+    assert "## What it does not do" in text
+    folder = ROOT / "docs"
+    pages = {str(page.relative_to(folder)) for page in folder.rglob("*.md")} - {"index.md"}
+    wanted = {page for page in pages if not page.startswith("reference/")} | {"reference/provider.md"}
+    assert wanted == {target.partition("#")[0] for target in links(home)}
 
 
 def test_the_pages_fetch_nothing_from_outside(site: Path) -> None:
