@@ -26,6 +26,7 @@ class SettingsOptions(TypedDict, total=False):
     redis_url: str | SecretStr
     keyspace: str
     max_age: int | timedelta
+    max_age_limit: int | timedelta | None
     absolute_max_age: int | timedelta | None
     algorithm: Algorithm
     encryption_keys: Sequence[str | SecretStr]

@@ -1,13 +1,16 @@
 """`SessionManager`: the verbs of one request's session. The only file that knows both tokens and stores."""
 
 import asyncio
+import contextlib
 import inspect
 import logging
 import random
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
 from typing import Any, Generic, Literal, NamedTuple, NoReturn, TypeVar, cast
 
+from ._durations import seconds
 from .audit import AuditTrail, SessionEvent, client_address, hashed
 from .encryption import Sealer
 from .errors import (
@@ -60,7 +63,8 @@ class Sessions(Generic[S, C]):
         sealer: Encrypts what is stored.
         audit: Is told what happens.
         index: Of each user's sessions, where one is kept.
-        max_age: Idle timeout in seconds.
+        max_age: Idle timeout in seconds of a session that has none of its own.
+        max_age_limit: The longest idle timeout in seconds that a session may have of its own.
         touch_interval: Seconds between two extensions of a session's time to live by reads.
         clock: The time in seconds since the epoch.
     """
@@ -75,6 +79,7 @@ class Sessions(Generic[S, C]):
         audit: AuditTrail,
         index: UserIndex | None,
         max_age: int,
+        max_age_limit: int,
         touch_interval: int,
         clock: Callable[[], float],
     ) -> None:
@@ -85,12 +90,15 @@ class Sessions(Generic[S, C]):
         self.index = index
         self._sealer = sealer
         self._max_age = max_age
+        self._max_age_limit = max_age_limit
         # A quarter, so that a session that is read now and then does not end between two extensions.
         self.touches = Throttle(min(touch_interval, max_age / 4), clock)
         self._clock = clock
         self._warned = False
 
-    async def read(self, session_id: str, exp: float | None, *, near: bool = False) -> Record[S]:
+    async def read(
+        self, session_id: str, exp: float | None, idle_timeout: int | None, *, near: bool = False
+    ) -> Record[S]:
         """The session, its time to live extended if `touch_interval` has passed; `near`: see `SessionStore.load`.
 
         Raises:
@@ -98,8 +106,8 @@ class Sessions(Generic[S, C]):
             SessionCorruptError: It can't be read.
             StoreUnavailableError: The store did not answer.
         """
-        due = self.touches.due(session_id)
-        ttl = self.ttl(exp) if due else 0
+        due = self.touches.due(session_id, None if idle_timeout is None else idle_timeout / 4)
+        ttl = self.ttl(exp, idle_timeout) if due else 0
         stored = await self.store.load(session_id, ttl if ttl > 0 else None, near=near)
         if stored is None:
             raise SessionNotFoundError
@@ -148,12 +156,28 @@ class Sessions(Generic[S, C]):
         """The time in seconds since the epoch."""
         return self._clock()
 
-    def ttl(self, exp: float | None) -> int:
-        """Milliseconds that the session may live from now: `max_age`, but never beyond the token's `exp`."""
-        seconds: float = self._max_age
+    def ttl(self, exp: float | None, idle_timeout: int | None) -> int:
+        """Milliseconds that the session may live from now: its idle timeout, but never beyond the token's `exp`."""
+        # The limit may have been lowered since the token was issued.
+        seconds: float = self._max_age if idle_timeout is None else min(idle_timeout, self._max_age_limit)
         if exp is not None:
             seconds = min(seconds, exp - self._clock())
         return int(seconds * 1000)
+
+    def check_idle_timeout(self, max_age: int | timedelta | None) -> int | None:
+        """An idle timeout of one session, in seconds.
+
+        Raises:
+            InvalidArgumentError: It is no whole number of seconds, or more than the limit.
+        """
+        with contextlib.suppress(ValueError):
+            given = seconds(max_age)
+            if given is None or (type(given) is int and 1 <= given <= self._max_age_limit):
+                return given
+        raise InvalidArgumentError(
+            f"max_age: give whole seconds, or a timedelta of them, from 1 to {self._max_age_limit}:"
+            " the setting max_age_limit permits more"
+        )
 
 
 class SessionManager(Generic[S, C]):
@@ -220,6 +244,17 @@ class SessionManager(Generic[S, C]):
         return self._token if self._record is not None else None
 
     @property
+    def created(self) -> float | None:
+        """When the user logged in, in seconds since the epoch; None where there is no session.
+
+        The token's `auth_time`, which `regenerate()` keeps. Where it has none (a visitor's, another user's), its `iat`:
+        when the session was created, or last regenerated.
+        """
+        if self._record is None or (held := self._held) is None:
+            return None
+        return held.iat if held.auth_time is None else held.auth_time
+
+    @property
     def sync(self) -> "SyncSessionManager[S, C]":
         """The same verbs for `def` endpoints and other threads: each blocks until it is done."""
         return SyncSessionManager(self, self._loop)
@@ -236,7 +271,9 @@ class SessionManager(Generic[S, C]):
             verified = self._sessions.codec.verify(token)
             # From here on the token is genuine: it may destroy the session even where it can't be read.
             self._token_id = verified.session_id
-            self._record = await self._sessions.read(verified.session_id, verified.exp, near=True)
+            self._record = await self._sessions.read(
+                verified.session_id, verified.exp, verified.idle_timeout, near=True
+            )
         except AuthenticationError as error:
             self.refuse(error)
             return
@@ -281,7 +318,9 @@ class SessionManager(Generic[S, C]):
         raise self._refusal or SessionNotFoundError()
 
     @discreet
-    async def create(self, session: S | Mapping[str, Any], claims: C | None = None) -> Token:
+    async def create(
+        self, session: S | Mapping[str, Any], claims: C | None = None, *, max_age: int | timedelta | None = None
+    ) -> Token:
         """Store a new session under a new id and return its token: a login.
 
         A session that the request came with ends, and what was given is `manager.session` from now on.
@@ -289,15 +328,17 @@ class SessionManager(Generic[S, C]):
         Args:
             session: The data. A mapping is validated into the provider's model.
             claims: What the token carries besides `jti`; the codec fills in `iss`, `aud`, `iat` and `exp`.
+            max_age: This session's own idle timeout, in seconds or as a `timedelta`, for as long as it lives. Up to
+                the setting `max_age`, or up to `max_age_limit` where that is set.
 
         Raises:
-            InvalidArgumentError: The session or the claims can't be stored or signed.
+            InvalidArgumentError: The session or the claims can't be stored or signed, or `max_age` is too long.
             SessionTooLargeError: The session is too large.
             StoreUnavailableError: The store did not answer.
         """
         old = self._token_id
         data = self._sessions.serializer.to_session(session)
-        new_id, token, issued = self._sign(claims)
+        new_id, token, issued = self._sign(claims, max_age)
         if issued.sub is None:
             self._sessions.note_login_without_sub()
         new = self._sessions.new_record(new_id, data)
@@ -406,7 +447,13 @@ class SessionManager(Generic[S, C]):
         return len(ended)
 
     @discreet
-    async def regenerate(self, session: S | Mapping[str, Any] | None = None, claims: C | None = None) -> Token:
+    async def regenerate(
+        self,
+        session: S | Mapping[str, Any] | None = None,
+        claims: C | None = None,
+        *,
+        max_age: int | timedelta | None = None,
+    ) -> Token:
         """Move the session to a new id and end the old one: after a login or a change of privilege.
 
         Of two that do so at the same time one wins; the other is told that the session is gone.
@@ -416,6 +463,7 @@ class SessionManager(Generic[S, C]):
             claims: The new token's claims; None keeps the old token's. Where the new ones set none, `exp` is kept, and
                 so is `auth_time` for the same user. A visitor (no `sub`) who becomes a user has signed in now; a user
                 who becomes another one has not, and is fresh only where the claims set `auth_time`.
+            max_age: Another idle timeout, as that of `create()`; None keeps the session's own.
 
         Raises:
             SessionNotFoundError: There is no session, or it was destroyed, or somebody else moved it.
@@ -430,7 +478,7 @@ class SessionManager(Generic[S, C]):
         claims = self._inherited(claims)
         old_sub = self._sub()
         # Another user's session is no sign-in of theirs: only a visitor's becomes one.
-        new_id, token, issued = self._sign(claims, sign_in=old_sub is None)
+        new_id, token, issued = self._sign(claims, max_age, sign_in=old_sub is None)
         new = self._sessions.new_record(new_id, data, old, detached=data is session is not old.session)
         await self._enter(new_id, issued)
         moved = issued.sub == old_sub
@@ -520,7 +568,7 @@ class SessionManager(Generic[S, C]):
 
     async def _read(self, session_id: str) -> Record[S]:
         try:
-            return await self._sessions.read(session_id, self._exp())
+            return await self._sessions.read(session_id, *self._life)
         except AuthenticationError as error:
             self._forget(error)
             raise
@@ -535,6 +583,8 @@ class SessionManager(Generic[S, C]):
         if claims.exp is None or claims.exp == old.exp:
             self._ttl()  # nothing is moved into a token that has expired
             kept["exp"] = old.exp
+        if claims.idle_timeout is None:
+            kept["idle_timeout"] = old.idle_timeout
         if claims.jti == self._token_id:
             # The claims that were read, handed back: those of the old token alone become new.
             kept |= {"jti": None, "iat": None}
@@ -544,11 +594,19 @@ class SessionManager(Generic[S, C]):
             kept["auth_time"] = old.auth_time
         return claims.model_copy(update=kept)
 
-    def _exp(self) -> float | None:
-        return self._claims.exp if self._claims is not None else None
+    @property
+    def _life(self) -> tuple[float | None, int | None]:
+        """The session's `exp` and idle timeout."""
+        held = self._held
+        return (None, None) if held is None else (held.exp, held.idle_timeout)
+
+    @property
+    def _held(self) -> VerifiedToken | C | None:
+        """The claims of the session's token that say when: the others need not be made for them."""
+        return self._own_claims if self._verified is None else self._verified
 
     def _ttl(self) -> int:
-        ttl = self._sessions.ttl(self._exp())
+        ttl = self._sessions.ttl(*self._life)
         if ttl <= 0:
             raise ExpiredTokenError
         return ttl
@@ -567,9 +625,10 @@ class SessionManager(Generic[S, C]):
         self._record = self._verified = self._own_claims = self._token = None
         self._refusal = error
 
-    def _sign(self, claims: C | None, *, sign_in: bool = True) -> tuple[str, str, C]:
-        new_id = secrets.token_urlsafe(32)
-        token, issued = self._sessions.codec.encode(new_id, claims, sign_in=sign_in)
+    def _sign(self, claims: C | None, max_age: int | timedelta | None, *, sign_in: bool = True) -> tuple[str, str, C]:
+        new_id, idle = secrets.token_urlsafe(32), self._sessions.check_idle_timeout(max_age)
+        token, issued = self._sessions.codec.encode(new_id, claims, sign_in=sign_in, idle_timeout=idle)
+        self._sessions.check_idle_timeout(issued.idle_timeout)
         return new_id, token, issued
 
     def _sub(self) -> str | None:
@@ -581,7 +640,9 @@ class SessionManager(Generic[S, C]):
         if index is None or claims.sub is None:
             return True
         login = Login(claims.auth_time or self._sessions.now(), *self._captured)
-        return await index.enter(claims.sub, session_id, login, self._sessions.ttl(claims.exp), again=again)
+        return await index.enter(
+            claims.sub, session_id, login, self._sessions.ttl(claims.exp, claims.idle_timeout), again=again
+        )
 
     async def _admit(self, session_id: str, claims: C) -> None:
         if self._sessions.index is not None and claims.sub is not None:
@@ -610,7 +671,7 @@ class SessionManager(Generic[S, C]):
     async def _seen(self) -> None:
         index, claims = self._sessions.index, self._claims
         if index is not None and claims is not None and claims.sub is not None:
-            ttl = self._sessions.ttl(claims.exp)
+            ttl = self._sessions.ttl(claims.exp, claims.idle_timeout)
             await index.seen(
                 claims.sub,
                 cast("str", self._token_id),
@@ -633,10 +694,13 @@ class SessionManager(Generic[S, C]):
 
         `old`: what it is the new state of; without it, it is another session. `given`: what the verb was given.
         """
-        if not await self._sessions.store.create(new_id, new.stored, max(1, self._sessions.ttl(issued.exp))):
+        if not await self._sessions.store.create(
+            new_id, new.stored, max(1, self._sessions.ttl(issued.exp, issued.idle_timeout))
+        ):
             # 256 random bits are taken: not by chance.
             raise StoreUnavailableError("session_id_taken")
         self._token_id, self._token, self._own_claims, self._refusal = new_id, token, issued, None
+        self._verified = None
         if old is not None:
             self._adopt(new, old, given)
         else:

@@ -4,6 +4,7 @@ import operator
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import timedelta
 from typing import Any, Generic, Self, TypeVar, Unpack, overload
 
 from fastapi import APIRouter, Depends, FastAPI
@@ -14,6 +15,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from . import openapi, startup
+from ._durations import seconds
 from ._options import SettingsOptions
 from .audit import AuditTrail, SessionEvent, client_address, hashed
 from .credentials import TokenFinder
@@ -237,6 +239,7 @@ class SessionProvider(Generic[S, C]):
             index=index,
             audit=AuditTrail(on_event),
             max_age=settings.max_age,
+            max_age_limit=settings.max_age_limit or settings.max_age,
             touch_interval=settings.touch_interval,
             clock=clock,
         )
@@ -399,24 +402,29 @@ class SessionProvider(Generic[S, C]):
             raise InvalidArgumentError("the sessions of a user are not known: set user_index=True")
         return self._sessions.index
 
-    def require_fresh(self, max_age: int) -> SessionDependency[S]:
+    def require_fresh(self, max_age: int | timedelta) -> SessionDependency[S]:
         """A dependency for sensitive endpoints: the session of a user who signed in within the last seconds.
 
         The sign-in is the claim `auth_time`; `create()` sets it where there is a `sub`, `regenerate()` keeps it.
 
         Args:
-            max_age: Seconds.
+            max_age: Seconds, or a `timedelta` of whole seconds.
 
         Raises:
+            ConfigurationError: `max_age` has a fraction of a second.
             StaleAuthenticationError: By the dependency: the sign-in is longer ago, or the token does not tell.
         """
+        try:
+            allowed = seconds(max_age)
+        except ValueError as error:
+            raise ConfigurationError(f"require_fresh: max_age: {error}") from None
 
         async def resolve(connection: HTTPConnection, response: Response | None, scopes: Sequence[str]) -> S:
             session = await self._get_session(connection, response, scopes)
             manager = await self._manager(connection, response)
             claims = manager.claims
-            if claims is None or claims.auth_time is None or self._sessions.now() - claims.auth_time > max_age:
-                error = StaleAuthenticationError(max_age)
+            if claims is None or claims.auth_time is None or self._sessions.now() - claims.auth_time > allowed:
+                error = StaleAuthenticationError(allowed)
                 manager.tell_refused(error.code)
                 raise error
             return session

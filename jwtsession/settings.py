@@ -87,6 +87,10 @@ class SessionSettings(Unpicklable, BaseSettings):
     max_age: Seconds = Field(default=86_400, ge=1, le=10 * 365 * 86_400)
     """Idle timeout in seconds, which is the key's time to live: a session that nobody uses for so long ends."""
 
+    max_age_limit: Seconds | None = Field(default=None, ge=1, le=10 * 365 * 86_400)
+    """The longest idle timeout in seconds that `create(max_age=...)` may give to one session ("remember me").
+    `None` permits none longer than `max_age`."""
+
     absolute_max_age: Seconds | None = Field(default=30 * 86_400, ge=1, le=10 * 365 * 86_400)
     """Absolute timeout in seconds, which becomes the token's `exp`: a session ends then, however busy it is.
     `None` issues tokens without `exp` and accepts them, as the original does."""
@@ -138,7 +142,7 @@ class SessionSettings(Unpicklable, BaseSettings):
     """
 
     token_cache_bytes: int = Field(default=4 * 1024 * 1024, ge=0)
-    """Memory in bytes for tokens that were verified, in each worker: about 800 bytes each, so that a token is not
+    """Memory in bytes for tokens that were verified, in each worker: about 900 bytes each, so that a token is not
     verified anew at each request. Its times are checked at each use all the same. 0 keeps none."""
 
     near_cache_bytes: int = Field(default=0, ge=0)
@@ -269,6 +273,8 @@ class SessionSettings(Unpicklable, BaseSettings):
 
     @model_validator(mode="after")
     def _what_others_need(self) -> Self:
+        if self.max_age_limit is not None and self.max_age_limit < self.max_age:
+            raise ValueError("max_age_limit: must not be less than max_age")
         for name in ("capture_client", "max_sessions"):
             if getattr(self, name) and not self.user_index:
                 raise ValueError(f"{name}: needs user_index=True")

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from .errors import discreet
@@ -32,9 +33,11 @@ class SyncSessionManager(Generic[S, C]):
         return f"Sync{self._manager!r}"
 
     @discreet
-    def create(self, session: S | Mapping[str, Any], claims: C | None = None) -> Token:
+    def create(
+        self, session: S | Mapping[str, Any], claims: C | None = None, *, max_age: int | timedelta | None = None
+    ) -> Token:
         """See `SessionManager.create`."""
-        return self._run(self._manager.create, session, claims)
+        return self._run(self._manager.create, session, claims, max_age=max_age)
 
     @discreet
     def update(self, session: S | Mapping[str, Any] | None = None) -> S:
@@ -62,9 +65,15 @@ class SyncSessionManager(Generic[S, C]):
         return self._run(self._manager.destroy_others)
 
     @discreet
-    def regenerate(self, session: S | Mapping[str, Any] | None = None, claims: C | None = None) -> Token:
+    def regenerate(
+        self,
+        session: S | Mapping[str, Any] | None = None,
+        claims: C | None = None,
+        *,
+        max_age: int | timedelta | None = None,
+    ) -> Token:
         """See `SessionManager.regenerate`."""
-        return self._run(self._manager.regenerate, session, claims)
+        return self._run(self._manager.regenerate, session, claims, max_age=max_age)
 
     @discreet
     def mutate(self, change: Callable[[S], S | None]) -> S:

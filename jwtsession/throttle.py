@@ -20,9 +20,10 @@ class Throttle:
         # A plain dict that loses its first key again and again takes ever longer to find the next one.
         self._done: OrderedDict[str, float] = OrderedDict()
 
-    def due(self, key: str) -> bool:
-        """Whether the interval has passed. A clock that was set back counts as passed."""
-        return abs(self._clock() - self._done.get(key, 0.0)) >= self._interval
+    def due(self, key: str, at_most: float | None = None) -> bool:
+        """Whether the interval, or these seconds, have passed. A clock that was set back counts as passed."""
+        interval = self._interval if at_most is None else min(self._interval, at_most)
+        return abs(self._clock() - self._done.get(key, 0.0)) >= interval
 
     def done(self, key: str) -> None:
         """It has just been done."""

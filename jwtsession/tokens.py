@@ -25,7 +25,7 @@ _SESSION_ID = re.compile(r"[A-Za-z0-9_-]{22,128}")
 # RFC 8725 section 3: no key from the token, no compression, no nesting; RFC 7797: no JWT has b64; we know no `crit`.
 _REFUSED_HEADERS = frozenset({"jwk", "jku", "x5u", "x5c", "zip", "cty", "crit", "b64"})
 
-_REGISTERED = ("sub", "iss", "aud", "iat", "nbf", "exp", "jti", "auth_time", "scope")
+_REGISTERED = ("sub", "iss", "aud", "iat", "nbf", "exp", "jti", "auth_time", "idle_timeout", "scope")
 
 # The largest integer that every JSON reader keeps exactly; also far beyond any date.
 _MAX_NUMBER = 2**53
@@ -48,6 +48,7 @@ class VerifiedToken(NamedTuple):
     nbf: float | None
     iat: float | None
     auth_time: float | None
+    idle_timeout: int | None
 
     def __repr__(self) -> str:
         return "VerifiedToken()"
@@ -89,7 +90,9 @@ class TokenCodec(Generic[C]):
         self._leeway = leeway
         self._clock = clock
 
-    def encode(self, session_id: str, claims: C | None = None, *, sign_in: bool = True) -> tuple[str, C]:
+    def encode(
+        self, session_id: str, claims: C | None = None, *, sign_in: bool = True, idle_timeout: int | None = None
+    ) -> tuple[str, C]:
         """A token for the session, and the claims as they stand in it.
 
         `iss`, `aud`, `iat` and `exp` are filled in where the caller left them out, and `auth_time` at a sign-in. `exp`
@@ -99,6 +102,7 @@ class TokenCodec(Generic[C]):
             session_id: Becomes the `jti`.
             claims: All other claims.
             sign_in: The user has just proved who they are.
+            idle_timeout: Seconds; becomes the claim of that name, where given.
 
         Raises:
             InvalidArgumentError: The claims set `jti`, have no JSON form, or make a token that `decode` would refuse.
@@ -106,6 +110,8 @@ class TokenCodec(Generic[C]):
         now = self._clock()
         payload = self._payload(claims)
         payload["jti"] = session_id
+        if idle_timeout is not None:
+            payload["idle_timeout"] = idle_timeout
         payload.setdefault("iat", int(now))
         if "sub" in payload and sign_in:
             payload.setdefault("auth_time", int(now))
@@ -200,7 +206,9 @@ class TokenCodec(Generic[C]):
             found = _parsed(payload)
             self._check_claims(found)
             self._read(payload)  # the caller's own validators
-            verified = VerifiedToken(token, found["jti"], *map(found.get, ("exp", "nbf", "iat", "auth_time")))
+            verified = VerifiedToken(
+                token, found["jti"], *map(found.get, ("exp", "nbf", "iat", "auth_time", "idle_timeout"))
+            )
             self._cache.put(verified)
         return verified
 
@@ -236,6 +244,9 @@ class TokenCodec(Generic[C]):
         for name in ("exp", "nbf", "iat", "auth_time"):
             if name in claims and not _is_number(claims[name]):
                 raise InvalidTokenError("token_claims")
+        idle = claims.get("idle_timeout", 1)
+        if type(idle) is not int or not 0 < idle <= _MAX_NUMBER:
+            raise InvalidTokenError("token_claims")
         for name in ("iss", "sub", "scope"):
             if name in claims and not isinstance(claims[name], str):
                 raise InvalidTokenError("token_claims")
@@ -258,7 +269,7 @@ class TokenCodec(Generic[C]):
 class _Cache:
     """Tokens that were verified, by their exact text; the least recently used go first."""
 
-    _OVERHEAD = 650  # bytes of an entry beside its texts
+    _OVERHEAD = 700  # bytes of an entry beside its texts
 
     def __init__(self, limit: int) -> None:
         self._limit = limit

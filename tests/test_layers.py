@@ -55,7 +55,19 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "users": ({"errors", "encryption", "stores", "throttle"}, {"pydantic"}),
     "sync": ({"errors", "models", "users"}, set()),
     "manager": (
-        {"audit", "encryption", "errors", "models", "serialization", "stores", "sync", "throttle", "tokens", "users"},
+        {
+            "_durations",
+            "audit",
+            "encryption",
+            "errors",
+            "models",
+            "serialization",
+            "stores",
+            "sync",
+            "throttle",
+            "tokens",
+            "users",
+        },
         set(),
     ),
     "dependants": (set(), {"fastapi", "starlette"}),
@@ -67,6 +79,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "openapi": ({"dependants", "injection", "settings"}, {"fastapi", "starlette"}),
     "provider": (
         {
+            "_durations",
             "_options",
             "audit",
             "credentials",

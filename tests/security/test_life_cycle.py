@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Annotated, Any
 
 import pytest
@@ -13,6 +14,7 @@ from starlette.testclient import WebSocketDenialResponse
 
 from jwtsession import (
     Claims,
+    ConfigurationError,
     ExpiredTokenError,
     InvalidArgumentError,
     InvalidTokenError,
@@ -429,6 +431,152 @@ async def test_both_spellings_of_an_ecdsa_token_are_one_session(clock: Clock) ->
         assert not await world.alive(other)
 
 
+# --- an idle timeout of its own --------------------------------------------------------------------------------------
+
+
+async def create(world: World, max_age: int | timedelta | None, **claims: Any) -> Manager:
+    manager = await world.request()
+    await manager.create(UserSession(user_id=1), UserClaims(**({"sub": "ann"} | claims)), max_age=max_age)
+    return manager
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("own", [MAX_AGE // 10, timedelta(seconds=MAX_AGE * 3)])
+async def test_a_session_may_have_an_idle_timeout_of_its_own(verb: Verb, own: int | timedelta, clock: Clock) -> None:
+    """Shorter than `max_age`, or longer where a setting permits it; every verb and every read keeps to it."""
+    world = World(clock, max_age_limit=MAX_AGE * 3)
+    seconds = own if isinstance(own, int) else int(own.total_seconds())
+    manager = await create(world, own)
+    assert world.expires(manager.id) == clock() + seconds
+    assert manager.claims is not None
+    assert manager.claims.idle_timeout == seconds
+    for _ in range(2):
+        clock.tick(seconds - 1)
+        manager = await world.request(manager.token)
+        assert world.expires(manager.id) == clock() + seconds
+        await verb(manager)
+        assert world.expires(manager.id) == clock() + seconds
+        assert manager.token is not None
+    other = await create(world, None)
+    assert world.expires(other.id) == clock() + MAX_AGE
+    token = manager.token
+    clock.tick(seconds)
+    assert not await world.alive(token)
+
+
+@pytest.mark.parametrize("own", [20, MAX_AGE * 10])
+async def test_the_index_knows_a_session_for_as_long_as_it_lives(own: int, clock: Clock) -> None:
+    """However long its own idle timeout is, and however seldom it is used."""
+    world = World(clock, max_age_limit=MAX_AGE * 10, absolute_max_age=None, user_index=True, touch_interval=60)
+    manager = await create(world, own)
+    for _ in range(5):
+        clock.tick(own - 1)
+        assert (await world.request(manager.token)).id == manager.id
+        (info,) = await world.provider.list_sessions("ann")
+        assert (info.id, info.expires) == (manager.id, clock() + own)
+    clock.tick(own - 1)
+    assert await world.provider.revoke_all("ann") == 1
+
+
+async def test_a_short_session_is_kept_alive_by_reads(clock: Clock) -> None:
+    """`touch_interval` is never more than a quarter of the session's own timeout."""
+    world = World(clock, touch_interval=60)
+    manager = await create(world, 20)
+    for _ in range(10):
+        clock.tick(15)
+        assert await world.alive(str(manager.token))
+        clock.tick(4)
+        await world.request(manager.token)
+    clock.tick(20)
+    assert not await world.alive(str(manager.token))
+
+
+async def test_no_session_outlives_its_token_by_an_idle_timeout_of_its_own(clock: Clock) -> None:
+    """The absolute timeout stands."""
+    world = World(clock, max_age_limit=ABSOLUTE * 2)
+    manager = await create(world, ABSOLUTE * 2)
+    assert world.expires(manager.id) == clock() + ABSOLUTE
+    manager = await create(world, ABSOLUTE * 2, exp=clock() + 5)
+    assert world.expires(manager.id) == clock() + 5
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [0, -1, MAX_AGE + 1, 2.5, True, "60", float("nan"), timedelta(0), timedelta(seconds=1.5), timedelta(days=99)],
+)
+async def test_an_idle_timeout_beyond_the_limit_is_refused(wrong: Any, world: World) -> None:
+    """Nothing is stored or moved, and the message names the setting that permits more."""
+    manager = await world.request()
+    with pytest.raises(InvalidArgumentError, match="max_age_limit"):
+        await manager.create(UserSession(user_id=1), max_age=wrong)
+    assert world.store._sessions == {}
+    manager = await world.request(await world.log_in())
+    with pytest.raises(InvalidArgumentError, match="max_age_limit"):
+        await manager.regenerate(max_age=wrong)
+    assert manager.session is not None
+    with pytest.raises(InvalidArgumentError, match="max_age_limit"):
+        await manager.create(UserSession(user_id=1), UserClaims(idle_timeout=MAX_AGE + 1))
+
+
+async def test_a_new_id_keeps_the_idle_timeout(clock: Clock) -> None:
+    """`regenerate()` does, also with other claims, unless it is given another one."""
+    world = World(clock, max_age_limit=MAX_AGE * 3)
+    manager = await create(world, MAX_AGE * 2)
+    await manager.regenerate()
+    await manager.regenerate(claims=UserClaims(sub="ann", role="admin"))
+    assert world.expires(manager.id) == clock() + MAX_AGE * 2
+    manager = await world.request(manager.token)
+    await manager.regenerate(max_age=50)
+    assert world.expires(manager.id) == clock() + 50
+    assert world.expires((await world.request(manager.token)).id) == clock() + 50
+
+
+async def test_a_limit_that_was_lowered_counts_for_sessions_that_are_there(clock: Clock) -> None:
+    """The token says what was permitted then; the settings say what is now."""
+    generous = World(clock, max_age_limit=MAX_AGE * 3)
+    token = (await create(generous, MAX_AGE * 3)).token
+    strict = World(clock)
+    strict.store._sessions = generous.store._sessions
+    manager = await strict.request(token)
+    assert strict.expires(manager.id) == clock() + MAX_AGE
+
+
+@pytest.mark.parametrize("wrong", [0, -5, 1.5, True, "60", None, [60], 2**60])
+async def test_an_idle_timeout_that_is_none_is_no_token(wrong: object, world: World) -> None:
+    """A signed token whose `idle_timeout` is no whole number of seconds is refused."""
+    claims = (await world.request(await world.log_in())).claims
+    assert claims is not None
+    forged = world.provider._keys.sign(claims.model_dump(exclude_none=True) | {"idle_timeout": wrong})
+    with pytest.raises(InvalidTokenError):
+        (await world.request(forged)).require()
+
+
+async def test_a_manager_tells_when_its_session_was_created(world: World) -> None:
+    """The time of the login; of a visitor's session, and of another user's, when the token was issued."""
+    start = world.clock()
+    nobody = await world.request()
+    assert nobody.created is None
+    manager = await create(world, None)
+    assert manager.created == start
+    world.clock.tick(50)
+    manager = await world.request(manager.token)
+    assert manager.created == start
+    await manager.regenerate()
+    assert manager.created == start
+    await manager.regenerate(claims=UserClaims(sub="bob"))
+    assert manager.created == start + 50
+    world.clock.tick(50)
+    manager = await world.request(manager.token)
+    assert manager.created == start + 50
+    visitor = await world.request()
+    await visitor.create(UserSession())
+    assert (await world.request(visitor.token)).created == visitor.created == start + 100
+    await visitor.destroy()
+    assert visitor.created is None
+    remembered = await create(world, None, auth_time=start + 1.5)
+    assert remembered.created == start + 1.5
+
+
 # --- fixation --------------------------------------------------------------------------------------------------------
 
 
@@ -636,6 +784,29 @@ def test_openapi_shows_the_endpoint_as_any_that_needs_a_session(bank: TestClient
     plain, fresh = paths["/account"]["get"], paths["/password"]["post"]
     assert fresh["security"] == plain["security"]
     assert {"400", "401", "503"} <= set(fresh["responses"])
+
+
+def test_a_fresh_sign_in_may_be_asked_for_by_a_timedelta(clock: Clock) -> None:
+    """Of whole seconds: the challenge names them, and a fraction is refused at the start."""
+    sessions = SessionProvider(secret=SECRET, store=MemorySessionStore(clock), clock=clock)
+    with pytest.raises(ConfigurationError, match="require_fresh: max_age: must be whole seconds"):
+        sessions.require_fresh(timedelta(milliseconds=1500))
+    app = FastAPI(lifespan=sessions.lifespan)
+    fresh = sessions.require_fresh(timedelta(minutes=5))
+
+    @app.post("/session")
+    async def log_in(manager: Annotated[SessionManager[Any, Any], Depends(sessions.get_manager)]) -> Token:
+        return await manager.create({}, Claims(sub="ann"))
+
+    @app.post("/password")
+    async def change_password(session: Annotated[Any, Depends(fresh)]) -> None: ...
+
+    with TestClient(app) as client:
+        headers = bearer(client.post("/session").json()["access_token"])
+        clock.tick(300)
+        assert client.post("/password", headers=headers).status_code == 200
+        clock.tick(1)
+        assert 'max_age="300"' in client.post("/password", headers=headers).headers["www-authenticate"]
 
 
 def test_a_session_of_another_user_is_not_fresh(bank: TestClient, clock: Clock) -> None:

@@ -30,6 +30,17 @@ def test_a_clock_that_was_set_back_does_not_hold_it_up(clock: Clock) -> None:
     assert throttle.due("a")
 
 
+def test_a_key_may_have_a_shorter_interval(clock: Clock) -> None:
+    """It is due when the shorter of the two has passed; a longer one changes nothing."""
+    throttle = Throttle(60, clock)
+    throttle.done("a")
+    clock.tick(5)
+    assert throttle.due("a", 5)
+    assert not throttle.due("a", 6)
+    clock.tick(55)
+    assert throttle.due("a", 600)
+
+
 def test_an_interval_of_zero_is_always_due(clock: Clock) -> None:
     """Nothing is held up."""
     throttle = Throttle(0, clock)
