@@ -1,10 +1,12 @@
 """What comes back from the store as it was put: `check_model` tells at start what can't, `difference` what did not."""
 
 import dataclasses
+import inspect
 import typing
 from collections import deque
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from functools import cached_property
 from types import NoneType
 from typing import Annotated, Any
 
@@ -211,6 +213,11 @@ class _Comparison:
             found = self.differs(extra.get(name, _MISSING), others.get(name, _MISSING))
             if found is not None:
                 return [*found, name]
+        if isinstance(put, BaseModel) and _config(kind).get("extra") == "allow":
+            # What was assigned under a name that Pydantic takes for private, or for a method's, is in no field.
+            for name in vars(put):
+                if name not in fields and not isinstance(inspect.getattr_static(kind, name, None), cached_property):
+                    return [name]
         return None
 
     def _mappings(self, put: Mapping[Any, Any], back: Any) -> list[str] | None:

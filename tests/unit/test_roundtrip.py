@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import Enum, IntEnum
+from functools import cached_property
 from pathlib import Path as FilePath
 from typing import Annotated, Any, Generic, Literal, NamedTuple, NotRequired, TypeVar
 from uuid import UUID
@@ -364,6 +365,23 @@ def test_what_can_not_be_compared_is_compared_by_its_json() -> None:
     assert stored_and_read(holding(Opaque, Opaque("abc"))).inner.value.text == "abc"
     with pytest.raises(InvalidArgumentError):
         stored_and_read(holding(Agreeing, Agreeing(value=Decimal(1))))
+
+
+@pytest.mark.parametrize("name", ["_id", "schema", "register"])
+def test_what_a_nested_open_model_would_lose_is_refused(name: str) -> None:
+    """A field that Pydantic sets as an attribute, for its name's sake, would be stored nowhere; a cached one may be."""
+
+    class Open(BaseModel, extra="allow"):
+        @cached_property
+        def cached(self) -> int:
+            return 1
+
+    session = holding(Open, Open(x=1))
+    assert session.inner.value.cached == 1  # type: ignore[attr-defined]
+    assert stored_and_read(session).inner.value.x == 1
+    setattr(session.inner.value, name, "v2")  # type: ignore[attr-defined]
+    with pytest.raises(InvalidArgumentError, match=f"inner.value.{name}"):
+        stored_and_read(session)
 
 
 def test_bytes_that_are_no_text_name_the_remedy() -> None:
