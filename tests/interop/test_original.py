@@ -532,14 +532,19 @@ def test_we_look_for_no_token_in_a_body_of_unknown_length(pair: Pair, name: str,
     side = pair.side(name)
     headers = {"content-type": "application/json"}
     assert side.http.post(side.base_url + "/read", content=iter([body]), headers=headers).status_code == status
+    # FastAPI has read the body that this endpoint declares.
+    assert side.http.post(side.base_url + "/reload", content=iter([body]), headers=headers).status_code == 200
 
 
-@pytest.mark.parametrize(("name", "status"), [("node", 401), ("typed", 400), ("free", 400)])
-def test_two_tokens_in_one_query_are_no_session_anywhere(pair: Pair, name: str, status: int) -> None:
-    """`?accessToken=` twice is a list for the original, which verifies no lists, and ambiguous for us."""
-    tokens = [pair.node.create(DATA), pair.node.create(DATA)]
+@pytest.mark.parametrize(("name", "status", "twice"), [("node", 401, 401), ("typed", 400, 200), ("free", 400, 200)])
+def test_a_parameter_that_stands_twice_is_no_session_for_the_original(
+    pair: Pair, name: str, status: int, twice: int
+) -> None:
+    """It is a list there, which is never verified; here two tokens are ambiguous, and the same one twice is one."""
+    one, other = pair.node.create(DATA), pair.node.create(DATA)
     side = pair.side(name)
-    assert side.http.get(side.base_url + "/read", params={"accessToken": tokens}).status_code == status
+    assert side.http.get(side.base_url + "/read", params={"accessToken": [one, other]}).status_code == status
+    assert side.http.get(side.base_url + "/read", params={"accessToken": [one, one]}).status_code == twice
 
 
 def test_an_audience_of_our_settings_is_asked_of_every_token(
