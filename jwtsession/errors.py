@@ -199,6 +199,8 @@ class StoreUnavailableError(_HTTPError):
     code = "store_unavailable"
     status = 503
     body = "Sessions are unavailable"
+    ended: int = 0
+    """Of `revoke_all` and `destroy_others`: how many sessions had ended by then. To call them again ends the rest."""
 
     def _headers(self) -> dict[str, str]:
         return super()._headers() | {"Retry-After": "1"}

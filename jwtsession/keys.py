@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import hashlib
+import hmac
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -57,6 +58,7 @@ class KeyRing:
         self._verifying: dict[str | None, Any] = {}
         self._signing: tuple[str | None, Any] | None = None
         self._published: list[dict[str, Any]] = []
+        self._materials: list[bytes] = []
         try:
             self._algorithm = jwt.get_algorithm_by_name(algorithm)
         except NotImplementedError:
@@ -70,8 +72,12 @@ class KeyRing:
                 if name in self._verifying:
                     raise ConfigurationError(f"keys: {name!r} stands there twice")
                 self._verifying[name] = verifying
+            material = verifying if self.algorithm in _HMAC else _thumbprint(self._published[-1]).encode()
             if signing is not None and not spec.verify_only and self._signing is None:
                 self._signing = (kid, signing)
+                self._materials.insert(0, material)
+            else:
+                self._materials.append(material)
         self._only = next(iter(self._verifying.values())) if len(keys) == 1 else None
 
     def __repr__(self) -> str:
@@ -96,6 +102,14 @@ class KeyRing:
     def jwks(self) -> dict[str, Any]:
         """The public keys as a JWK set (RFC 7517 section 5). Empty for HMAC, whose keys are secret."""
         return {"keys": [dict(jwk) for jwk in self._published]}
+
+    def derived(self, purpose: bytes) -> list[bytes]:
+        """Keys for another purpose, one of each key: that of the one that signs first, for what is written.
+
+        Of an HMAC secret they are secret. Of an asymmetric key they are its public half's, so that services that sign
+        and services that only verify have the same: whoever knows the public key knows them.
+        """
+        return [hmac.digest(material, purpose, "sha256") for material in self._materials]
 
     def _load(self, spec: KeySpec) -> tuple[Any, Any, str | None]:
         """What signs (None for a public key), what verifies, and the name in a token's header."""

@@ -6,7 +6,7 @@ import inspect
 import logging
 import random
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Generic, Literal, NamedTuple, NoReturn, TypeVar, cast
 
@@ -38,6 +38,9 @@ T = TypeVar("T")
 
 MUTATE_ATTEMPTS = 32
 """How often `mutate()` starts again because somebody else was faster."""
+
+GIVEN_UP_SECONDS = 0.5
+"""For which a login whose client has gone away waits until its session has ended."""
 
 
 class Record(NamedTuple, Generic[S]):
@@ -95,6 +98,7 @@ class Sessions(Generic[S, C]):
         self.touches = Throttle(min(touch_interval, max_age / 4), clock)
         self._clock = clock
         self._warned = False
+        self._endings: set[asyncio.Future[bool]] = set()
 
     async def read(
         self, session_id: str, exp: float | None, idle_timeout: int | None, *, near: bool = False
@@ -151,6 +155,14 @@ class Sessions(Generic[S, C]):
                 "user_index: a session was created without a `sub`, so that list_sessions, revoke_all and max_sessions "
                 "don't know it: pass the user to create(), as Claims(sub=...)",
             )
+
+    async def end_later(self, session_id: str) -> None:
+        """End a session whatever becomes of the caller, who does not wait for it for long."""
+        ending = asyncio.ensure_future(self.store.destroy(session_id))
+        self._endings.add(ending)
+        ending.add_done_callback(self._endings.discard)
+        ending.add_done_callback(lambda task: task.cancelled() or task.exception())  # the index goes on naming it
+        await asyncio.wait([ending], timeout=GIVEN_UP_SECONDS)
 
     def now(self) -> float:
         """The time in seconds since the epoch."""
@@ -336,21 +348,24 @@ class SessionManager(Generic[S, C]):
             SessionTooLargeError: The session is too large.
             StoreUnavailableError: The store did not answer.
         """
-        old = self._token_id
+        old, old_sub = self._token_id, self._sub()
         data = self._sessions.serializer.to_session(session)
         new_id, token, issued = self._sign(claims, max_age)
         if issued.sub is None:
             self._sessions.note_login_without_sub()
         new = self._sessions.new_record(new_id, data)
-        await self._enter(new_id, issued)
-        await self._admit(new_id, issued)
-        old_sub = self._sub()
-        await self._store(new_id, token, issued, new)
-        self._tell("created", new_id)
-        await self._evict(issued, old)
-        if old is not None and await self._sessions.store.destroy(old):
-            self._tell("destroyed", old)
-            await self._leave(old_sub, old)
+        async with self._unless_given_up(new_id, issued):
+            await self._index_add(new_id, issued)
+            evicted = await self._save_new(new_id, issued, new)
+            self._become(new_id, token, issued)
+            if self._record is not None:
+                self._note(self._record.session)
+            self._record = new
+            self._tell("created", new_id)
+            self._tell_destroyed(evicted or ())
+            if old is not None and await self._sessions.store.destroy(old):
+                self._tell("destroyed", old)
+                await self._index_remove(old_sub, old)
         return self._answer(token, issued)
 
     @discreet
@@ -425,7 +440,7 @@ class SessionManager(Generic[S, C]):
             raise SessionNotFoundError from self._refusal
         if await self._sessions.store.destroy(self._token_id, wait_replicas):
             self._tell("destroyed", self._token_id)
-        await self._leave(self._sub(), self._token_id)
+        await self._index_remove(self._sub(), self._token_id)
         self._forget(SessionNotFoundError())
 
     @discreet
@@ -435,16 +450,14 @@ class SessionManager(Generic[S, C]):
         Raises:
             SessionNotFoundError: There is no session.
             InvalidArgumentError: There is no `user_index`, or the token has no `sub`.
-            StoreUnavailableError: The store did not answer; some sessions may have ended.
+            StoreUnavailableError: The store did not answer. The error's `ended` tells how many have ended; to call it
+                again goes on with the rest.
         """
         session_id, _ = self._present()
         sub = self._sub()
-        if self._sessions.index is None or sub is None:
+        if self._sessions.index is None or not sub:
             raise InvalidArgumentError("destroy_others needs user_index=True and a token with a sub")
-        ended = await self._sessions.index.revoke_all(sub, session_id)
-        for each in ended:
-            self._tell("destroyed", each)
-        return len(ended)
+        return await self._sessions.index.revoke_all(sub, session_id, lambda each: self._tell("destroyed", each))
 
     @discreet
     async def regenerate(
@@ -480,22 +493,26 @@ class SessionManager(Generic[S, C]):
         # Another user's session is no sign-in of theirs: only a visitor's becomes one.
         new_id, token, issued = self._sign(claims, max_age, sign_in=old_sub is None)
         new = self._sessions.new_record(new_id, data, old, detached=data is session is not old.session)
-        await self._enter(new_id, issued)
         moved = issued.sub == old_sub
-        if not moved:
-            await self._admit(new_id, issued)
-        outcome = await self._sessions.store.claim(session_id, old.stored)
-        if outcome is not Outcome.DONE:
-            await self._leave(issued.sub, new_id)
-        self._check(outcome)
-        if not await self._store(new_id, token, issued, new, old, given=session, moved=moved):
-            # All of the user's sessions were ended meanwhile: this one too, which had no id just then.
-            await self._sessions.store.destroy(new_id)
-            self._tell("destroyed", session_id)
-            self._check(Outcome.GONE)
-        await self._leave(old_sub, session_id)
-        self._tell("regenerated", session_id, hashed(new_id))
-        await self._evict(issued)
+        async with self._unless_given_up(new_id, issued):
+            await self._index_add(new_id, issued)
+            if not moved:
+                await self._check_limit(new_id, issued)  # before there is nothing to go back to
+            outcome = await self._sessions.store.claim(session_id, old.stored)
+            if outcome is not Outcome.DONE:
+                await self._index_remove(issued.sub, new_id)
+            self._check(outcome)
+            evicted = await self._save_new(new_id, issued, new, moved=moved)
+            if evicted is None:
+                # All of the user's sessions were ended meanwhile: this one too, which had no id just then.
+                await self._sessions.store.destroy(new_id)
+                self._tell("destroyed", session_id)
+                self._check(Outcome.GONE)
+            self._become(new_id, token, issued)
+            self._adopt(new, old, session)
+            self._tell("regenerated", session_id, hashed(new_id))
+            self._tell_destroyed(evicted or ())
+            await self._index_remove(old_sub, session_id)
         return self._answer(token, issued)
 
     @discreet
@@ -634,32 +651,42 @@ class SessionManager(Generic[S, C]):
     def _sub(self) -> str | None:
         return self._claims.sub if self._claims is not None else None
 
-    async def _enter(self, session_id: str, claims: C, *, again: bool = False) -> bool:
-        """Into the user's index, before the session is stored; `again` to confirm it. See `UserIndex.enter`."""
+    async def _index_add(self, session_id: str, claims: C) -> None:
+        """Into the user's index, before the session is stored."""
         index = self._sessions.index
-        if index is None or claims.sub is None:
-            return True
-        login = Login(claims.auth_time or self._sessions.now(), *self._captured)
-        return await index.enter(
-            claims.sub, session_id, login, self._sessions.ttl(claims.exp, claims.idle_timeout), again=again
-        )
+        if index is not None and claims.sub:
+            ttl = self._sessions.ttl(claims.exp, claims.idle_timeout)
+            await index.enter(claims.sub, session_id, self._login(claims), ttl)
 
-    async def _admit(self, session_id: str, claims: C) -> None:
-        if self._sessions.index is not None and claims.sub is not None:
-            try:
-                await self._sessions.index.admit(claims.sub, session_id, self._token_id)
-            except TooManySessionsError as error:
-                self.tell_refused(error.code)
-                raise
+    async def _check_limit(self, session_id: str, claims: C) -> None:
+        if self._sessions.index is not None and claims.sub:
+            await self._sessions.index.check_limit(claims.sub, session_id, self._token_id)
 
-    async def _evict(self, claims: C, replaced: str | None = None) -> None:
-        if self._sessions.index is not None and claims.sub is not None:
-            for each in await self._sessions.index.evict(claims.sub, replaced):
-                self._tell("destroyed", each)
-
-    async def _leave(self, sub: str | None, session_id: str) -> None:
-        if self._sessions.index is not None and sub is not None:
+    async def _index_remove(self, sub: str | None, session_id: str) -> None:
+        if self._sessions.index is not None and sub:
             await self._sessions.index.leave(sub, session_id)
+
+    def _login(self, claims: C) -> Login:
+        return Login(claims.auth_time or self._sessions.now(), *self._captured)
+
+    @contextlib.asynccontextmanager
+    async def _unless_given_up(self, session_id: str, claims: C) -> AsyncIterator[None]:
+        """A login that is refused, or whose client goes away meanwhile, leaves no session: nobody gets its token.
+
+        In a user's index it would count as one, and lock the user out.
+        """
+        try:
+            yield
+        except TooManySessionsError as error:
+            # In this order: a crash in between leaves an entry without a session, never a session without an entry.
+            await self._sessions.store.destroy(session_id)
+            await self._index_remove(claims.sub, session_id)
+            self.tell_refused(error.code)
+            raise
+        except asyncio.CancelledError:
+            if self._sessions.index is not None and claims.sub:
+                await self._sessions.end_later(session_id)
+            raise
 
     @property
     def _claims(self) -> C | None:
@@ -669,48 +696,43 @@ class SessionManager(Generic[S, C]):
         return self._own_claims
 
     async def _seen(self) -> None:
-        index, claims = self._sessions.index, self._claims
-        if index is not None and claims is not None and claims.sub is not None:
+        index, session_id = self._sessions.index, self._token_id
+        if index is None or session_id is None or not index.is_due(session_id):
+            return
+        claims = self._claims
+        if claims is not None and claims.sub:
+            login = Login(claims.auth_time or claims.iat or self._sessions.now())
             ttl = self._sessions.ttl(claims.exp, claims.idle_timeout)
-            await index.seen(
-                claims.sub,
-                cast("str", self._token_id),
-                Login(claims.auth_time or claims.iat or self._sessions.now()),
-                ttl,
-            )
+            await index.seen(claims.sub, session_id, login, ttl)
 
-    async def _store(
-        self,
-        new_id: str,
-        token: str,
-        issued: C,
-        new: Record[S],
-        old: Record[S] | None = None,
-        *,
-        given: object = None,
-        moved: bool = False,
-    ) -> bool:
-        """Under the new id; False where the session was `moved` to it and somebody ended it meanwhile.
+    async def _save_new(
+        self, new_id: str, issued: C, record: Record[S], *, moved: bool = False
+    ) -> Sequence[str] | None:
+        """Under the new id; the sessions that were ended for it. None: it was `moved`, and somebody ended it meanwhile.
 
-        `old`: what it is the new state of; without it, it is another session. `given`: what the verb was given.
+        Raises:
+            TooManySessionsError: It is one too many of the user's. It is stored, and to be ended.
         """
-        if not await self._sessions.store.create(
-            new_id, new.stored, max(1, self._sessions.ttl(issued.exp, issued.idle_timeout))
-        ):
+        ttl = max(1, self._sessions.ttl(issued.exp, issued.idle_timeout))
+        if not await self._sessions.store.create(new_id, record.stored, ttl):
             # 256 random bits are taken: not by chance.
             raise StoreUnavailableError("session_id_taken")
-        self._token_id, self._token, self._own_claims, self._refusal = new_id, token, issued, None
-        self._verified = None
-        if old is not None:
-            self._adopt(new, old, given)
-        else:
-            if self._record is not None:
-                self._note(self._record.session)
-            self._record = new
-        self._sessions.touches.done(new_id)
+        index = self._sessions.index
+        if index is None or not issued.sub:
+            return ()
         # Confirmed: whoever ended all of the user's sessions meanwhile did not find this one. A login goes on all the
         # same, and is in the index; what is an old session under a new id does not escape.
-        return await self._enter(new_id, issued, again=moved)
+        login = self._login(issued)
+        return await index.confirm(issued.sub, new_id, login, ttl, moved=moved, replaced=self._token_id)
+
+    def _become(self, new_id: str, token: str, issued: C) -> None:
+        self._token_id, self._token, self._own_claims, self._refusal = new_id, token, issued, None
+        self._verified = None
+        self._sessions.touches.done(new_id)
+
+    def _tell_destroyed(self, session_ids: Sequence[str]) -> None:
+        for each in session_ids:
+            self._tell("destroyed", each)
 
     def _tell(
         self,

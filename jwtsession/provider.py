@@ -44,7 +44,7 @@ from .startup import Tenant
 from .stores import RedisSessionStore, SessionStore
 from .sync import SyncSessionProvider
 from .tokens import TokenCodec, is_session_id
-from .users import SessionInfo, UserIndex
+from .users import SessionInfo, UserIndex, check_sub
 
 S = TypeVar("S", bound=Session)
 C = TypeVar("C", bound=Claims)
@@ -224,6 +224,7 @@ class SessionProvider(Generic[S, C]):
             index = UserIndex(
                 store,
                 sealer,
+                keys=_index_keys(settings, self._keys),
                 max_sessions=settings.max_sessions,
                 evict=settings.too_many_sessions == "evict",
                 touch_interval=min(settings.touch_interval, settings.max_age / 4),
@@ -338,41 +339,50 @@ class SessionProvider(Generic[S, C]):
         """A session by its id, outside a request; None where it is gone. Its idle timeout goes on.
 
         Raises:
+            InvalidArgumentError: The id is no text.
             SessionCorruptError: It can't be read.
             NotStartedError: The provider is not started.
             StoreUnavailableError: The store did not answer.
         """
         self._lifespan.require()
-        value = await self._store.load(session_id) if is_session_id(session_id) else None
+        value = await self._store.load(session_id) if _can_be_id(session_id) else None
         return None if value is None else self._sessions.record(session_id, value).session
 
     @discreet
-    async def revoke(self, session_id: str, *, wait_replicas: int = 0) -> bool:
+    async def revoke(self, session_id: str, *, sub: str | None = None, wait_replicas: int = 0) -> bool:
         """End a session by its id: its token is worth nothing from now on. False where it is gone already.
 
         Args:
             session_id: The `jti` of its token.
+            sub: The user whose session it must be, as the claim of that name; False where the user's index does not
+                name it. Without it any session is ended: don't pass on an id that a client has chosen.
             wait_replicas: How many replicas must have it too, so that a failover can't bring the session back.
 
         Raises:
+            InvalidArgumentError: The id or `sub` is no text, or there is a `sub` and no `user_index`.
             NotStartedError: The provider is not started.
             StoreUnavailableError: The store did not answer, or too few replicas did; the session may still be there.
         """
         self._lifespan.require()
-        if not is_session_id(session_id) or not await self._store.destroy(session_id, wait_replicas):
+        index = None if sub is None else self._index()
+        if not _can_be_id(session_id) or (index is not None and not await index.has(check_sub(sub), session_id)):
             return False
-        self._sessions.audit.tell(SessionEvent("destroyed", hashed(session_id)))
-        return True
+        ended = await self._store.destroy(session_id, wait_replicas)
+        if index is not None:
+            await index.leave(check_sub(sub), session_id)
+        if ended:
+            self._tell_destroyed(session_id)
+        return ended
 
     @discreet
     async def list_sessions(self, sub: str) -> list[SessionInfo]:
-        """A user's sessions, the one used last first. A few round trips, however many there are.
+        """A user's sessions, the one used last first. Read page by page: two round trips for each hundred, and one.
 
         Args:
             sub: The user, as the claim of that name.
 
         Raises:
-            InvalidArgumentError: There is no `user_index`.
+            InvalidArgumentError: There is no `user_index`, or no user can have this `sub`.
             NotStartedError: The provider is not started.
             StoreUnavailableError: The store did not answer.
         """
@@ -382,19 +392,24 @@ class SessionProvider(Generic[S, C]):
     async def revoke_all(self, sub: str, except_id: str | None = None) -> int:
         """End a user's sessions: log them out everywhere, now. How many there were.
 
+        Page by page, so that others are served meanwhile.
+
         Args:
             sub: The user, as the claim of that name.
             except_id: A session that goes on.
 
         Raises:
-            InvalidArgumentError: There is no `user_index`.
+            InvalidArgumentError: There is no `user_index`, no user can have this `sub`, or `except_id` is no text.
             NotStartedError: The provider is not started.
-            StoreUnavailableError: The store did not answer; some sessions may have ended.
+            StoreUnavailableError: The store did not answer. The error's `ended` tells how many have ended; to call it
+                again goes on with the rest.
         """
-        ended = await self._index().revoke_all(sub, except_id)
-        for session_id in ended:
-            self._sessions.audit.tell(SessionEvent("destroyed", hashed(session_id)))
-        return len(ended)
+        if except_id is not None:
+            _can_be_id(except_id)
+        return await self._index().revoke_all(sub, except_id, self._tell_destroyed)
+
+    def _tell_destroyed(self, session_id: str) -> None:
+        self._sessions.audit.tell(SessionEvent("destroyed", hashed(session_id)))
 
     def _index(self) -> UserIndex:
         self._lifespan.require()
@@ -610,11 +625,28 @@ def _permit(manager: SessionManager[Any, Any], scopes: Sequence[str]) -> None:
         raise error
 
 
+def _can_be_id(session_id: object) -> bool:
+    """Whether it can be a session's id at all.
+
+    Raises:
+        InvalidArgumentError: It is no text.
+    """
+    if not isinstance(session_id, str):
+        raise InvalidArgumentError(f"a session's id is a text, not {type(session_id).__name__}")
+    return is_session_id(session_id)
+
+
 def _key_specs(settings: SessionSettings) -> list[KeySpec]:
     specs = [KeySpec(key.kid, key.secret.get_secret_value(), key.verify_only) for key in settings.keys]
     if settings.secret is not None:
         specs.append(KeySpec(None, settings.secret.get_secret_value()))
     return specs
+
+
+def _index_keys(settings: SessionSettings, ring: KeyRing) -> list[bytes]:
+    own = settings.user_index_key
+    derived = ring.derived(b"jwtsession user index")
+    return derived if own is None else [own.get_secret_value().encode(), *derived]
 
 
 def _sealer(settings: SessionSettings) -> Sealer:

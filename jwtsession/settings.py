@@ -154,11 +154,21 @@ class SessionSettings(Unpicklable, BaseSettings):
     """Keep an index of each user's sessions, by the claim `sub`: for `list_sessions`, `revoke_all`, `destroy_others`
     and `max_sessions`. Costs two more round trips at a login and one in each `touch_interval`."""
 
+    user_index_key: SecretStr | None = None
+    """Key of the users' names in the index, a random text of at least 32 bytes: the store holds an HMAC of each `sub`.
+
+    Without it the names depend on the keys of the tokens, also while those are replaced. Those of an asymmetric
+    algorithm are no secret here, since a service that only verifies has the public key alone: give this key to each
+    service then. When it is set or replaced, sessions are found under the new name as they are next used.
+    """
+
     capture_client: bool = False
-    """Keep the client's address and user agent of the login in the user's index, for `list_sessions`."""
+    """Keep the client's address and user agent of the login in the user's index, for `list_sessions`: without control
+    characters, and cut to 256 bytes each."""
 
     max_sessions: int | None = Field(default=None, ge=1)
-    """The most sessions that a user may have at the same time; needs `user_index`."""
+    """The most sessions that a user may have at the same time; needs `user_index`. `None` is 1,000, and beyond that
+    the oldest end."""
 
     too_many_sessions: Literal["refuse", "evict"] = "refuse"
     """A login beyond `max_sessions`: `refuse` it with 403, or `evict` (end) the user's oldest session."""
@@ -275,7 +285,7 @@ class SessionSettings(Unpicklable, BaseSettings):
     def _what_others_need(self) -> Self:
         if self.max_age_limit is not None and self.max_age_limit < self.max_age:
             raise ValueError("max_age_limit: must not be less than max_age")
-        for name in ("capture_client", "max_sessions"):
+        for name in ("user_index_key", "capture_client", "max_sessions"):
             if getattr(self, name) and not self.user_index:
                 raise ValueError(f"{name}: needs user_index=True")
         if "too_many_sessions" in self.model_fields_set and self.max_sessions is None:
@@ -283,6 +293,13 @@ class SessionSettings(Unpicklable, BaseSettings):
         if "encryption_mode" in self.model_fields_set and not self.encryption_keys:
             raise ValueError("encryption_mode: needs encryption_keys")
         return self
+
+    @field_validator("user_index_key")
+    @classmethod
+    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value().encode()) < 32:
+            raise ValueError("needs at least 32 bytes")
+        return value
 
     @model_validator(mode="after")
     def _good_keys(self) -> Self:

@@ -1,21 +1,42 @@
 """`UserIndex`: the sessions of one user, so that they can be listed, limited and ended together."""
 
+import asyncio
+import contextlib
 import hashlib
-from collections.abc import Callable, Mapping
+import heapq
+import hmac
+import itertools
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pydantic import TypeAdapter, ValidationError
 
 from .encryption import Sealer
-from .errors import SessionCorruptError, TooManySessionsError
-from .stores import Entry, SessionStore
+from .errors import InvalidArgumentError, SessionCorruptError, StoreUnavailableError, TooManySessionsError
+from .stores import FORMER, Entry, SessionStore
 from .throttle import Throttle
 
-IN_FLIGHT = 10.0
-"""Seconds for which an entry without a session counts as a login that is under way."""
+IN_FLIGHT_SECONDS = 10.0
+"""For which an entry without a session may be that of a login that is under way."""
 
 REVOKE_ROUNDS = 100
 """How often `revoke_all` looks again where sessions have come meanwhile."""
+
+CEILING = 1000
+"""The most sessions of one user where `max_sessions` sets no limit: beyond it the oldest end."""
+
+PAGE = 100
+"""Entries that are read or ended in one go: the event loop and the server serve others in between."""
+
+EVICT_PAGES = 10
+"""How many pages a login reads to find the oldest sessions."""
+
+SAMPLE = 20
+"""Entries of which each login finds out whether their sessions have ended. Of a user with more it is some at random:
+those that have ended are a small part then, however many there were."""
+
+CLIENT_BYTES = 256
+"""To which a client's address and user agent are cut: clients choose them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +74,10 @@ class UserIndex:
 
     A session is entered before it is stored and confirmed after it, and an entry is removed only as it was read: so
     nobody who takes a login that is under way for dead can leave a session that no index names. Entries without a
-    session are removed as they are read.
+    session are removed as they are read, and some with each login.
 
     Args:
+        keys: Of the users' names in the store. Entries are written under the first, and found under all.
         max_sessions: The most sessions of one user.
         evict: Beyond that end the oldest, instead of refusing the login.
         touch_interval: Seconds between two notes of when a session was last seen.
@@ -66,6 +88,7 @@ class UserIndex:
         store: SessionStore,
         sealer: Sealer,
         *,
+        keys: Sequence[bytes],
         max_sessions: int | None,
         evict: bool,
         touch_interval: float,
@@ -74,128 +97,322 @@ class UserIndex:
     ) -> None:
         self._store = store
         self._sealer = sealer
+        self._keys = keys
         self._max_sessions = max_sessions
-        self._evict = evict
+        self._refuses = max_sessions is not None and not evict
         self._slack = max_age * 1000
         self._clock = clock
         self._notes = Throttle(touch_interval, clock)
 
-    async def enter(self, sub: str, session_id: str, login: Login, ttl: int, *, again: bool = False) -> bool:
-        """Put a session into the index, or confirm that it is there.
-
-        With `again` it is not put in anew: False where somebody took it out, to end it.
+    async def enter(self, sub: str, session_id: str, login: Login, ttl: int) -> None:
+        """Put a session into the index that is about to be stored.
 
         Raises:
+            InvalidArgumentError: No user can have this `sub`.
             StoreUnavailableError: The store did not answer.
         """
-        user = _key(sub)
-        entry = self._sealer.seal(f"{user}:{session_id}", _LOGIN.dump_json(login))
-        # The slack covers what a session's time to live is extended by between two notes.
-        if not await self._store.enter(user, session_id, entry, self._clock(), ttl + self._slack, again=again):
-            return False
-        self._notes.done(session_id)
-        return True
+        name = self._names(sub)[-1]
+        data = self._seal(name, session_id, login)
+        await self._store.index_add(name, session_id, data, self._clock(), self._life(ttl), confirmed=False)
 
-    async def seen(self, sub: str, session_id: str, login: Login, ttl: int) -> None:
-        """Note that a session was used, at most once in `touch_interval`."""
-        if self._notes.due(session_id):
-            await self.enter(sub, session_id, login, ttl)
-
-    async def leave(self, sub: str, session_id: str) -> None:
-        """Take a session out of the index."""
-        await self._store.leave(_key(sub), [session_id])
-
-    async def admit(self, sub: str, session_id: str, replaced: str | None = None) -> None:
-        """Refuse a session that has entered, and is not stored yet, if there is no room for it.
-
-        Of logins at the same time those that came first are admitted first.
+    async def check_limit(
+        self, sub: str, session_id: str, replaced: str | None = None, *, count: int | None = None
+    ) -> None:
+        """Refuse a session if there is no room for it. Of sessions at the same time those confirmed first have room.
 
         Args:
             sub: The user.
-            session_id: The session that wants in.
+            session_id: The session, which has entered.
             replaced: A session that ends when this one starts, and does not count.
+            count: How many entries are under the user's name, where that is known.
 
         Raises:
             TooManySessionsError: There is no room.
         """
-        if self._max_sessions is None or self._evict:
+        if self._max_sessions is None or not self._refuses:
             return
-        listed = sorted((entry.order, each) for each, entry, _, _ in await self._read(sub) if each != replaced)
-        ids = [each for _, each in listed]
-        before = ids[: ids.index(session_id)] if session_id in ids else ids
-        if len(before) >= self._max_sessions:
-            await self.leave(sub, session_id)
-            raise TooManySessionsError
+        others = 0
+        *former, name = self._names(sub)
+        for each in (*former, name):
+            if each == name and count is not None and others + count <= self._max_sessions:
+                return
+            async with contextlib.aclosing(self._living(each)) as pages:
+                async for page in pages:
+                    for found, entry, _ in page:
+                        if each == name and found == session_id and entry.confirmed:
+                            return  # who comes behind it is none of its business
+                        # What is not confirmed is a login under way, or one that was given up: nobody has its token.
+                        others += found not in (session_id, replaced) and (entry.confirmed or each != name)
+                        if others >= self._max_sessions:
+                            raise TooManySessionsError
 
-    async def evict(self, sub: str, replaced: str | None = None) -> list[str]:
-        """End the oldest of the user's sessions beyond the limit; those that were ended.
+    async def confirm(
+        self, sub: str, session_id: str, login: Login, ttl: int, *, moved: bool, replaced: str | None = None
+    ) -> list[str] | None:
+        """Confirm that a session that has entered is stored, and end the oldest of the user's beyond the limit.
 
         After a session was stored: before it, what comes in between would go unnoticed.
+
+        Args:
+            sub: The user.
+            session_id: The session.
+            login: As it entered.
+            ttl: Milliseconds that it lives.
+            moved: It is an old session under a new id.
+            replaced: A session that ends when this one starts, and does not count.
+
+        Returns:
+            Those that were ended. None where it was `moved`, and somebody took it out of the index, to end it.
+
+        Raises:
+            TooManySessionsError: It is one too many.
+            StoreUnavailableError: The store did not answer.
         """
-        if self._max_sessions is None or not self._evict:
-            return []
-        living = [(entry.order, each, entry) for each, entry, _, left in await self._read(sub) if left]
-        oldest = sorted(found for found in living if found[1] != replaced)[: -self._max_sessions]
-        return (await self._end(_key(sub), {each: entry for _, each, entry in oldest}))[0]
+        *former, name = self._names(sub)
+        added = await self._store.index_add(
+            name,
+            session_id,
+            self._seal(name, session_id, login),
+            self._clock(),
+            self._life(ttl),
+            only_if_present=moved,
+            sample=SAMPLE,
+        )
+        if not added.is_present:
+            return None
+        self._notes.done(session_id)
+        ended: list[str] = []
+        if not self._refuses:
+            ended = await self._make_room(former if self._max_sessions else [], name, added.total, replaced)
+        elif not moved:
+            await self.check_limit(sub, session_id, replaced, count=added.total)
+        if added.total > 1:
+            with contextlib.suppress(StoreUnavailableError):  # the next login does it
+                await self._prune(name, added.sample)
+        return ended
+
+    async def seen(self, sub: str, session_id: str, login: Login, ttl: int) -> None:
+        """Note that a session was used. What can't be noted is noted the next time: the session is used all the same.
+
+        Ask `is_due` first.
+        """
+        self._notes.done(session_id)
+        name = self._names(sub)[-1]
+        data = self._seal(name, session_id, login)
+        with contextlib.suppress(StoreUnavailableError):
+            added = await self._store.index_add(name, session_id, data, self._clock(), self._life(ttl))
+            if not added.was_present:
+                # From before the index, or it has ended since it was loaded: then it must not come back into it.
+                if (await self._store.remaining([session_id]))[0] == 0:
+                    await self._store.index_remove(name, [session_id])
+                elif not self._refuses:
+                    await self._make_room([], name, added.total, None)
+
+    def is_due(self, session_id: str) -> bool:
+        """Whether `seen` was not told of the session within `touch_interval`."""
+        return self._notes.due(session_id)
+
+    async def leave(self, sub: str, session_id: str) -> None:
+        """Take a session out of the index."""
+        await self._store.index_remove(self._names(sub)[-1], [session_id])
+
+    async def has(self, sub: str, session_id: str) -> bool:
+        """Whether the session is this user's."""
+        for name in reversed(self._names(sub)):
+            if await self._store.index_has(name, session_id):
+                return True
+        return False
 
     async def sessions(self, sub: str) -> list[SessionInfo]:
         """The user's sessions, the one used last first."""
-        now = self._clock()
-        found = [
-            SessionInfo(each, login.created, entry.seen, now + left / 1000, login.client, login.user_agent)
-            for each, entry, login, left in await self._read(sub)
-            if left
-        ]
-        return sorted(found, key=lambda info: info.last_seen, reverse=True)
+        found: dict[str, SessionInfo] = {}
+        for name in self._names(sub):
+            async for page in self._living(name):
+                now = self._clock()
+                for each, entry, left in page:
+                    login = self._login(name, each, entry)
+                    if (
+                        each in found and login.client is None
+                    ):  # noted under a newer name, which knows less of the login
+                        login = Login(found[each].created, found[each].client, found[each].user_agent)
+                    found[each] = SessionInfo(
+                        each, login.created, entry.seen, now + left / 1000, login.client, login.user_agent
+                    )
+        return await _sorted(list(found.values()))
 
-    async def revoke_all(self, sub: str, except_id: str | None = None) -> list[str]:
-        """End the user's sessions; those that there were.
+    async def revoke_all(self, sub: str, except_id: str | None, tell: Callable[[str], None]) -> int:
+        """End the user's sessions, page by page; how many there were.
 
         Also those that are on their way from one id to another, so that nobody escapes by `regenerate`: either the new
         id has entered when the old one is found gone, or what is taken out here is not confirmed any more.
+
+        Args:
+            sub: The user.
+            except_id: A session that goes on.
+            tell: Is told each id that was ended, page by page.
+
+        Raises:
+            StoreUnavailableError: The store did not answer. Its `ended` tells how many sessions have ended.
         """
-        user = _key(sub)
-        ended: list[str] = []
-        for _ in range(REVOKE_ROUNDS):
-            entries = await self._store.entries(user)
-            kept = entries.pop(except_id, None) if except_id is not None else None
-            there, left = await self._end(user, entries)
-            ended += there
-            if left <= (kept is not None):
-                break
+        ended = 0
+        names = self._names(sub)
+        try:
+            for _ in range(REVOKE_ROUNDS):
+                again = False
+                for name in names:
+                    async for entries in self._pages(name):
+                        entries.pop(except_id or "", None)
+                        again = again or bool(entries)
+                        for each in await self._end(name, entries):
+                            tell(each)
+                            ended += 1
+                if not again:
+                    break
+        except StoreUnavailableError as error:
+            error.ended = ended
+            raise
         return ended
 
-    async def _end(self, user: str, entries: Mapping[str, Entry]) -> tuple[list[str], int]:
-        """The sessions that there were, and how many the index names now."""
+    async def _make_room(self, former: Sequence[str], name: str, count: int, replaced: str | None) -> list[str]:
+        """End the oldest sessions beyond the limit; those that there were.
+
+        Args:
+            former: Other names of the user, whose sessions are older.
+            name: The user's name.
+            count: How many entries are under it.
+            replaced: A session that does not count.
+        """
+        limit = self._max_sessions or CEILING
+        most = EVICT_PAGES if self._max_sessions else 1
+        oldest: list[tuple[str, str, Entry]] = []
+        for each in (*former, name):
+            if each == name and len(oldest) + count <= limit:
+                break
+            async with contextlib.aclosing(self._pages(each)) as pages:
+                read = 0
+                async for entries in pages:
+                    stored = [
+                        (each, found, entry)
+                        for found, entry, _ in await self._prune(each, entries)
+                        # What is not confirmed yet will make room itself.
+                        if found != replaced and (entry.confirmed or self._is_old(entry))
+                    ]
+                    oldest += stored
+                    count -= (len(entries) - len(stored)) * (each == name)
+                    read += 1
+                    if read == most:
+                        break
+        beyond = sum(each != name for each, _, _ in oldest) + count - limit
+        ended: list[str] = []
+        for each in (*former, name):
+            ending = {found: entry for user, found, entry in oldest[: max(0, beyond)] if user == each}
+            for start in range(0, len(ending), PAGE):
+                ended += await self._end(each, dict(itertools.islice(ending.items(), start, start + PAGE)))
+        return ended
+
+    async def _end(self, name: str, entries: Mapping[str, Entry]) -> list[str]:
+        """The sessions that there were."""
+        if not entries:
+            return []
         # In this order: a crash in between leaves entries without sessions, never sessions without an entry.
         ended = await self._store.destroy_all([*entries])
-        left = await self._store.prune(user, entries)
-        return [each for each, there in zip(entries, ended, strict=True) if there], left
+        await self._store.index_prune(name, entries)
+        return [each for each, there in zip(entries, ended, strict=True) if there]
 
-    async def _read(self, sub: str) -> list[tuple[str, Entry, Login, int]]:
-        """Every entry with its milliseconds left; those that are long gone are removed on the way."""
-        user = _key(sub)
-        entries = await self._store.entries(user)
-        left = await self._store.remaining([*entries])
-        found: list[tuple[str, Entry, Login, int]] = []
+    async def _pages(self, name: str) -> AsyncGenerator[dict[str, Entry]]:
+        cursor = 0
+        while True:
+            entries, cursor = await self._store.index_page(name, cursor, PAGE)
+            yield entries
+            if not cursor:
+                return
+
+    async def _living(self, name: str) -> AsyncGenerator[list[tuple[str, Entry, int]]]:
+        """Sessions that are there, with their milliseconds left. Entries of those that are not are taken out."""
+        async with contextlib.aclosing(self._pages(name)) as pages:
+            async for entries in pages:
+                yield await self._prune(name, entries)
+
+    async def _prune(self, name: str, entries: Mapping[str, Entry]) -> list[tuple[str, Entry, int]]:
+        left = await self._store.remaining([*entries]) if entries else []
         gone: dict[str, Entry] = {}
-        for (session_id, entry), remaining in zip(entries.items(), left, strict=True):
-            # A login enters first and is stored then.
-            if remaining or abs(self._clock() - entry.seen) < IN_FLIGHT:
-                found.append((session_id, entry, self._login(user, session_id, entry), remaining))
-            else:
-                gone[session_id] = entry
-        await self._store.prune(user, gone)
-        return found
+        living: list[tuple[str, Entry, int]] = []
+        for (each, entry), remaining in zip(entries.items(), left, strict=True):
+            if remaining:
+                living.append((each, entry, remaining))
+            elif (entry.confirmed and not name.startswith(FORMER)) or self._is_old(entry):
+                gone[each] = entry
+        if gone:
+            await self._store.index_prune(name, gone)
+        return living
 
-    def _login(self, user: str, session_id: str, entry: Entry) -> Login:
+    def _life(self, ttl: int) -> int:
+        # Twice: between two notes a session's time to live is extended by less than all of it.
+        return ttl + max(ttl, self._slack)
+
+    def _is_old(self, entry: Entry) -> bool:
+        # A login enters first and is stored then; the format of before does not tell which has been.
+        return abs(self._clock() - entry.seen) >= IN_FLIGHT_SECONDS
+
+    def _names(self, sub: str) -> list[str]:
+        """The user's names in the store, the newest last: of one length, and nothing that a list of keys would tell.
+
+        In this order they are read: what moves meanwhile moves to a newer one, or the older one is looked at again.
+        """
+        text = check_sub(sub).encode()
+        names = [hmac.digest(key, text, "sha256").hex() for key in self._keys]
+        return [FORMER + hashlib.sha256(text).hexdigest(), *reversed(names)]
+
+    def _seal(self, name: str, session_id: str, login: Login) -> bytes:
+        login = Login(login.created, _cut(login.client), _cut(login.user_agent))
+        return self._sealer.seal(f"{name}:{session_id}", _LOGIN.dump_json(login))
+
+    def _login(self, name: str, session_id: str, entry: Entry) -> Login:
         try:
-            return _LOGIN.validate_json(self._sealer.unseal(f"{user}:{session_id}", entry.data))
+            stored = self._sealer.unseal(f"{name.removeprefix(FORMER)}:{session_id}", entry.data)
+            return _LOGIN.validate_json(stored)
         except (SessionCorruptError, ValidationError):
             # Of another version, or of a key that is gone: the session is still the user's.
             return Login(created=entry.seen)
 
 
-def _key(sub: str) -> str:
-    """The user's name in the store: of one length, and nothing that a list of keys would tell."""
-    return hashlib.sha256(sub.encode()).hexdigest()
+def check_sub(sub: object) -> str:
+    """The claim `sub` of a user.
+
+    Raises:
+        InvalidArgumentError: No user can have it.
+    """
+    if not isinstance(sub, str) or not sub:
+        raise InvalidArgumentError("sub: must be a text that is not empty, as the claim of that name")
+    try:
+        sub.encode()
+    except UnicodeEncodeError:
+        raise InvalidArgumentError("sub: holds half of a surrogate pair, which no token can carry") from None
+    return sub
+
+
+def _cut(text: str | None) -> str | None:
+    """What a client says of itself, without control characters and of a bounded size."""
+    if text is None:
+        return None
+    shown = "".join(each for each in text[:CLIENT_BYTES] if each.isprintable())
+    return shown.encode()[:CLIENT_BYTES].decode(errors="ignore")
+
+
+async def _sorted(infos: list[SessionInfo]) -> list[SessionInfo]:
+    """The one used last first; with a pause for others now and then, where there are many."""
+    parts = [
+        sorted(infos[start : start + CEILING], key=_last_seen, reverse=True) for start in range(0, len(infos), CEILING)
+    ]
+    if len(parts) <= 1:
+        return parts[0] if parts else []
+    merged = heapq.merge(*parts, key=_last_seen, reverse=True)
+    found: list[SessionInfo] = []
+    while part := list(itertools.islice(merged, CEILING)):
+        found += part
+        await asyncio.sleep(0)
+    return found
+
+
+def _last_seen(info: SessionInfo) -> float:
+    return info.last_seen

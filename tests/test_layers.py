@@ -36,7 +36,9 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "stores._exchange": (set(), {"redis"}),
     "stores._loads": ({"stores._exchange"}, {"redis"}),
     "stores._near": ({"stores._cluster", "stores._sentinel"}, {"redis"}),
+    "stores._script": (set(), set()),
     "stores._sentinel": (set(), {"redis"}),
+    "stores._user_index": ({"errors", "stores._script", "stores.base"}, set()),
     "stores.redis": (
         {
             "errors",
@@ -47,7 +49,9 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
             "stores._exchange",
             "stores._loads",
             "stores._near",
+            "stores._script",
             "stores._sentinel",
+            "stores._user_index",
         },
         {"redis"},
     ),

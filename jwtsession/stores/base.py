@@ -16,14 +16,31 @@ class Outcome(enum.Enum):
     """Not applied: the value is not the expected one."""
 
 
+FORMER = "former:"
+"""Begins the name of a user whose index has the format of before. A store that never had that finds nothing there."""
+
+
 class Entry(NamedTuple):
     """One session in a user's index."""
 
     order: int
-    """Entries have ascending numbers: who enters later sees all who entered before."""
+    """Entries have ascending numbers: who is confirmed later sees all who were confirmed before."""
     data: bytes
     seen: float
     """When the session was last seen, in seconds since the epoch."""
+    confirmed: bool = True
+    """Whether the session has been stored. One that is not there has ended then."""
+
+
+class IndexAddition(NamedTuple):
+    """What `SessionStore.index_add` came to."""
+
+    was_present: bool
+    is_present: bool
+    total: int
+    """How many entries the user's index has now."""
+    sample: dict[str, Entry]
+    """Some of them at random, without their data and order."""
 
 
 class SessionStore(Protocol):
@@ -86,25 +103,52 @@ class SessionStore(Protocol):
         """Remove the session, if its value still is `expected` to the byte: one caller wins."""
         ...
 
-    async def enter(
-        self, user: str, session_id: str, data: bytes, seen: float, ttl: int, *, again: bool = False
-    ) -> bool:
+    async def index_add(
+        self,
+        user: str,
+        session_id: str,
+        data: bytes,
+        seen: float,
+        ttl: int,
+        *,
+        confirmed: bool = True,
+        only_if_present: bool = False,
+        sample: int = 0,
+    ) -> IndexAddition:
         """Put a session into its user's index, if it is not there, and note when it was last seen.
 
-        The index lives for at least `ttl` from now. With `again` nothing is put in: False where it is not there.
+        The index lives for at least `ttl` from now.
+
+        Args:
+            user: The user's name in the store.
+            session_id: The session.
+            data: What is kept of it; what is there already stays.
+            seen: When it was last seen, in seconds since the epoch.
+            ttl: Milliseconds.
+            confirmed: Whether the session is stored; it moves behind all others when it is confirmed.
+            only_if_present: Put nothing in.
+            sample: How many entries to read at random.
         """
         ...
 
-    async def leave(self, user: str, session_ids: Sequence[str]) -> None:
+    async def index_remove(self, user: str, session_ids: Sequence[str]) -> None:
         """Take sessions out of their user's index; those that are not there are no error."""
         ...
 
-    async def prune(self, user: str, entries: Mapping[str, Entry]) -> int:
-        """Take entries out of their user's index that are still as they were read; how many others are left in it."""
+    async def index_prune(self, user: str, entries: Mapping[str, Entry]) -> None:
+        """Take entries out of their user's index that were neither seen nor confirmed since they were read."""
         ...
 
-    async def entries(self, user: str) -> dict[str, Entry]:
-        """The user's index by the sessions' ids. Some may have ended."""
+    async def index_page(self, user: str, cursor: int, limit: int) -> tuple[dict[str, Entry], int]:
+        """About `limit` entries by the sessions' ids, in their order, and the cursor of the next page; 0 is the first.
+
+        Some may have ended. A page's cursor is 0 where it is the last. What is there from the first page to the last
+        is on one of them, perhaps on two.
+        """
+        ...
+
+    async def index_has(self, user: str, session_id: str) -> bool:
+        """Whether a session is in the user's index."""
         ...
 
     async def remaining(self, session_ids: Sequence[str]) -> list[int]:

@@ -1,10 +1,11 @@
 """`MemorySessionStore`: sessions in this process, for tests."""
 
+import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 
 from ..errors import StoreUnavailableError
-from .base import Entry, Outcome
+from .base import Entry, IndexAddition, Outcome
 
 
 class MemorySessionStore:
@@ -85,35 +86,56 @@ class MemorySessionStore:
         del self._sessions[session_id]
         return Outcome.DONE
 
-    async def enter(
-        self, user: str, session_id: str, data: bytes, seen: float, ttl: int, *, again: bool = False
-    ) -> bool:
-        """See `SessionStore.enter`."""
+    async def index_add(
+        self,
+        user: str,
+        session_id: str,
+        data: bytes,
+        seen: float,
+        ttl: int,
+        *,
+        confirmed: bool = True,
+        only_if_present: bool = False,
+        sample: int = 0,
+    ) -> IndexAddition:
+        """See `SessionStore.index_add`."""
         index, expires = self._index(user)
-        if again and session_id not in index:
-            return False
-        self._entered += 1
-        index[session_id] = index.get(session_id, Entry(self._entered, data, seen))._replace(seen=seen)
+        old = index.get(session_id)
+        if old is None and only_if_present:
+            return IndexAddition(False, False, len(index), {})
+        if old is None or (confirmed and not old.confirmed):
+            self._entered += 1
+            index.pop(session_id, None)
+            index[session_id] = Entry(self._entered, data if old is None else old.data, seen, confirmed)
+        else:
+            index[session_id] = old._replace(seen=seen, confirmed=confirmed)
         self._users[user] = (index, max(expires, self._clock() + ttl / 1000))
-        return True
+        named = random.sample(sorted(index), min(sample, len(index)))
+        return IndexAddition(old is not None, True, len(index), {each: index[each] for each in named})
 
-    async def leave(self, user: str, session_ids: Sequence[str]) -> None:
-        """See `SessionStore.leave`."""
+    async def index_remove(self, user: str, session_ids: Sequence[str]) -> None:
+        """See `SessionStore.index_remove`."""
         index, _ = self._index(user)
         for session_id in session_ids:
             index.pop(session_id, None)
 
-    async def prune(self, user: str, entries: Mapping[str, Entry]) -> int:
-        """See `SessionStore.prune`."""
+    async def index_prune(self, user: str, entries: Mapping[str, Entry]) -> None:
+        """See `SessionStore.index_prune`."""
         index, _ = self._index(user)
         for session_id, entry in entries.items():
-            if index.get(session_id) == entry:
+            found = index.get(session_id)
+            if found is not None and found[2:] == entry[2:]:
                 del index[session_id]
-        return len(index)
 
-    async def entries(self, user: str) -> dict[str, Entry]:
-        """See `SessionStore.entries`."""
-        return dict(self._index(user)[0])
+    async def index_page(self, user: str, cursor: int, limit: int) -> tuple[dict[str, Entry], int]:
+        """See `SessionStore.index_page`."""
+        later = [(each, entry) for each, entry in self._index(user)[0].items() if entry.order > cursor]
+        page = dict(later[:limit])
+        return page, later[limit - 1][1].order if len(later) > limit else 0
+
+    async def index_has(self, user: str, session_id: str) -> bool:
+        """See `SessionStore.index_has`."""
+        return session_id in self._index(user)[0]
 
     async def remaining(self, session_ids: Sequence[str]) -> list[int]:
         """See `SessionStore.remaining`."""

@@ -2,12 +2,10 @@
 
 import asyncio
 import contextlib
-import hashlib
 import logging
 import random
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from redis.asyncio import Redis, RedisCluster
@@ -29,8 +27,10 @@ from ._connect import OPTIONS, POOL_OPTIONS, Place, connect, location_of, parse
 from ._exchange import Call, Command, exchange_pooled
 from ._loads import Loads, packed
 from ._near import Fetch, NearCache, topology_of
+from ._script import Script
 from ._sentinel import PrimaryPool
-from .base import Entry, Outcome
+from ._user_index import RedisUserIndex
+from .base import Entry, IndexAddition, Outcome
 from .embedded import EmbeddedServer
 
 logger = logging.getLogger("jwtsession")
@@ -44,20 +44,9 @@ WAIT_SECONDS = 0.8
 """Seconds that a destroy waits for replicas; less than the socket's timeout."""
 
 
-class _Script:
-    def __init__(self, name: str) -> None:
-        self.source = (Path(__file__).parent / name).read_bytes()
-        self.sha = hashlib.sha1(self.source, usedforsecurity=False).hexdigest()
-
-
-_UPDATE = _Script("update.lua")
-_CLAIM = _Script("claim.lua")
-_ENTER = _Script("enter.lua")
-_PRUNE = _Script("prune.lua")
-_DESTROY = _Script("destroy.lua")
-
-# A field of the index beside the session's own, as in enter.lua.
-_SEEN = ":seen"
+_UPDATE = Script("update.lua")
+_CLAIM = Script("claim.lua")
+_DESTROY = Script("destroy.lua")
 
 
 class RedisSessionStore:
@@ -101,6 +90,7 @@ class RedisSessionStore:
         self._place: Place | None = None
         self._nodes = ClusterNodes(client, POOL_OPTIONS["timeout"]) if isinstance(client, RedisCluster) else None
         self._loads: Loads | None = None
+        self._index = RedisUserIndex(f"{keyspace}user:", self._evaluate, self._call)
         self._closed = False
         self._location = "" if client is None else location_of(client)
         if url is not None:
@@ -265,38 +255,37 @@ class RedisSessionStore:
         with self._forgetting(session_id):
             return Outcome((await self._eval(_CLAIM, self._keyspace + session_id, expected)).decode())
 
-    async def enter(
-        self, user: str, session_id: str, data: bytes, seen: float, ttl: int, *, again: bool = False
-    ) -> bool:
-        """See `SessionStore.enter`: one script on one key."""
-        args = (session_id, data, repr(seen), ttl, int(again))
-        return bool(await self._eval(_ENTER, self._user_key(user), *args))
+    async def index_add(
+        self,
+        user: str,
+        session_id: str,
+        data: bytes,
+        seen: float,
+        ttl: int,
+        *,
+        confirmed: bool = True,
+        only_if_present: bool = False,
+        sample: int = 0,
+    ) -> IndexAddition:
+        """See `SessionStore.index_add`: one script on two keys of one slot."""
+        options = {"confirmed": confirmed, "only_if_present": only_if_present}
+        return await self._index.add(user, session_id, data, seen, ttl, sample=sample, **options)
 
-    async def leave(self, user: str, session_ids: Sequence[str]) -> None:
-        """See `SessionStore.leave`: one command."""
-        if session_ids:
-            fields = [field for each in session_ids for field in (each, each + _SEEN)]
-            await self._call("HDEL", self._user_key(user), *fields)
+    async def index_remove(self, user: str, session_ids: Sequence[str]) -> None:
+        """See `SessionStore.index_remove`: one script."""
+        await self._index.remove(user, session_ids)
 
-    async def prune(self, user: str, entries: Mapping[str, Entry]) -> int:
-        """See `SessionStore.prune`: one round trip for a thousand."""
-        args = [arg for session_id, entry in entries.items() for arg in (session_id, repr(entry.seen))]
-        left = 0
-        for start in range(0, len(args), 2000):
-            left = await self._eval(_PRUNE, self._user_key(user), *args[start : start + 2000])
-        return left
+    async def index_prune(self, user: str, entries: Mapping[str, Entry]) -> None:
+        """See `SessionStore.index_prune`: one script."""
+        await self._index.prune(user, entries)
 
-    async def entries(self, user: str) -> dict[str, Entry]:
-        """See `SessionStore.entries`: one command."""
-        reply = await self._call("HGETALL", self._user_key(user))
-        # A dictionary with RESP3, a flat list with RESP2.
-        fields = reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=True))
-        found: dict[str, Entry] = {}
-        for name, value in fields.items():
-            if b":" not in name:  # not one of the index's own fields: see enter.lua
-                order, _, data = value.partition(b" ")
-                found[name.decode()] = Entry(int(order), data, float(fields.get(name + _SEEN.encode(), 0)))
-        return found
+    async def index_page(self, user: str, cursor: int, limit: int) -> tuple[dict[str, Entry], int]:
+        """See `SessionStore.index_page`: one script."""
+        return await self._index.page(user, cursor, limit)
+
+    async def index_has(self, user: str, session_id: str) -> bool:
+        """See `SessionStore.index_has`: one command."""
+        return await self._index.has(user, session_id)
 
     async def remaining(self, session_ids: Sequence[str]) -> list[int]:
         """See `SessionStore.remaining`: one round trip for a thousand."""
@@ -319,15 +308,16 @@ class RedisSessionStore:
                 for each in session_ids:
                     self._near.forget(each)
 
-    def _user_key(self, user: str) -> str:
-        # The colon can't stand in a session's id.
-        return f"{self._keyspace}user:{user}"
+    async def _eval(self, script: Script, key: str, *args: str | bytes | int, call: Call | None = None) -> Any:
+        return await self._evaluate(script, [key], *args, call=call)
 
-    async def _eval(self, script: _Script, key: str, *args: str | bytes | int, call: Call | None = None) -> Any:
+    async def _evaluate(
+        self, script: Script, keys: Sequence[str], *args: str | bytes | int, call: Call | None = None
+    ) -> Any:
         try:
-            return await self._call("EVALSHA", script.sha, 1, key, *args, call=call)
+            return await self._call("EVALSHA", script.sha, len(keys), *keys, *args, call=call)
         except NoScriptError:
-            return await self._call("EVAL", script.source, 1, key, *args, call=call)
+            return await self._call("EVAL", script.source, len(keys), *keys, *args, call=call)
 
     async def _pipeline(self, commands: Sequence[tuple[str, str]]) -> list[int]:
         """Idempotent commands, a thousand in each round trip; in a cluster one to each node at the same time."""

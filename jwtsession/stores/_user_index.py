@@ -1,0 +1,115 @@
+"""The index of a user's sessions in Redis: a sorted set of their ids, and a hash of what is known of each.
+
+Both have one hash tag, so that a cluster keeps them together. The format before it was one hash: it is read, and what
+it names can be taken out, for as long as workers of an older version write it.
+"""
+
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from ..errors import SessionCorruptError, StoreUnavailableError
+from ._script import Script
+from .base import FORMER, Entry, IndexAddition
+
+_ADD = Script("index_add.lua")
+_PAGE = Script("index_page.lua")
+_REMOVE = Script("index_remove.lua")
+_SCAN = Script("index_scan.lua")
+
+
+class Evaluate(Protocol):
+    """Runs a script, and tries again where the connection failed."""
+
+    def __call__(self, script: Script, keys: Sequence[str], *args: str | bytes | int) -> Awaitable[Any]: ...
+
+
+class RedisUserIndex:
+    """The indices of all users under one prefix.
+
+    Args:
+        prefix: Of the keys.
+        evaluate: Runs a script.
+        call: Runs a command.
+    """
+
+    def __init__(self, prefix: str, evaluate: Evaluate, call: Callable[..., Awaitable[Any]]) -> None:
+        self._prefix = prefix
+        self._evaluate = evaluate
+        self._call = call
+
+    async def add(
+        self,
+        user: str,
+        session_id: str,
+        data: bytes,
+        seen: float,
+        ttl: int,
+        *,
+        confirmed: bool,
+        only_if_present: bool,
+        sample: int,
+    ) -> IndexAddition:
+        """See `SessionStore.index_add`: one script."""
+        args = (session_id, data, _text(seen, confirmed), ttl, int(only_if_present), sample)
+        was, there, count, *named = await self._run(_ADD, user, *args)
+        pairs = zip(named[::2], named[1::2], strict=True)
+        return IndexAddition(bool(was), bool(there), count, {id_.decode(): _entry(0, at, b"") for id_, at in pairs})
+
+    async def page(self, user: str, cursor: int, limit: int) -> tuple[dict[str, Entry], int]:
+        """See `SessionStore.index_page`: one script."""
+        if user.startswith(FORMER):
+            position, *found = await self._run(_SCAN, user, cursor, 2 * limit)
+            entries = {}
+            for id_, seen, value in zip(found[::3], found[1::3], found[2::3], strict=True):
+                order, _, data = value.partition(b" ")
+                entries[id_.decode()] = _entry(order, seen, data)
+            return entries, int(position)
+        found = await self._run(_PAGE, user, cursor, limit)
+        parts = zip(found[::4], found[1::4], found[2::4], found[3::4], strict=True)
+        entries = {id_.decode(): _entry(order, seen, data) for id_, order, seen, data in parts}
+        return entries, int(found[-3]) if len(entries) == limit else 0
+
+    async def prune(self, user: str, entries: Mapping[str, Entry]) -> None:
+        """See `SessionStore.index_prune`: one script."""
+        await self._remove(user, [(each, _text(entry.seen, entry.confirmed)) for each, entry in entries.items()])
+
+    async def remove(self, user: str, session_ids: Sequence[str]) -> None:
+        """See `SessionStore.index_remove`: one script."""
+        await self._remove(user, [(each, "*") for each in session_ids])
+
+    async def has(self, user: str, session_id: str) -> bool:
+        """See `SessionStore.index_has`: one command."""
+        with _not_the_sessions():
+            return await self._call("HGET", self._keys(user)[-1], f"{session_id}:seen") is not None
+
+    async def _remove(self, user: str, pairs: Sequence[tuple[str, str]]) -> None:
+        if pairs:
+            await self._run(_REMOVE, user, *(arg for pair in pairs for arg in pair))
+
+    async def _run(self, script: Script, user: str, *args: str | bytes | int) -> Any:
+        with _not_the_sessions():
+            return await self._evaluate(script, self._keys(user), *args)
+
+    def _keys(self, user: str) -> list[str]:
+        if user.startswith(FORMER):
+            return [self._prefix + user.removeprefix(FORMER)]
+        key = f"{self._prefix}{{{user}}}"  # the braces are a cluster's hash tag
+        return [key, f"{key}:known"]
+
+
+@contextlib.contextmanager
+def _not_the_sessions() -> Iterator[None]:
+    """Where somebody put another type in the index's place no session is to blame: nobody is logged out."""
+    try:
+        yield
+    except SessionCorruptError as error:
+        raise StoreUnavailableError("index_corrupt") from error.__cause__
+
+
+def _text(seen: float, confirmed: bool) -> str:
+    return repr(seen) if confirmed else f"?{seen!r}"
+
+
+def _entry(order: bytes | int, seen: bytes, data: bytes) -> Entry:
+    return Entry(int(order), data, float(seen.lstrip(b"?") or 0), not seen.startswith(b"?"))
