@@ -10,6 +10,7 @@ from . import startup
 from .accesslog import ACCESS_LOGGERS, TokenRedactionFilter
 from .audit import AuditTrail
 from .errors import ConfigurationError, NotStartedError
+from .eviction import EvictionWatch
 from .startup import Tenant
 from .stores import RedisSessionStore
 
@@ -21,15 +22,19 @@ class Lifespan:
         tenant: The provider.
         audit: Its thread lives as long as the store is open.
         request_arg: The parameter whose value access logs must not show.
+        eviction: Looks at the store once it is open.
     """
 
-    def __init__(self, tenant: Tenant, audit: AuditTrail, request_arg: str) -> None:
+    def __init__(
+        self, tenant: Tenant, audit: AuditTrail, request_arg: str, eviction: EvictionWatch | None = None
+    ) -> None:
         self.tenant = tenant
         self.admitted: set[Any] = set()
         """The applications whose requests are served, and None from the start to the end; always this very set."""
         self._store = tenant.store
         self._audit = audit
         self._request_arg = request_arg
+        self._eviction = eviction
         self._running = 0
         self._is_open = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -118,6 +123,8 @@ class Lifespan:
                 self._audit.open()
                 self._is_open = True
                 self._audit.log(logging.INFO, "%s: sessions are in %s", self.tenant.name, startup.place(self._store))
+                if self._eviction is not None:
+                    await self._eviction.look()
             self._running += 1
 
     async def _end(self) -> None:

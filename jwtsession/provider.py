@@ -32,6 +32,7 @@ from .errors import (
     discreet,
     forget_locals,
 )
+from .eviction import EvictionWatch
 from .injection import bind
 from .keys import KeyRing, KeySpec
 from .lifespan import Lifespan
@@ -231,6 +232,7 @@ class SessionProvider(Generic[S, C]):
                 max_age=settings.max_age,
                 clock=clock,
             )
+        self._eviction = EvictionWatch(store, clock) if settings.user_index else None
         self._captures = settings.capture_client
         self._sessions: Sessions[S, C] = Sessions(
             SessionSerializer(session_model, migrate, node_compatible=settings.is_node_compatible),
@@ -258,7 +260,7 @@ class SessionProvider(Generic[S, C]):
             raise ConfigurationError("shares_sessions_with: must be a SessionProvider")
         shared = None if shares_sessions_with is None else shares_sessions_with._lifespan.tenant
         tenant = Tenant(name, settings.request_key, session_model, store, codec, shared)
-        self._lifespan: Lifespan = Lifespan(tenant, self._sessions.audit, settings.request_arg)
+        self._lifespan: Lifespan = Lifespan(tenant, self._sessions.audit, settings.request_arg, self._eviction)
         self._admitted = self._lifespan.admitted
         self._entered: list[AbstractAsyncContextManager[None]] = []
         schemes = openapi.schemes(settings, token_url, scopes or {})
@@ -332,7 +334,12 @@ class SessionProvider(Generic[S, C]):
 
     async def ping(self) -> bool:
         """Whether the store answers; never raises. False before the start and after the end, and the log tells why."""
-        return self._lifespan.is_started() and await self._store.ping()
+        if not self._lifespan.is_started():
+            return False
+        answers = await self._store.ping()
+        if self._eviction is not None:
+            await self._eviction.pinged(answers)
+        return answers
 
     @discreet
     async def get(self, session_id: str) -> S | None:

@@ -152,7 +152,8 @@ class SessionSettings(Unpicklable, BaseSettings):
 
     user_index: bool = False
     """Keep an index of each user's sessions, by the claim `sub`: for `list_sessions`, `revoke_all`, `destroy_others`
-    and `max_sessions`. Costs two more round trips at a login and one in each `touch_interval`."""
+    and `max_sessions`. Costs two or three more round trips at a login and one in each `touch_interval`.
+    The server must not evict keys: `maxmemory-policy noeviction`."""
 
     user_index_key: SecretStr | None = None
     """Key of the users' names in the index, a random text of at least 32 bytes: the store holds an HMAC of each `sub`.

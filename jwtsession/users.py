@@ -3,9 +3,9 @@
 import asyncio
 import contextlib
 import hashlib
-import heapq
 import hmac
 import itertools
+import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -25,8 +25,12 @@ REVOKE_ROUNDS = 100
 CEILING = 1000
 """The most sessions of one user where `max_sessions` sets no limit: beyond it the oldest end."""
 
-PAGE = 100
+
+PAGE = 50
 """Entries that are read or ended in one go: the event loop and the server serve others in between."""
+
+PAUSE = 1.0
+"""After each page but the last others have the event loop and the server for so many times as long as it took."""
 
 EVICT_PAGES = 10
 """How many pages a login reads to find the oldest sessions."""
@@ -224,7 +228,8 @@ class UserIndex:
         return False
 
     async def sessions(self, sub: str) -> list[SessionInfo]:
-        """The user's sessions, the one used last first."""
+        """The user's sessions, the one used last first; at most as many as a user can have."""
+        most = max(CEILING, self._max_sessions or 0)
         found: dict[str, SessionInfo] = {}
         for name in self._names(sub):
             async for page in self._living(name):
@@ -238,7 +243,9 @@ class UserIndex:
                     found[each] = SessionInfo(
                         each, login.created, entry.seen, now + left / 1000, login.client, login.user_agent
                     )
-        return await _sorted(list(found.values()))
+                if len(found) > 2 * most:
+                    found = {info.id: info for info in _last_used(found, most)}
+        return _last_used(found, most)
 
     async def revoke_all(self, sub: str, except_id: str | None, tell: Callable[[str], None]) -> int:
         """End the user's sessions, page by page; how many there were.
@@ -322,10 +329,12 @@ class UserIndex:
     async def _pages(self, name: str) -> AsyncGenerator[dict[str, Entry]]:
         cursor = 0
         while True:
+            began = time.perf_counter()
             entries, cursor = await self._store.index_page(name, cursor, PAGE)
             yield entries
             if not cursor:
                 return
+            await asyncio.sleep(PAUSE * (time.perf_counter() - began))
 
     async def _living(self, name: str) -> AsyncGenerator[list[tuple[str, Entry, int]]]:
         """Sessions that are there, with their milliseconds left. Entries of those that are not are taken out."""
@@ -399,20 +408,5 @@ def _cut(text: str | None) -> str | None:
     return shown.encode()[:CLIENT_BYTES].decode(errors="ignore")
 
 
-async def _sorted(infos: list[SessionInfo]) -> list[SessionInfo]:
-    """The one used last first; with a pause for others now and then, where there are many."""
-    parts = [
-        sorted(infos[start : start + CEILING], key=_last_seen, reverse=True) for start in range(0, len(infos), CEILING)
-    ]
-    if len(parts) <= 1:
-        return parts[0] if parts else []
-    merged = heapq.merge(*parts, key=_last_seen, reverse=True)
-    found: list[SessionInfo] = []
-    while part := list(itertools.islice(merged, CEILING)):
-        found += part
-        await asyncio.sleep(0)
-    return found
-
-
-def _last_seen(info: SessionInfo) -> float:
-    return info.last_seen
+def _last_used(found: Mapping[str, SessionInfo], most: int) -> list[SessionInfo]:
+    return sorted(found.values(), key=lambda info: info.last_seen, reverse=True)[:most]

@@ -56,6 +56,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
         {"redis"},
     ),
     "stores": ({"stores.base", "stores.memory", "stores.redis"}, set()),
+    "eviction": ({"errors", "stores"}, set()),
     "users": ({"errors", "encryption", "stores", "throttle"}, {"pydantic"}),
     "sync": ({"errors", "models", "users"}, set()),
     "manager": (
@@ -79,7 +80,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
         {"dependants", "errors", "injection", "manager", "models", "stores", "tokens"},
         {"pydantic", "starlette"},
     ),
-    "lifespan": ({"accesslog", "audit", "errors", "startup", "stores"}, set()),
+    "lifespan": ({"accesslog", "audit", "errors", "eviction", "startup", "stores"}, set()),
     "openapi": ({"dependants", "injection", "settings"}, {"fastapi", "starlette"}),
     "provider": (
         {
@@ -89,6 +90,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
             "credentials",
             "encryption",
             "errors",
+            "eviction",
             "injection",
             "keys",
             "lifespan",

@@ -105,6 +105,17 @@ class ClusterNodes:
             raise RedisClusterException("the node has left the cluster")
         return await self._send(node, commands)
 
+    async def ask_primaries(self, *command: str) -> dict[str, Any]:
+        """The reply of each primary to a command, or its error, by the node's name.
+
+        Raises:
+            RedisError: One did not answer.
+            RedisClusterException: There is no cluster.
+        """
+        await self._client.initialize()
+        names = [str(node.name) for node in self._client.get_primaries()]
+        return {name: (await self.ask(name, command))[0] for name in names}
+
     async def refresh(self, seconds: float) -> None:
         """Have a map of slots that is at most so old.
 

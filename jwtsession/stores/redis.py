@@ -152,6 +152,31 @@ class RedisSessionStore:
             logger.error("the session store can't be used: %s: %s", type(error).__name__, self._said(error))
             return False
 
+    async def eviction_policies(self) -> dict[str, tuple[str, int] | None]:
+        """Of each server that has sessions the `maxmemory-policy` and `maxmemory` in bytes; None where it tells none.
+
+        Raises:
+            StoreUnavailableError: A server did not answer.
+        """
+
+        async def attempt(client: "Redis | RedisCluster") -> dict[str, Any]:
+            if self._nodes is not None:
+                return await self._nodes.ask_primaries("INFO", "memory")
+            try:
+                (told,) = await exchange_pooled(cast("Redis", client), [("INFO", "memory")], call)
+            except ResponseError as error:
+                told = error
+            return {self._location: told}
+
+        call = Call()
+        found = await self._within_deadline(attempt, call)
+        return {
+            name: (told["maxmemory_policy"], int(told.get("maxmemory", 0)))
+            if isinstance(told, dict) and "maxmemory_policy" in told
+            else None  # not its right, or a proxy's answer
+            for name, told in found.items()
+        }
+
     async def create(self, session_id: str, value: bytes, ttl: int) -> bool:
         """See `SessionStore.create`."""
         key = self._keyspace + session_id

@@ -18,7 +18,7 @@ from jwtsession import (
     SessionStore,
     StoreUnavailableError,
 )
-from jwtsession.stores import Outcome
+from jwtsession.stores import FORMER, Entry, Outcome
 from tests import servers
 from tests.conftest import Clock
 
@@ -26,7 +26,9 @@ ID = "a-session-id-of-the-contract-suite"
 HOUR = 3_600_000
 
 RIGHTS = ["+get", "+set", "+getex", "+del", "+pexpire", "+eval", "+evalsha", "+ping"]
-RIGHTS += ["+hget", "+hgetall", "+hlen", "+hdel", "+hset", "+hexists", "+hincrby", "+pttl"]  # user_index
+# user_index
+RIGHTS += ["+hdel", "+hget", "+hincrby", "+hmget", "+hscan", "+hset", "+pttl"]
+RIGHTS += ["+zadd", "+zcard", "+zrandmember", "+zrangebyscore", "+zrem", "+zscore"]
 RIGHTS += ["+wait"]  # wait_replicas
 
 Expire = Callable[[str], Awaitable[None]]
@@ -411,25 +413,81 @@ class TestUserIndex:
 
     async def test_what_entered_is_listed(self, subject: Subject) -> None:
         """An entry comes back with the time that it was last seen; entering again changes only that."""
-        await subject.store.enter("ann", ID, b"first", 1.5, HOUR)
-        await subject.store.enter("ann", ID, b"second", 2.5, HOUR)
-        await subject.store.enter("ann", ID + "x", b"other", 3.5, HOUR)
-        listed = await subject.store.entries("ann")
-        assert listed.keys() == {ID, ID + "x"}
-        assert listed[ID][1:] == (b"first", 2.5)
-        assert listed[ID + "x"][1:] == (b"other", 3.5)
+        await subject.store.index_add("ann", ID, b"first", 1.5, HOUR)
+        await subject.store.index_add("ann", ID, b"second", 2.5, HOUR)
+        await subject.store.index_add("ann", ID + "x", b"other", 3.5, HOUR)
+        listed, cursor = await subject.store.index_page("ann", 0, 10)
+        assert cursor == 0
+        assert [*listed] == [ID, ID + "x"]
+        assert listed[ID][1:] == (b"first", 2.5, True)
+        assert listed[ID + "x"][1:] == (b"other", 3.5, True)
         assert listed[ID].order < listed[ID + "x"].order
-        assert await subject.store.entries("bob") == {}
+        assert await subject.store.index_page("bob", 0, 10) == ({}, 0)
+
+    async def test_what_is_confirmed_moves_behind_all_others(self, subject: Subject) -> None:
+        """Entries stand in the order in which they were confirmed, and tell whether they were."""
+        await subject.store.index_add("ann", ID, b"1", 1.0, HOUR, confirmed=False)
+        await subject.store.index_add("ann", ID + "x", b"2", 1.0, HOUR)
+        listed, _ = await subject.store.index_page("ann", 0, 10)
+        assert [(each, entry.confirmed) for each, entry in listed.items()] == [(ID, False), (ID + "x", True)]
+        await subject.store.index_add("ann", ID, b"", 1.0, HOUR)
+        listed, _ = await subject.store.index_page("ann", 0, 10)
+        assert [(each, entry.confirmed) for each, entry in listed.items()] == [(ID + "x", True), (ID, True)]
+
+    async def test_an_addition_tells_what_was_there(self, subject: Subject) -> None:
+        """Whether the entry was there and is, how many there are, and as many of them as were asked for."""
+        first = await subject.store.index_add("ann", ID, b"1", 1.5, HOUR, confirmed=False, sample=5)
+        assert first[:3] == (False, True, 1)
+        assert [(each, entry[2:]) for each, entry in first.sample.items()] == [(ID, (1.5, False))]
+        again = await subject.store.index_add("ann", ID, b"1", 2.5, HOUR)
+        assert again == (True, True, 1, {})
+        for number in range(9):
+            added = await subject.store.index_add("ann", f"{ID}{number}", b"1", 1.0, HOUR, sample=5)
+        assert added.total == 10
+        assert len(added.sample) == 5
+        absent = await subject.store.index_add("ann", "absent", b"1", 1.0, HOUR, only_if_present=True)
+        assert absent == (False, False, 10, {})
+        assert not await subject.store.index_has("ann", "absent")
+
+    async def test_pages_make_a_whole(self, subject: Subject) -> None:
+        """Page by page each entry comes once, in its order, also while pages that were read are taken out."""
+        names = [f"{ID}{number}" for number in range(25)]
+        for each in names:
+            await subject.store.index_add("ann", each, each.encode(), 1.0, HOUR)
+        for take_out in (False, True):
+            read, cursor, pages = [], 0, 0
+            while pages == 0 or cursor:
+                page, cursor = await subject.store.index_page("ann", cursor, 10)
+                read += [*page]
+                pages += 1
+                if take_out:
+                    await subject.store.index_prune("ann", page)
+            assert (read, pages) == (names, 3)
+        assert await subject.store.index_page("ann", 0, 10) == ({}, 0)
 
     async def test_what_left_is_not(self, subject: Subject) -> None:
         """Leaving takes out the named sessions, and is no error for those that are not there."""
-        await subject.store.enter("ann", ID, b"1", 1.0, HOUR)
-        await subject.store.enter("ann", ID + "x", b"2", 1.0, HOUR)
-        await subject.store.leave("ann", [ID, ID + "y"])
-        await subject.store.leave("ann", [])
-        await subject.store.leave("bob", [ID])
-        left = await subject.store.entries("ann")
+        await subject.store.index_add("ann", ID, b"1", 1.0, HOUR)
+        await subject.store.index_add("ann", ID + "x", b"2", 1.0, HOUR)
+        await subject.store.index_remove("ann", [ID, ID + "y"])
+        await subject.store.index_remove("ann", [])
+        await subject.store.index_remove("bob", [ID])
+        left, _ = await subject.store.index_page("ann", 0, 10)
         assert [(name, entry.data) for name, entry in left.items()] == [(ID + "x", b"2")]
+        assert not await subject.store.index_has("ann", ID)
+        assert await subject.store.index_has("ann", ID + "x")
+        assert not await subject.store.index_has("bob", ID + "x")
+
+    async def test_only_what_is_as_it_was_read_is_pruned(self, subject: Subject) -> None:
+        """What was seen or confirmed since it was read stays."""
+        for each in ("", "x", "y"):
+            await subject.store.index_add("ann", ID + each, b"1", 1.0, HOUR, confirmed=False)
+        read, _ = await subject.store.index_page("ann", 0, 10)
+        await subject.store.index_add("ann", ID, b"1", 1.0, HOUR)
+        await subject.store.index_add("ann", ID + "x", b"1", 2.0, HOUR, confirmed=False)
+        await subject.store.index_prune("ann", read)
+        left, _ = await subject.store.index_page("ann", 0, 10)
+        assert {*left} == {ID, ID + "x"}
 
     async def test_remaining_tells_the_living_from_the_gone(self, subject: Subject) -> None:
         """A session's milliseconds, 0 where it is gone, in the order asked for, for thousands at once."""
@@ -452,21 +510,61 @@ class TestUserIndex:
 
 
 async def test_an_index_lives_as_long_as_its_longest_session(engine: servers.Server) -> None:
-    """A shorter session that enters does not shorten the index; the index is one key and expires by itself."""
+    """A shorter session that enters does not shorten the index; its two keys expire by themselves."""
     store = RedisSessionStore(engine.url)
-    await store.enter("ann", ID, b"1", 1.0, 2 * HOUR)
-    await store.enter("ann", ID + "x", b"2", 1.0, HOUR)
+    await store.index_add("ann", ID, b"1", 1.0, 2 * HOUR)
+    await store.index_add("ann", ID + "x", b"2", 1.0, HOUR)
     await store.close()
-    assert engine.command("DBSIZE") == b":1\r\n"
-    assert HOUR < int(engine.command("PTTL", "sess:user:ann").decode().strip(":\r\n")) <= 2 * HOUR
+    assert engine.command("DBSIZE") == b":2\r\n"
+    for key in ("sess:user:{ann}", "sess:user:{ann}:known"):
+        assert HOUR < int(engine.command("PTTL", key).decode().strip(":\r\n")) <= 2 * HOUR
 
 
 async def test_an_index_in_memory_expires(clock: Clock) -> None:
     """After its time to live an index is empty."""
     store = MemorySessionStore(clock=clock)
-    await store.enter("ann", ID, b"1", 1.0, HOUR)
+    await store.index_add("ann", ID, b"1", 1.0, HOUR)
     clock.tick(3601)
-    assert await store.entries("ann") == {}
+    assert await store.index_page("ann", 0, 10) == ({}, 0)
+
+
+async def test_an_index_of_the_format_before_is_read_and_emptied(engine: servers.Server) -> None:
+    """What older workers wrote is found page by page, each entry with its data, and can be taken out as it was read."""
+    store = RedisSessionStore(engine.url)
+    names = [f"{ID}{number}" for number in range(1000)]
+    fields = [word for n, each in enumerate(names, 1) for word in (each, f"{n} {'x' * 80}", f"{each}:seen", f"{n}.5")]
+    engine.command("HSET", "sess:user:0f", ":entered", "1000", *fields)
+    for taken_out in (False, True):
+        read: dict[str, Entry] = {}
+        cursor, pages = 0, 0
+        while pages == 0 or cursor:
+            page, cursor = await store.index_page(FORMER + "0f", cursor, 100)
+            read |= page
+            pages += 1
+            if taken_out:
+                await store.index_prune(FORMER + "0f", page)
+        assert read == {each: Entry(n, b"x" * 80, n + 0.5) for n, each in enumerate(names, 1)}
+        assert pages > 5
+    assert await store.index_page(FORMER + "0f", 0, 100) == ({}, 0)
+    assert not await store.index_has(FORMER + "0f", names[0])
+    await store.close()
+
+
+async def test_what_stands_in_the_place_of_an_index_is_nobodys_fault(engine: servers.Server) -> None:
+    """A key of another type there is a store that does not work, not a session that is corrupt."""
+    store = RedisSessionStore(engine.url)
+    engine.command("SET", "sess:user:{ann}", "1")
+    engine.command("SET", "sess:user:{ann}:known", "1")
+    for call in (
+        store.index_add("ann", ID, b"1", 1.0, HOUR),
+        store.index_page("ann", 0, 10),
+        store.index_has("ann", ID),
+        store.index_remove("ann", [ID]),
+    ):
+        with pytest.raises(StoreUnavailableError) as caught:
+            await call
+        assert caught.value.code == "index_corrupt"
+    await store.close()
 
 
 async def test_a_durable_destroy_needs_its_replicas(subject: Subject) -> None:

@@ -15,12 +15,15 @@ from jwtsession import (
     MemorySessionStore,
     RedisSessionStore,
     Session,
+    SessionEvent,
     SessionManager,
     SessionProvider,
     SessionStore,
+    StoreUnavailableError,
     TooManySessionsError,
+    users,
 )
-from tests import servers
+from tests import keymaterial, servers
 from tests.conftest import SECRET, Clock, started
 
 Manager = SessionManager[Session, Claims]
@@ -212,52 +215,456 @@ async def test_a_session_from_before_the_index_is_listed_once_it_is_used(store: 
 
 
 async def test_nothing_of_the_index_stands_in_the_session(valkey: servers.Server, clock: Clock) -> None:
-    """The stored JSON is the session's data; the index is one key of its own, with no user's name in it."""
+    """The stored JSON is the session's data; the index has two keys of its own, with no user's name in them."""
     store = RedisSessionStore(valkey.url)
     made = await log_in(provider(store, clock, capture_client=True))
     await store.close()
     assert valkey.command("GET", f"sess:{made.id}") == b'$14\r\n{"name":"ann"}\r\n'
     keys = valkey.command("KEYS", "*").decode()
-    assert keys.count("sess:user:") == 1
+    assert keys.count("sess:user:") == 2
     assert "ann" not in keys
 
 
-@pytest.mark.parametrize(("number", "listing", "ending"), [(1_000, 2, 3), (10_000, 11, 21)])
-async def test_many_sessions_in_a_few_round_trips(
-    valkey: servers.Server, clock: Clock, number: int, listing: int, ending: int
-) -> None:
-    """Listing 1,000 sessions of one user takes two round trips, ending them three; of 10,000 it is 11 and 21."""
+def fill(server: servers.Server, name: str, number: int, clock: Clock) -> None:
+    """Sessions of a user, as logins make them."""
+    with Redis(port=server.port) as redis, redis.pipeline(transaction=False) as pipeline:
+        for order in range(1, number + 1):
+            session_id = f"{order:0>43}"
+            pipeline.set(f"sess:{session_id}", b"{}", px=3_600_000)
+            pipeline.zadd(f"sess:user:{{{name}}}", {session_id: order})
+            known = {session_id: b'{"created":1.5}', f"{session_id}:seen": repr(clock())}
+            pipeline.hset(f"sess:user:{{{name}}}:known", mapping=known)
+        pipeline.hset(f"sess:user:{{{name}}}:known", ":entered", number)
+        pipeline.execute()
+
+
+def name_of(sessions: SessionProvider[Session, Claims], sub: str = "ann") -> str:
+    """The user's name in the store."""
+    assert sessions._sessions.index is not None
+    return sessions._sessions.index._names(sub)[-1]
+
+
+async def test_many_sessions_are_read_and_ended_page_by_page(valkey: servers.Server, clock: Clock) -> None:
+    """No reply holds more than a page, whatever the index holds: two round trips list a page, three end it."""
     store = RedisSessionStore(valkey.url)
     sessions = provider(store, clock)
-    trips = 0
-    original = store._within_deadline
-
-    async def counted(*args: Any, **options: Any) -> Any:
-        nonlocal trips
-        trips += 1
-        return await original(*args, **options)
-
-    await log_in(sessions)
-    key = hashlib.sha256(b"ann").hexdigest()
-    (login,) = [entry.data for entry in (await store.entries(key)).values()]
-    others = [f"{each:0>43}" for each in range(number - 1)]
-    await asyncio.gather(*(store.enter(key, each, login, clock(), 3_600_000) for each in others[:10]))
-    with Redis(port=valkey.port) as redis, redis.pipeline(transaction=False) as pipeline:
-        for order, each in enumerate(others[10:], start=100):
-            fields = {each: b"%d %b" % (order, login), f"{each}:seen": repr(clock())}
-            pipeline.hset(f"sess:user:{key}", mapping=fields)
-        for each in others:
-            pipeline.set(f"sess:{each}", b"{}", px=3_600_000)
-        pipeline.execute()
-    await store.prune("nobody", await store.entries(key))  # the server has the script from now on
-    store._within_deadline = counted  # type: ignore[method-assign]
-    assert len(await sessions.list_sessions("ann")) == number
-    assert trips == listing
-    trips = 0
+    number, pages = 10 * users.PAGE, 11  # the last one is empty
+    fill(valkey, name_of(sessions), number, clock)
+    valkey.command("CONFIG", "RESETSTAT")
+    listed = await sessions.list_sessions("ann")
+    assert len(listed) == number
+    stats = valkey.ask("INFO", "commandstats")
+    assert stats["cmdstat_pttl"]["calls"] == number
+    assert stats["cmdstat_zrangebyscore"]["calls"] == pages
     assert await sessions.revoke_all("ann") == number
-    assert trips == ending
+    stats = valkey.ask("INFO", "commandstats")
+    assert stats["cmdstat_del"]["calls"] == number
+    assert "cmdstat_hgetall" not in stats
     assert await sessions.list_sessions("ann") == []
     await store.close()
+
+
+async def test_a_list_is_bounded(valkey: servers.Server, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of more sessions than a user can have come those that were used last, and all of them can be ended."""
+    monkeypatch.setattr(users, "CEILING", users.PAGE // 2)
+    store = RedisSessionStore(valkey.url)
+    sessions = provider(store, clock)
+    fill(valkey, name_of(sessions), 3 * users.PAGE, clock)
+    clock.tick(1)
+    made = await log_in(sessions)
+    listed = await sessions.list_sessions("ann")
+    assert len(listed) == users.PAGE // 2
+    assert listed[0].id == made.id
+    assert await sessions.revoke_all("ann") > users.PAGE
+    assert await sessions.list_sessions("ann") == []
+    assert valkey.ask("DBSIZE") == 1  # that which is known of a user outlives its last session: the order goes on
+    await store.close()
+
+
+async def test_beyond_the_ceiling_the_oldest_end(
+    store: SessionStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without max_sessions a user has a bounded number of sessions; who logs in beyond it ends the oldest."""
+    monkeypatch.setattr(users, "CEILING", 5)
+    sessions = provider(store, clock)
+    made = [await log_in(sessions) for _ in range(8)]
+    assert {info.id for info in await sessions.list_sessions("ann")} == {each.id for each in made[3:]}
+    alive = [(await manager(sessions, each.token)).session is not None for each in made]
+    assert alive == [False] * 3 + [True] * 5
+
+
+async def test_what_has_ended_leaves_as_others_enter(store: SessionStore, clock: Clock) -> None:
+    """However many sessions were ended by their ids: nobody has to list them for their entries to leave."""
+    sessions = provider(store, clock)
+    for _ in range(120):
+        made = await log_in(sessions)
+        assert made.id is not None
+        await sessions.revoke(made.id)
+    page, _ = await store.index_page(name_of(sessions), 0, 1000)
+    assert len(page) <= 3
+    living = [await log_in(sessions) for _ in range(users.SAMPLE)]
+    for _ in range(150):
+        made = await log_in(sessions)
+        assert made.id is not None
+        await sessions.revoke(made.id)
+    page, _ = await store.index_page(name_of(sessions), 0, 1000)
+    assert {each.id for each in living} <= page.keys()
+    assert len(page) < 2 * len(living)
+
+
+async def test_what_clients_say_of_themselves_is_cut(store: SessionStore, clock: Clock) -> None:
+    """An address and a user agent without end or with control characters can't fill the index or a log."""
+    sessions = provider(store, clock, capture_client=True)
+    await log_in(sessions, agent="\x1b[31m" + "é" * 1_000_000)
+    (info,) = await sessions.list_sessions("ann")
+    assert info.user_agent is not None
+    assert info.user_agent.startswith("[31mÃ")  # as latin-1, which headers are
+    assert len(info.user_agent.encode()) <= 256
+    assert info.user_agent.isprintable()
+    page, _ = await store.index_page(name_of(sessions), 0, 10)
+    assert all(len(entry.data) < 700 for entry in page.values())
+
+
+async def test_a_page_that_fails_loses_no_page_before_it(store: SessionStore, clock: Clock) -> None:
+    """What was ended has ended and is counted by the error, an event tells each; to repeat it ends the rest."""
+    events: list[SessionEvent] = []
+
+    class Failing:
+        def __init__(self) -> None:
+            self.left = 2
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(store, name)
+
+        async def destroy_all(self, session_ids: Any) -> list[bool]:
+            self.left -= 1
+            if self.left < 0:
+                raise StoreUnavailableError
+            return await store.destroy_all(session_ids)
+
+    failing: Any = Failing()
+    sessions = provider(failing, clock, on_event=events.append)
+    sessions._sessions.audit.open()
+    number = 2 * users.PAGE + 5
+    for _ in range(number):
+        await log_in(sessions)
+    with pytest.raises(StoreUnavailableError) as caught:
+        await sessions.revoke_all("ann")
+    assert caught.value.ended == 2 * users.PAGE
+    assert len(await sessions.list_sessions("ann")) == 5
+    failing.left = 10
+    assert await sessions.revoke_all("ann") == 5
+    sessions._sessions.audit.close()
+    assert [event.name for event in events].count("destroyed") == number
+
+
+async def test_a_device_that_was_revoked_makes_room_at_once(store: SessionStore, clock: Clock) -> None:
+    """With room for one session the login that follows its end is no login too many, however it has ended."""
+    sessions = provider(store, clock, max_sessions=1)
+    for _ in range(3):
+        made = await log_in(sessions)
+        assert made.id is not None
+        assert await sessions.revoke(made.id)
+    made = await log_in(sessions)
+    await made.destroy()
+    await log_in(sessions)
+    with pytest.raises(TooManySessionsError):
+        await log_in(sessions)
+
+
+class Hanging:
+    """A store in which one step, of those that change something, never comes back: done, or not done."""
+
+    def __init__(self, store: SessionStore, step: int, done: bool) -> None:
+        self._store = store
+        self._left = step
+        self._done = done
+        self.hangs = asyncio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        made = getattr(self._store, name)
+        if name not in ("create", "claim", "destroy", "destroy_all") and not name.startswith("index_"):
+            return made
+
+        async def step(*args: Any, **options: Any) -> Any:
+            self._left -= 1
+            if self._left != 0:
+                return await made(*args, **options)
+            if self._done:
+                await made(*args, **options)
+            self.hangs.set()
+            return await asyncio.Event().wait()
+
+        return step
+
+
+@pytest.mark.parametrize("done", [False, True], ids=["not done", "done"])
+@pytest.mark.parametrize("verb", ["create", "create with an old token", "sign in"])
+async def test_a_login_that_is_given_up_locks_nobody_out(
+    store: SessionStore, clock: Clock, verb: str, done: bool
+) -> None:
+    """Whatever step a client does not wait for: its user, who may have one session, can log in at once."""
+    for step in range(1, 20):
+        hanging = Hanging(store, step, done)
+        whole = provider(store, clock, max_sessions=1)
+        stuck = provider(hanging, clock, max_sessions=1)  # type: ignore[arg-type]
+        user = f"ann-{step}"
+        visitor = await manager(whole)
+        if verb != "create":
+            await visitor.create(Session(), Claims())
+        leaving = await manager(stuck, visitor.token)
+        signed_in = leaving.regenerate if verb == "sign in" else leaving.create
+        login = asyncio.ensure_future(signed_in(Session(), Claims(sub=user)))
+        stopped = asyncio.ensure_future(hanging.hangs.wait())
+        await asyncio.wait([login, stopped], return_when=asyncio.FIRST_COMPLETED)
+        if login.done():
+            stopped.cancel()
+            break
+        login.cancel()
+        await asyncio.wait([login])
+        await log_in(whole, user)
+        assert len(await whole.list_sessions(user)) == 1, step
+    assert 2 < step < 19
+
+
+async def test_logins_at_once_from_one_old_token_leave_no_entry_without_a_session(
+    store: SessionStore, clock: Clock
+) -> None:
+    """Each login was proven and has its session; the old one has ended, and its entry does not come back."""
+
+    class Late:
+        """Between a load and the note of it others log in."""
+
+        def __init__(self) -> None:
+            self.others: list[Manager] = []
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(store, name)
+
+        async def load(self, *args: Any, **options: Any) -> Any:
+            value = await store.load(*args, **options)
+            while self.others:
+                await self.others.pop().create(Session(), Claims(sub="ann"))
+            return value
+
+    late: Any = Late()
+    sessions, slow = provider(store, clock, touch_interval=0), provider(late, clock, touch_interval=0)
+    old = await log_in(sessions)
+    first, second = await manager(sessions, old.token), await manager(sessions, old.token)
+    late.others = [first, second]
+    third = await manager(slow, old.token)
+    await third.create(Session(), Claims(sub="ann"))
+    ids = {first.id, second.id, third.id}
+    page, _ = await store.index_page(name_of(sessions), 0, 10)
+    assert {info.id for info in await sessions.list_sessions("ann")} == {*page} == ids
+
+
+async def test_a_note_that_cant_be_written_fails_no_verb(store: SessionStore, clock: Clock) -> None:
+    """A read, an update and a touch are done all the same; only a login needs its place in the index."""
+
+    class Forgetful:
+        notes = True
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(store, name)
+
+        async def index_add(self, *args: Any, **options: Any) -> Any:
+            if not self.notes:
+                raise StoreUnavailableError
+            return await store.index_add(*args, **options)
+
+    forgetful: Any = Forgetful()
+    sessions = provider(forgetful, clock, touch_interval=0)
+    made = await log_in(sessions)
+    forgetful.notes = False
+    read = await manager(sessions, made.token)
+    assert read.session is not None
+    await read.update(Session(name="bob"))
+    await read.touch()
+    await read.mutate(lambda session: None)
+    with pytest.raises(StoreUnavailableError):
+        await log_in(sessions)
+
+
+async def test_a_full_server_still_answers_reads(engine: servers.Server, clock: Clock) -> None:
+    """With user_index too, also where the session has no entry yet; a login and an update are a 503."""
+    before = provider(RedisSessionStore(engine.url), clock, user_index=False)
+    unlisted = await log_in(before)
+    sessions = provider(RedisSessionStore(engine.url), clock, touch_interval=0)
+    listed = await log_in(sessions)
+    engine.command("CONFIG", "SET", "maxmemory", "1")
+    try:
+        clock.tick(1)
+        for token in (unlisted.token, listed.token):
+            assert (await manager(sessions, token)).session is not None
+        with pytest.raises(StoreUnavailableError):
+            await log_in(sessions)
+        with pytest.raises(StoreUnavailableError):
+            await listed.update(Session(name="a longer name than before"))
+    finally:
+        engine.command("CONFIG", "SET", "maxmemory", "0")
+    (info,) = await sessions.list_sessions("ann")
+    assert info.last_seen == clock()  # such a note takes the place of another, and fits
+    for each in (before, sessions):
+        await each._store.close()
+
+
+# --- names -----------------------------------------------------------------------------------------------------------
+
+
+def write_as_before(server: servers.Server, sub: str, session_id: str, clock: Clock) -> None:
+    """An entry, as workers of the version before wrote it."""
+    key = f"sess:user:{hashlib.sha256(sub.encode()).hexdigest()}"
+    login = f'{{"created":{clock() - 100},"client":"10.9.8.7","user_agent":"old"}}'
+    fields = (":entered", "1", session_id, f"1 {login}", f"{session_id}:seen", repr(clock()))
+    server.command("HSET", key, *fields)
+    server.command("PEXPIRE", key, "3600000")
+
+
+async def test_entries_of_an_older_version_are_found(valkey: servers.Server, clock: Clock) -> None:
+    """What workers of the version before enter during a deployment is listed, counted and ended."""
+    store = RedisSessionStore(valkey.url)
+    before = provider(store, clock, user_index=False)
+    sessions = provider(store, clock, max_sessions=1)
+    old = await log_in(before)
+    assert old.id is not None
+    write_as_before(valkey, "ann", old.id, clock)
+    (info,) = await sessions.list_sessions("ann")
+    assert (info.id, info.created, info.client, info.user_agent) == (old.id, clock() - 100, "10.9.8.7", "old")
+    with pytest.raises(TooManySessionsError):
+        await log_in(sessions)
+    await manager(sessions, old.token)  # noted in the new format: in both now
+    (info,) = await sessions.list_sessions("ann")
+    assert (info.created, info.client) == (clock() - 100, "10.9.8.7")
+    assert not await sessions.revoke(old.id, sub="bob")
+    assert await sessions.revoke_all("ann", except_id=old.id) == 0
+    assert await sessions.revoke_all("ann") == 1
+    assert (await manager(sessions, old.token)).session is None
+    assert await sessions.revoke_all("ann") == 0
+    again = await log_in(before)
+    assert again.id is not None
+    write_as_before(valkey, "ann", again.id, clock)
+    evicting = provider(store, clock, max_sessions=1, too_many_sessions="evict")
+    made = await log_in(evicting)
+    assert [info.id for info in await sessions.list_sessions("ann")] == [made.id]
+    write_as_before(valkey, "ann", again.id, clock)
+    assert not await sessions.revoke(again.id, sub="ann")  # the user's, and gone
+    await store.close()
+
+
+OLD_KEY = {"kid": "old", "secret": "an old secret of the tests, long enough for HS256: 98765"}
+NEW_KEY = {"kid": "new", "secret": "a new secret of the tests, and long enough for HS256: 123"}
+
+
+async def test_entries_are_found_while_keys_are_replaced(store: SessionStore, clock: Clock) -> None:
+    """Whichever key signs, workers with both find, count and end the sessions of each other."""
+
+    def with_keys(*keys: dict[str, Any], **options: Any) -> SessionProvider[Session, Claims]:
+        options = {"user_index": True, "keys": keys} | options
+        return started(SessionProvider(store=store, clock=clock, **options))
+
+    before = with_keys(OLD_KEY, NEW_KEY | {"verify_only": True})
+    after = with_keys(NEW_KEY, OLD_KEY, max_sessions=2)
+    assert name_of(before) != name_of(after)
+    first, second = await log_in(before), await log_in(after)
+    for sessions in (before, after):
+        assert {info.id for info in await sessions.list_sessions("ann")} == {first.id, second.id}
+    with pytest.raises(TooManySessionsError):
+        await log_in(after)
+    assert await after.revoke_all("ann") == 2
+    assert await before.list_sessions("ann") == []
+
+
+async def test_a_key_of_the_index_outlives_those_of_the_tokens(store: SessionStore, clock: Clock) -> None:
+    """With user_index_key the names stay while all other keys change, and what stood under the old names is found."""
+    own = "a key of the index, which is long enough too: 0123456789"
+    plain = provider(store, clock)
+    old = await log_in(plain)
+    with_own = provider(store, clock, user_index_key=own)
+    assert [info.id for info in await with_own.list_sessions("ann")] == [old.id]
+    other = SessionProvider(store=store, clock=clock, user_index=True, user_index_key=own, keys=[NEW_KEY])
+    assert name_of(with_own) == name_of(other) != name_of(plain)
+
+
+async def test_services_that_only_verify_know_the_names(clock: Clock) -> None:
+    """A public key gives the same names as its private one, with and without a key of the index."""
+    private, public = keymaterial.private_and_public("ES256", "pem")
+    for options in ({}, {"user_index_key": "a key of the index, which is long enough too: 0123456789"}):
+        names = {
+            name_of(
+                SessionProvider(store=MemorySessionStore(), secret=key, algorithm="ES256", user_index=True, **options)
+            )
+            for key in (private, public)
+        }
+        assert len(names) == 1
+
+
+async def test_a_name_is_not_to_be_guessed(valkey: servers.Server, clock: Clock) -> None:
+    """Who reads the server and knows a user's name, an e-mail address say, does not find the user's index."""
+    store = RedisSessionStore(valkey.url)
+    await log_in(provider(store, clock), "ann@example.com")
+    await store.close()
+    keys = valkey.command("KEYS", "*").decode()
+    assert hashlib.sha256(b"ann@example.com").hexdigest() not in keys
+
+
+# --- arguments -------------------------------------------------------------------------------------------------------
+
+
+async def test_a_session_is_ended_where_it_is_that_users(store: SessionStore, clock: Clock) -> None:
+    """With a sub revoke ends no other user's session, and leaves no entry behind."""
+    sessions = provider(store, clock)
+    ann, bob = await log_in(sessions), await log_in(sessions, "bob")
+    assert ann.id is not None
+    assert bob.id is not None
+    assert not await sessions.revoke(bob.id, sub="ann")
+    assert (await manager(sessions, bob.token)).session is not None
+    assert await sessions.revoke(ann.id, sub="ann")
+    assert not await sessions.revoke(ann.id, sub="ann")
+    assert (await manager(sessions, ann.token)).session is None
+    assert await store.index_page(name_of(sessions), 0, 10) == ({}, 0)
+    without = provider(store, clock, user_index=False)
+    with pytest.raises(InvalidArgumentError, match="user_index"):
+        await without.revoke(bob.id, sub="bob")
+
+
+@pytest.mark.parametrize("sub", ["\ud800", "", 5, None, b"ann", ["ann"]])
+async def test_what_no_user_can_be_is_an_invalid_argument(clock: Clock, sub: Any) -> None:
+    """A sub that no token can carry is the application's mistake, told as such; it matches nobody."""
+    sessions = provider(MemorySessionStore(clock=clock), clock)
+    made = await log_in(sessions)
+    assert made.id is not None
+    calls = [sessions.list_sessions(sub), sessions.revoke_all(sub)]
+    calls += [] if sub is None else [sessions.revoke(made.id, sub=sub)]
+    for call in calls:
+        with pytest.raises(InvalidArgumentError, match="sub"):
+            await call
+    assert len(await sessions.list_sessions("ann")) == 1
+
+
+@pytest.mark.parametrize("session_id", [5, None, b"an-id", ["an-id"]])
+async def test_what_no_id_can_be_is_an_invalid_argument(clock: Clock, session_id: Any) -> None:
+    """An id of another type is the application's mistake; a text that is no id is a session that is gone."""
+    sessions = provider(MemorySessionStore(clock=clock), clock)
+    for call in (sessions.get(session_id), sessions.revoke(session_id), sessions.revoke(session_id, sub="ann")):
+        with pytest.raises(InvalidArgumentError, match="id"):
+            await call
+    if session_id is not None:
+        with pytest.raises(InvalidArgumentError, match="id"):
+            await sessions.revoke_all("ann", except_id=session_id)
+    for text in ("", "\ud800", "x" * 1_000_000):
+        assert await sessions.get(text) is None
+        assert not await sessions.revoke(text)
+        assert not await sessions.revoke(text, sub="ann")
+        assert await sessions.revoke_all("ann", except_id=text) == 0
+
+
+async def test_a_very_long_sub_is_a_user_like_any_other(store: SessionStore, clock: Clock) -> None:
+    """Whatever its length, its name in the store has one length."""
+    sessions = provider(store, clock)
+    made = await log_in(sessions, "x" * 4000)
+    assert [info.id for info in await sessions.list_sessions("x" * 4000)] == [made.id]
+    assert await sessions.list_sessions("x" * 1_000_000) == []
 
 
 async def test_without_an_index_the_verbs_say_what_is_missing(clock: Clock) -> None:

@@ -152,7 +152,7 @@ async def test_a_session_on_its_way_to_a_new_id_does_not_escape_revoke_all(world
 @pytest.mark.parametrize("moment", ["claim", "create"])
 async def test_a_new_id_that_comes_while_revoke_all_reads_does_not_escape(world: World, moment: str) -> None:
     """revoke_all that has read the index before the new id entered it ends the session, stored already or not."""
-    hunter, process = world.provider(after="entries"), world.provider(after=moment)
+    hunter, process = world.provider(after="index_page"), world.provider(after=moment)
     made = await process.log_in()
     moved, hunted = asyncio.Event(), asyncio.Event()
     move: list[asyncio.Task[Any]] = []

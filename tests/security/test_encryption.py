@@ -53,10 +53,12 @@ class WiderSession(UserSession):
 def stored(server: servers.Server) -> dict[bytes, bytes]:
     """Every byte that stands in the server, by key."""
     with redis.Redis(port=server.port) as client:
-        return {
-            key: repr(client.hgetall(key)).encode() if client.type(key) == b"hash" else client.get(key)
-            for key in client.keys("*")
+        read = {
+            b"hash": lambda key: repr(client.hgetall(key)).encode(),
+            b"zset": lambda key: repr(client.zrange(key, 0, -1)).encode(),
+            b"string": client.get,
         }
+        return {key: read[client.type(key)](key) for key in client.keys("*")}
 
 
 def put(server: servers.Server, key: bytes, value: bytes) -> None:
