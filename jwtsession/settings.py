@@ -295,13 +295,6 @@ class SessionSettings(Unpicklable, BaseSettings):
             raise ValueError("encryption_mode: needs encryption_keys")
         return self
 
-    @field_validator("user_index_key")
-    @classmethod
-    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and len(value.get_secret_value().encode()) < 32:
-            raise ValueError("needs at least 32 bytes")
-        return value
-
     @model_validator(mode="after")
     def _good_keys(self) -> Self:
         if self.secret is None and not self.keys:
@@ -312,6 +305,8 @@ class SessionSettings(Unpicklable, BaseSettings):
         if self.algorithm in MIN_SECRET_BYTES:
             for name, key in given.items():
                 _check_secret(name, key.get_secret_value(), MIN_SECRET_BYTES[self.algorithm], self.algorithm)
+        if self.user_index_key is not None:
+            _check_secret("user_index_key", self.user_index_key.get_secret_value(), 32, "an HMAC")
         return self
 
 

@@ -552,8 +552,9 @@ async def test_entries_of_an_older_version_are_found(valkey: servers.Server, clo
     await store.close()
 
 
-OLD_KEY = {"kid": "old", "secret": "an old secret of the tests, long enough for HS256: 98765"}
-NEW_KEY = {"kid": "new", "secret": "a new secret of the tests, and long enough for HS256: 123"}
+OLD_KEY = {"kid": "old", "secret": "xK4vT9qLr2ZsW7nBf0HdYj5MpCgAe8Ru1-oi_3Qt"}
+OWN_KEY = "nD3rY8uKc5VxQe1Zt7HwSa0PjLg4BmFo-6Ii_2X9"
+NEW_KEY = {"kid": "new", "secret": "b7Gm2Xw9TzKqPa4LsVd0RfYhJc8NeUo5-Ti_1C6k"}
 
 
 async def test_entries_are_found_while_keys_are_replaced(store: SessionStore, clock: Clock) -> None:
@@ -577,19 +578,18 @@ async def test_entries_are_found_while_keys_are_replaced(store: SessionStore, cl
 
 async def test_a_key_of_the_index_outlives_those_of_the_tokens(store: SessionStore, clock: Clock) -> None:
     """With user_index_key the names stay while all other keys change, and what stood under the old names is found."""
-    own = "a key of the index, which is long enough too: 0123456789"
     plain = provider(store, clock)
     old = await log_in(plain)
-    with_own = provider(store, clock, user_index_key=own)
+    with_own = provider(store, clock, user_index_key=OWN_KEY)
     assert [info.id for info in await with_own.list_sessions("ann")] == [old.id]
-    other = SessionProvider(store=store, clock=clock, user_index=True, user_index_key=own, keys=[NEW_KEY])
+    other = SessionProvider(store=store, clock=clock, user_index=True, user_index_key=OWN_KEY, keys=[NEW_KEY])
     assert name_of(with_own) == name_of(other) != name_of(plain)
 
 
 async def test_services_that_only_verify_know_the_names(clock: Clock) -> None:
     """A public key gives the same names as its private one, with and without a key of the index."""
     private, public = keymaterial.private_and_public("ES256", "pem")
-    for options in ({}, {"user_index_key": "a key of the index, which is long enough too: 0123456789"}):
+    for options in ({}, {"user_index_key": OWN_KEY}):
         names = {
             name_of(
                 SessionProvider(store=MemorySessionStore(), secret=key, algorithm="ES256", user_index=True, **options)
@@ -674,3 +674,55 @@ async def test_without_an_index_the_verbs_say_what_is_missing(clock: Clock) -> N
     for call in (sessions.list_sessions("ann"), sessions.revoke_all("ann"), made.destroy_others()):
         with pytest.raises(InvalidArgumentError, match="user_index"):
             await call
+
+
+# --- a server that evicts --------------------------------------------------------------------------------------------
+
+
+async def logged_at_start(url: str, caplog: pytest.LogCaptureFixture, **options: Any) -> list[tuple[str, str]]:
+    """What the log says of a policy when an application starts, with the level."""
+    caplog.clear()
+    sessions = SessionProvider(redis_url=url, secret=SECRET, **({"user_index": True} | options))
+    with caplog.at_level("INFO", logger="jwtsession"):
+        async with sessions:
+            assert await sessions.ping()
+    return [(each.levelname, each.getMessage()) for each in caplog.records if "maxmemory" in each.getMessage()]
+
+
+async def test_a_policy_that_evicts_is_told_at_the_start(
+    engine: servers.Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With an index a server's real policy stands in the log as an error, with the remedy; else nothing does."""
+    assert await logged_at_start(engine.url, caplog) == []
+    engine.command("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    try:
+        for limit, level in (("0", "WARNING"), ("100mb", "ERROR")):
+            engine.command("CONFIG", "SET", "maxmemory", limit)
+            ((told, message),) = await logged_at_start(engine.url, caplog)
+            assert told == level
+            assert "allkeys-lru" in message
+            assert "Set maxmemory-policy to noeviction" in message
+        assert await logged_at_start(engine.url, caplog, user_index=False) == []
+        engine.command("ACL", "SETUSER", "app", "reset", "on", ">password", "~sess:*", "-@all", "+ping")
+        ((told, message),) = await logged_at_start(engine.url.replace("//", "//app:password@"), caplog)
+        assert told == "INFO"
+        assert "+info" in message
+        engine.command("ACL", "SETUSER", "app", "+info")
+        ((told, _),) = await logged_at_start(engine.url.replace("//", "//app:password@"), caplog)
+        assert told == "ERROR"
+    finally:
+        engine.command("CONFIG", "SET", "maxmemory", "0")
+        engine.command("CONFIG", "SET", "maxmemory-policy", "noeviction")
+
+
+async def test_each_primary_of_a_cluster_is_asked(
+    cluster_server: servers.Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The policy of one of its servers is told, with the server's name."""
+    cluster_server.command("CONFIG", "SET", "maxmemory-policy", "volatile-lru")
+    try:
+        ((told, message),) = await logged_at_start(f"redis+cluster://127.0.0.1:{cluster_server.port}", caplog)
+        assert told == "WARNING"
+        assert f"127.0.0.1:{cluster_server.port}" in message
+    finally:
+        cluster_server.command("CONFIG", "SET", "maxmemory-policy", "noeviction")

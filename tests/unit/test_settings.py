@@ -115,6 +115,8 @@ def test_node_compatible_sets_what_sharing_needs() -> None:
         ({"multiple_tokens": "last"}, "multiple_tokens"),
         ({"colour": "blue"}, "colour"),
         ({"max_sessions": 3}, "max_sessions"),
+        ({"user_index_key": SECRET}, "user_index_key"),
+        ({"user_index": True, "user_index_key": "too short"}, "user_index_key"),
         ({"capture_client": True}, "capture_client"),
         ({"too_many_sessions": "evict"}, "too_many_sessions"),
         ({"encryption_mode": "read"}, "encryption_mode"),
