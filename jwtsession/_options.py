@@ -42,6 +42,7 @@ class SettingsOptions(TypedDict, total=False):
     token_cache_bytes: int
     near_cache_bytes: int
     user_index: bool
+    user_index_key: str | SecretStr | None
     capture_client: bool
     max_sessions: int | None
     too_many_sessions: Literal["refuse", "evict"]

@@ -104,9 +104,9 @@ class SyncSessionProvider(Generic[S]):
         return self._run(self._provider.get, session_id)
 
     @discreet
-    def revoke(self, session_id: str, *, wait_replicas: int = 0) -> bool:
+    def revoke(self, session_id: str, *, sub: str | None = None, wait_replicas: int = 0) -> bool:
         """See `SessionProvider.revoke`."""
-        return self._run(self._provider.revoke, session_id, wait_replicas=wait_replicas)
+        return self._run(self._provider.revoke, session_id, sub=sub, wait_replicas=wait_replicas)
 
     @discreet
     def list_sessions(self, sub: str) -> list[SessionInfo]:
