@@ -275,7 +275,7 @@ def _unknown_fields(now: Any, before: Any, stored: Any, data: Any, path: tuple[s
         if type(before) is not model or isinstance(now, RootModel) or has_own_serializer(model):
             return
         fields = model.model_fields
-        if model.model_config.get("extra", "ignore") == "ignore":
+        if stored.keys() - data.keys() and model.model_config.get("extra", "ignore") == "ignore":
             known = {*data}.union(*(names_of(model, name, field) for name, field in fields.items()))
             known |= {field.alias or name for name, field in model.model_computed_fields.items()}
             yield from ((path, name, value) for name, value in stored.items() if name not in known)
