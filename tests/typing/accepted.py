@@ -54,6 +54,8 @@ async def with_manager(manager: SessionManager[UserSession, UserClaims]) -> None
     assert_type(manager.id, str | None)
     assert_type(manager.token, str | None)
     assert_type(await manager.create(UserSession(user_id=1), UserClaims(role="admin")), Token)
+    assert_type(await manager.create(UserSession(user_id=1), max_age=timedelta(days=30)), Token)
+    assert_type(manager.created, float | None)
     assert_type(await manager.update(), UserSession)
     assert_type(await manager.reload(), UserSession)
     assert_type(await manager.regenerate(), Token)

@@ -31,6 +31,7 @@ SessionProvider(UserClaims)  # refused
 async def with_manager(manager: SessionManager[UserSession, UserClaims]) -> None:
     await manager.create(OtherSession(name="x"))  # refused
     await manager.create(UserSession(user_id=1), Claims())  # refused
+    await manager.create(UserSession(user_id=1), max_age="5")  # refused
     await manager.update(OtherSession(name="x"))  # refused
     await manager.mutate(lambda session: session.nothing)  # refused
     assert manager.session.user_id  # refused
