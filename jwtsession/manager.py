@@ -101,7 +101,7 @@ class Sessions(Generic[S, C]):
         self._endings: set[asyncio.Future[bool]] = set()
 
     async def read(
-        self, session_id: str, exp: float | None, idle_timeout: int | None, *, near: bool = False
+        self, session_id: str, exp: float | None, idle_timeout: int | None, *, near: bool = False, extend: bool = True
     ) -> Record[S]:
         """The session, its time to live extended if `touch_interval` has passed; `near`: see `SessionStore.load`.
 
@@ -110,7 +110,7 @@ class Sessions(Generic[S, C]):
             SessionCorruptError: It can't be read.
             StoreUnavailableError: The store did not answer.
         """
-        due = self.touches.due(session_id, None if idle_timeout is None else idle_timeout / 4)
+        due = extend and self.due(session_id, idle_timeout)
         ttl = self.ttl(exp, idle_timeout) if due else 0
         stored = await self.store.load(session_id, ttl if ttl > 0 else None, near=near)
         if stored is None:
@@ -168,6 +168,10 @@ class Sessions(Generic[S, C]):
         """The time in seconds since the epoch."""
         return self._clock()
 
+    def due(self, session_id: str, idle_timeout: int | None) -> bool:
+        """Whether it is time to extend the session's time to live."""
+        return self.touches.due(session_id, None if idle_timeout is None else idle_timeout / 4)
+
     def ttl(self, exp: float | None, idle_timeout: int | None) -> int:
         """Milliseconds that the session may live from now: its idle timeout, but never beyond the token's `exp`."""
         # The limit may have been lowered since the token was issued.
@@ -203,6 +207,7 @@ class SessionManager(Generic[S, C]):
         "__weakref__",
         "_captured",
         "_client",
+        "_extended",
         "_former",
         "_loop",
         "_own_claims",
@@ -226,6 +231,7 @@ class SessionManager(Generic[S, C]):
         self._loop = asyncio.get_running_loop()
         self._token_id: str | None = None  # of a genuine token, also where its session is gone
         self._record: Record[S] | None = None
+        self._extended = True
         self._former: tuple[tuple[S, dict[str, Any]], ...] = ()  # sessions of this request that are not its
         self._verified: VerifiedToken | None = None
         self._own_claims: C | None = None
@@ -271,10 +277,15 @@ class SessionManager(Generic[S, C]):
         """The same verbs for `def` endpoints and other threads: each blocks until it is done."""
         return SyncSessionManager(self, self._loop)
 
-    async def authenticate(self, token: object) -> None:
+    async def authenticate(self, token: object, extend: bool | Callable[[C], bool] = True) -> None:
         """Load the session that a token proves. The provider calls this once for each request.
 
         A token that proves nothing leaves the manager without a session; `require()` tells why.
+
+        Args:
+            token: What the request has in the token's place.
+            extend: Whether this counts as a use of the session, which starts its idle timeout again; or the question,
+                by the token's claims.
 
         Raises:
             StoreUnavailableError: The store did not answer.
@@ -283,14 +294,32 @@ class SessionManager(Generic[S, C]):
             verified = self._sessions.codec.verify(token)
             # From here on the token is genuine: it may destroy the session even where it can't be read.
             self._token_id = verified.session_id
+            if not isinstance(extend, bool):
+                extend = extend(self._sessions.codec.claims(verified))
             self._record = await self._sessions.read(
-                verified.session_id, verified.exp, verified.idle_timeout, near=True
+                verified.session_id, verified.exp, verified.idle_timeout, near=True, extend=extend
             )
         except AuthenticationError as error:
             self.refuse(error)
             return
         self._verified, self._token = verified, verified.token
-        if self._sessions.index is not None:
+        self._extended = extend
+        if extend and self._sessions.index is not None:
+            await self._seen()
+
+    async def extend(self) -> None:
+        """Count the request as a use of the session after all, where `authenticate` did not.
+
+        Raises:
+            StoreUnavailableError: The store did not answer.
+        """
+        if self._extended or self._record is None or self._token_id is None:
+            return
+        self._extended = True
+        if self._sessions.due(self._token_id, self._life[1]):
+            with contextlib.suppress(AuthenticationError):  # `require()` tells
+                await self.touch()
+        else:
             await self._seen()
 
     def refuse(self, error: AuthenticationError) -> None:

@@ -115,6 +115,9 @@ class SessionProvider(Generic[S, C]):
     get_session: SessionDependency[S]
     """Dependency: the request's session. 401 where there is none, 400 for two different ones, 503 without the store."""
 
+    peek_session: SessionDependency[S]
+    """Dependency: as `get_session`, but not a use of the session: its idle timeout goes on. For polling."""
+
     get_optional_session: SessionDependency[S | None]
     """Dependency: the request's session, or None for a missing and a dead token alike. 400 and 503 as above."""
 
@@ -268,6 +271,9 @@ class SessionProvider(Generic[S, C]):
         always = ("ambiguous", "unavailable")
         self.get_session = SessionDependency(
             self._get_session, optional=False, answers=("no_session", *always), **self._shown
+        )
+        self.peek_session = SessionDependency(
+            self._peek_session, optional=False, answers=("no_session", *always), **self._shown
         )
         self.get_optional_session = SessionDependency(
             self._get_optional_session, optional=True, answers=always, **self._shown
@@ -441,15 +447,14 @@ class SessionProvider(Generic[S, C]):
         except ValueError as error:
             raise ConfigurationError(f"require_fresh: max_age: {error}") from None
 
-        async def resolve(connection: HTTPConnection, response: Response | None, scopes: Sequence[str]) -> S:
-            session = await self._get_session(connection, response, scopes)
-            manager = await self._manager(connection, response)
-            claims = manager.claims
-            if claims is None or claims.auth_time is None or self._sessions.now() - claims.auth_time > allowed:
-                error = StaleAuthenticationError(allowed)
-                manager.tell_refused(error.code)
-                raise error
-            return session
+        def stale(claims: Claims) -> JWTSessionError | None:
+            fresh = claims.auth_time is not None and self._sessions.now() - claims.auth_time <= allowed
+            return None if fresh else StaleAuthenticationError(allowed)
+
+        def resolve(connection: HTTPConnection, response: Response | None, scopes: Sequence[str]) -> Awaitable[S]:
+            permits = _demand(scopes)
+            demand = stale if permits is None else lambda claims: permits(claims) or stale(claims)
+            return self._required(connection, response, demand)
 
         return SessionDependency(
             resolve, optional=False, answers=("no_session", "stale", "ambiguous", "unavailable"), **self._shown
@@ -503,28 +508,43 @@ class SessionProvider(Generic[S, C]):
         if isinstance(app, FastAPI):
             openapi.document(app)
 
-    async def _get_session(self, connection: HTTPConnection, response: Response | None, scopes: Sequence[str]) -> S:
-        manager = await self._manager(connection, response)
+    def _get_session(
+        self, connection: HTTPConnection, response: Response | None, scopes: Sequence[str]
+    ) -> Awaitable[S]:
+        return self._required(connection, response, _demand(scopes) if scopes else None)
+
+    def _peek_session(
+        self, connection: HTTPConnection, response: Response | None, scopes: Sequence[str]
+    ) -> Awaitable[S]:
+        return self._required(connection, response, _demand(scopes), extend=False)
+
+    async def _required(
+        self, connection: HTTPConnection, response: Response | None, demand: "_Demand | None", extend: bool = True
+    ) -> S:
+        manager = await self._manager(connection, response, demand, extend)
         session = manager.require()
-        _permit(manager, scopes)
+        if demand is not None:
+            _meet(manager, demand)
         return session
 
     async def _get_optional_session(
         self, connection: HTTPConnection, response: Response | None, scopes: Sequence[str]
     ) -> S | None:
-        manager = await self._manager(connection, response)
-        if manager.session is not None:
-            _permit(manager, scopes)
+        demand = _demand(scopes)
+        manager = await self._manager(connection, response, demand)
+        if demand is not None and manager.session is not None:
+            _meet(manager, demand)
         return manager.session
 
     async def _get_manager(
         self, connection: HTTPConnection, response: Response | None, scopes: Sequence[str]
     ) -> SessionManager[S, C]:
-        manager = await self._manager(connection, response)
-        if scopes:
+        demand = _demand(scopes)
+        manager = await self._manager(connection, response, demand)
+        if demand is not None:
             # Else a guard would let in those who have no session at all.
             manager.require()
-            _permit(manager, scopes)
+            _meet(manager, demand)
         return manager
 
     async def _get_required_manager(
@@ -534,8 +554,17 @@ class SessionProvider(Generic[S, C]):
         manager.require_token()
         return manager
 
-    async def _manager(self, connection: HTTPConnection, response: Response | None) -> SessionManager[S, C]:
-        """The request's manager, made and loaded by whoever asks first."""
+    async def _manager(
+        self,
+        connection: HTTPConnection,
+        response: Response | None,
+        demand: "_Demand | None" = None,
+        extend: bool = True,
+    ) -> SessionManager[S, C]:
+        """The request's manager, made and loaded by whoever asks first.
+
+        A request that does not meet the demand is refused, and refused requests keep no session alive.
+        """
         if response is not None:
             raw = response.raw_headers
             raw += [header for header in self._headers if header not in raw] if raw else self._headers
@@ -545,13 +574,18 @@ class SessionProvider(Generic[S, C]):
         kept = managers.get(self._sessions)
         # The very headers: whatever else is shared, another request has others.
         if kept is not None and (kept[1] is scope["headers"] or _same_items(kept[1], scope["headers"])):
-            return kept[0] if kept[3] or response is None else await self._search_body(connection, kept)
+            manager: SessionManager[S, C] = kept[0]
+            if response is not None and not kept[3]:
+                await self._search_body(connection, kept)
+            if extend and (demand is None or manager.claims is None or demand(manager.claims) is None):
+                await manager.extend()
+            return manager
         if scope.get("app") not in self._admitted:
             self._admit(scope.get("app"))
         address = scope.get("client")
         client = address[0] if address else None
         captured = (client_address(client), connection.headers.get("user-agent")) if self._captures else (None, None)
-        manager: SessionManager[S, C] = SessionManager(self._sessions, client, captured)
+        manager = SessionManager(self._sessions, client, captured)
         try:
             token = await self._finder.find(connection, body=response is not None)
         except AuthenticationError as error:
@@ -564,7 +598,9 @@ class SessionProvider(Generic[S, C]):
             if kept is not None and kept[0].token == token:  # a middleware has changed other headers
                 manager = kept[0]
             else:
-                await manager.authenticate(token)
+                # The demand is looked at before the load, which extends the idle timeout, and met after it: a session
+                # that is gone is a 401 all the same.
+                await manager.authenticate(token, extend and (demand is None or (lambda found: demand(found) is None)))
         state = scope.setdefault("state", {})
         if self._request_key in state or _SHARED in state:
             state = _own_state(scope, self._request_key, managers)
@@ -577,8 +613,8 @@ class SessionProvider(Generic[S, C]):
         state[self._request_key] = manager  # to be seen only: nothing is decided by it
         return manager
 
-    async def _search_body(self, connection: HTTPConnection, kept: "_Kept") -> SessionManager[S, C]:
-        """The manager that a middleware asked for, whose search for a token left out the body."""
+    async def _search_body(self, connection: HTTPConnection, kept: "_Kept") -> None:
+        """Finish the search for the token of a manager that a middleware asked for: it left out the body."""
         manager, headers, found, _ = kept
         try:
             token = await self._finder.find(connection)
@@ -591,7 +627,6 @@ class SessionProvider(Generic[S, C]):
             if token != found and manager.session is None:
                 await manager.authenticate(token)
         connection.scope["jwtsession"][self._sessions] = manager, headers, found, True
-        return manager
 
 
 _Kept = tuple[SessionManager[Any, Any], Sequence[object], object, bool]
@@ -621,13 +656,27 @@ def _own_state(scope: Scope, key: str, managers: _Managers) -> dict[str, Any]:
     return made
 
 
-def _permit(manager: SessionManager[Any, Any], scopes: Sequence[str]) -> None:
-    """Refuse a session whose token permits less than these scopes (RFC 6750 section 3.1)."""
+_Demand = Callable[[Any], JWTSessionError | None]
+"""What an endpoint asks of the token's claims: the error of a request that does not meet it, or None."""
+
+
+def _demand(scopes: Sequence[str]) -> _Demand | None:
+    """That a token permits these scopes (RFC 6750 section 3.1)."""
     if not scopes:
-        return
-    granted = (manager.claims.scope or "").split() if manager.claims is not None else []
-    if not set(scopes).issubset(granted):
-        error = InsufficientScopeError(scopes)
+        return None
+
+    def insufficient(claims: Claims) -> JWTSessionError | None:
+        # RFC 6749 section 3.3: a space separates them, and nothing else does.
+        granted = {scope for scope in (claims.scope or "").split(" ") if scope}
+        return None if granted.issuperset(scopes) else InsufficientScopeError(scopes)
+
+    return insufficient
+
+
+def _meet(manager: SessionManager[Any, Any], demand: _Demand) -> None:
+    """Refuse a session whose token does not meet the demand."""
+    error = demand(manager.claims)
+    if error is not None:
         manager.tell_refused(error.code)
         raise error
 

@@ -15,6 +15,8 @@ from .models import Claims
 C = TypeVar("C", bound=Claims)
 
 MAX_TOKEN_CHARS = 8_192
+MAX_HEADER_CHARS = 1_024
+"""Of the JOSE header as it stands in the token: it is parsed before the signature is checked, whoever sent it."""
 
 # RFC 7515 section 3.1: the compact form, base64url without padding.
 _COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
@@ -225,6 +227,8 @@ class TokenCodec(Generic[C]):
         if form is None:
             raise InvalidTokenError("token_malformed")
         header, payload, signature = form.groups()
+        if len(header) > MAX_HEADER_CHARS:
+            raise InvalidTokenError("token_malformed")
         kid = self._checked_kid(_parsed(_unbase64(header)))
         if not self._keys.verify(kid, f"{header}.{payload}".encode(), _unbase64(signature)):
             raise InvalidTokenError("token_signature")

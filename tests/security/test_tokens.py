@@ -324,6 +324,16 @@ def test_08_the_leeway_is_exact() -> None:
             made.decode(with_claims(**bad))
 
 
+def test_09_a_header_beyond_a_kilobyte_is_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the one part that is parsed before the signature is checked: 8 KB of it cost 100 times a normal one."""
+    big = signed({"alg": "HS256", "x": [{}] * 300})
+    assert len(big.split(".")[0]) > 1_024
+    monkeypatch.setattr("jwtsession.tokens._parsed", None)
+    with pytest.raises(InvalidTokenError) as refused:
+        codec().decode(big)
+    assert refused.value.code == "token_malformed"
+
+
 def test_08_without_an_absolute_timeout_exp_may_be_left_out() -> None:
     """Then a token without exp is good, and one with an exp still ends by it."""
     made = codec(absolute_max_age=None)
