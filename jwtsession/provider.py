@@ -41,6 +41,7 @@ from .models import Claims, Session
 from .roundtrip import check_model
 from .serialization import Migrate, SessionSerializer
 from .settings import SessionSettings
+from .sockets import close_failed_sockets
 from .startup import Tenant
 from .stores import RedisSessionStore, SessionStore
 from .sync import SyncSessionProvider
@@ -304,6 +305,7 @@ class SessionProvider(Generic[S, C]):
         """
         openapi.document(app)
         openapi.spare(app)
+        close_failed_sockets(app)
         async with self._lifespan.run(app):
             yield
 
@@ -507,6 +509,7 @@ class SessionProvider(Generic[S, C]):
         self._lifespan.admit(app)
         if isinstance(app, FastAPI):
             openapi.document(app)
+            close_failed_sockets(app)
 
     def _get_session(
         self, connection: HTTPConnection, response: Response | None, scopes: Sequence[str]

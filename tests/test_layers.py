@@ -80,6 +80,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
         {"dependants", "errors", "injection", "manager", "models", "stores", "tokens"},
         {"pydantic", "starlette"},
     ),
+    "sockets": ({"errors"}, {"starlette"}),
     "lifespan": ({"accesslog", "audit", "errors", "eviction", "startup", "stores"}, set()),
     "openapi": ({"dependants", "injection", "settings"}, {"fastapi", "starlette"}),
     "provider": (
@@ -100,6 +101,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
             "roundtrip",
             "serialization",
             "settings",
+            "sockets",
             "startup",
             "stores",
             "sync",
