@@ -130,7 +130,7 @@ async def _is_short(request: Request) -> bool:
         return messages.popleft() if messages else await receive()
 
     request._receive = give_back
-    return message["type"] == "http.request" and not more and size <= MAX_BODY_BYTES
+    return messages[-1]["type"] == "http.request" and not more and size <= MAX_BODY_BYTES
 
 
 def _of_form(body: bytes) -> Iterable[tuple[str, object]]:
