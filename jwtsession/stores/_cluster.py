@@ -9,12 +9,13 @@ MOVED. Here it keeps the map of slots and the connections; public names of it ar
 import asyncio
 import builtins
 import contextlib
+import inspect
 import random
 from collections.abc import Sequence
 from typing import Any
 
 from redis.asyncio import RedisCluster
-from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.cluster import ClusterNode, NodesManager
 from redis.exceptions import (
     AskError,
     ConnectionError,
@@ -28,6 +29,7 @@ from redis.exceptions import (
 from ._exchange import Call, Command, exchange, ready
 
 _REDIRECTIONS = 5
+_BEFORE_8 = "last_failed_node_name" not in inspect.signature(NodesManager.initialize).parameters
 _REFRESH_SECONDS = 0.25
 
 
@@ -35,15 +37,23 @@ class ClusterNodes:
     """The nodes of a cluster, by the keys that they have.
 
     Args:
-        client: Of the cluster; its caller closes it.
+        client: Of the cluster.
         wait: Seconds to wait where all connections to a node are in use.
     """
 
     def __init__(self, client: RedisCluster, wait: float) -> None:
         self._client = client
+        # redis-py before 8 forgets them, open, once it knows the cluster's own.
+        self._first = [*client.nodes_manager.startup_nodes.values()]
         self._wait = wait
         self._places: dict[str, asyncio.Semaphore] = {}
         self._refreshed = 0.0
+
+    async def close(self) -> None:
+        """Close all connections, and the client."""
+        await self._client.aclose()
+        for node in self._first:
+            await node.disconnect()
 
     async def call(self, key: str, *commands: Command, call: Call | None = None) -> list[Any]:
         """The replies of the key's primary to commands on one connection; only the first one may have a key.
@@ -62,7 +72,7 @@ class ClusterNodes:
             if error is None:
                 return replies[asking:]
             if isinstance(error, MovedError):
-                await self._client.nodes_manager.move_slot(error)
+                await self._move_slot(error)
                 node, asking = await self._node(key), False
             elif isinstance(error, AskError):
                 node, asking = self._known(error.host, error.port), True
@@ -171,6 +181,12 @@ class ClusterNodes:
         assert node is not None  # noqa: S101  None is for replicas
         return node
 
+    async def _move_slot(self, error: MovedError) -> None:
+        """Note where a slot is now."""
+        moved: Any = self._client.nodes_manager.move_slot(error)
+        if inspect.isawaitable(moved):  # from redis-py 8 on
+            await moved
+
     def _known(self, host: str, port: int) -> ClusterNode:
         """The node at an address, also one that has no slot yet."""
         manager = self._client.nodes_manager
@@ -185,5 +201,12 @@ class ClusterNodes:
         now = asyncio.get_running_loop().time()
         if now - self._refreshed >= _REFRESH_SECONDS:
             self._refreshed = now
-            name = failed.name if failed is not None else None
-            await self._client.nodes_manager.initialize(last_failed_node_name=name)
+            manager: Any = self._client.nodes_manager
+            if _BEFORE_8:
+                await manager.initialize()
+                # It makes new nodes for the map, which nobody closes, beside those that it knows and that have the
+                # connections.
+                for nodes in {id(each): each for each in manager.slots_cache.values()}.values():
+                    nodes[:] = [manager.nodes_cache.get(node.name, node) for node in nodes]
+            else:
+                await manager.initialize(last_failed_node_name=failed.name if failed is not None else None)

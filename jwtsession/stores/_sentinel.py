@@ -102,4 +102,5 @@ class PrimaryPool(SentinelConnectionPool, BlockingConnectionPool):
             self._asking.cancel()
             await asyncio.wait({self._asking})
         await super().aclose()
-        await self.sentinel_manager.aclose()
+        for sentinel in self.sentinel_manager.sentinels:
+            await sentinel.aclose()

@@ -455,14 +455,14 @@ class RedisSessionStore:
         if self._near_cache_bytes:
             topology = topology_of(self._client, self._nodes, self._keyspace)
             self._near = NearCache(self._near_cache_bytes, self._keyspace, topology)
-        self._use = _in_use(self._client, self._near, self._loads)
+        self._use = _in_use(self._client, self._nodes, self._near, self._loads)
         with contextlib.suppress(StopIteration):
             self._use.__anext__().send(None)
         return self._client
 
 
 async def _in_use(
-    client: "Redis | RedisCluster", near: NearCache | None, loads: Loads | None
+    client: "Redis | RedisCluster", nodes: ClusterNodes | None, near: NearCache | None, loads: Loads | None
 ) -> AsyncGenerator[None, None]:
     """Closes them at its end, which is the event loop's where nobody ends it before.
 
@@ -476,7 +476,12 @@ async def _in_use(
             await near.close()
         if loads is not None:
             await loads.close()
-        await client.aclose()
+        if nodes is not None:
+            await nodes.close()
+        else:
+            await client.aclose()
+            # Before 8 that disconnects the pool only, and leaves its Sentinels open.
+            await cast("Redis", client).connection_pool.aclose()
 
 
 _REPEATED = ", with args beginning with"
