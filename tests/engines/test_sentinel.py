@@ -129,7 +129,7 @@ async def test_the_newest_word_counts(replicated: servers.Replicated, valkey: se
     known = replicated.primary
     async with behind(known, epoch=7) as late, behind(valkey, epoch=6) as early:
         for order in ([late, early], [early, late]):
-            url = f"redis+sentinel://{','.join(f'127.0.0.1:{port}' for port in order)}/mymaster/0"
+            url = f"redis+sentinel://{','.join(f'127.0.0.1:{port}' for port in order)}/mymaster/0?protocol=3"
             async with opened(url) as store:
                 session_id = f"session-{order[0]:0>20}"
                 assert await store.create(session_id, b"1", 3_600_000)

@@ -59,7 +59,7 @@ async def test_a_server_that_knows_no_hello(tmp_path: Path, password: str, caplo
     try:
         server.command("CONFIG", "SET", "requirepass", password)
         url = f"redis://:{password.replace(' ', '%20')}@127.0.0.1:{server.port}/0"
-        said = await said_by(RedisSessionStore(url), caplog)
+        said = await said_by(RedisSessionStore(f"{url}?protocol=3"), caplog)  # redis-py's default from 8 on
         assert said.endswith("; it knows no RESP3: add ?protocol=2 to redis_url")
         assert not password or password not in said
         store = RedisSessionStore(f"{url}?protocol=2")
@@ -75,7 +75,7 @@ async def test_a_proxy_that_closes_at_hello(valkey: servers.Server, caplog: pyte
     """There it can only be guessed; what is said helps."""
     with Proxy(valkey.port).running() as proxy:
         proxy.closes_at = b"HELLO"
-        said = await said_by(RedisSessionStore(proxy.url), caplog)
+        said = await said_by(RedisSessionStore(f"{proxy.url}?protocol=3"), caplog)
         assert said.endswith("; if it is a proxy that knows no HELLO, add ?protocol=2 to redis_url")
         store = RedisSessionStore(f"{proxy.url}?protocol=2")
         assert await store.ping()
