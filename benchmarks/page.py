@@ -132,7 +132,7 @@ def _expected(report: Report) -> str:
         )
         lines.append(
             f"**A user's sessions.** `list_sessions` takes {trips['list_sessions']} round trips, `revoke_all`"
-            f" {trips['revoke_all']}, for 1,000 sessions of one user."
+            f" {trips['revoke_all']}, for 1,000 sessions of one user: in pages, so that others are served in between."
         )
         sizes = {name: size / 1e6 for name, size in rest["memory_bytes"].items()}
         lines.append(

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from .encryption import Sealer
 from .errors import InvalidArgumentError, SessionCorruptError, StoreUnavailableError, TooManySessionsError
-from .stores import FORMER, Entry, SessionStore
+from .stores import FORMER, Entry, IndexPage, SessionStore
 from .throttle import Throttle
 
 IN_FLIGHT_SECONDS = 10.0
@@ -190,7 +190,7 @@ class UserIndex:
             ended = await self._make_room(former if self._max_sessions else [], name, added.total, replaced)
         elif not moved:
             await self.check_limit(sub, session_id, replaced, count=added.total)
-        if added.total > 1:
+        if added.total > 1 and not ended:
             with contextlib.suppress(StoreUnavailableError):  # the next login does it
                 await self._prune(name, added.sample)
         return ended
@@ -267,7 +267,8 @@ class UserIndex:
             for _ in range(REVOKE_ROUNDS):
                 again = False
                 for name in names:
-                    async for entries in self._pages(name):
+                    async for page in self._pages(name):
+                        entries = page.entries
                         entries.pop(except_id or "", None)
                         again = again or bool(entries)
                         for each in await self._end(name, entries):
@@ -292,29 +293,30 @@ class UserIndex:
         limit = self._max_sessions or CEILING
         most = EVICT_PAGES if self._max_sessions else 1
         oldest: list[tuple[str, str, Entry]] = []
+        unread = 0
         for each in (*former, name):
             if each == name and len(oldest) + count <= limit:
-                break
+                return []
+            read = 0
             async with contextlib.aclosing(self._pages(each)) as pages:
-                read = 0
-                async for entries in pages:
-                    stored = [
+                async for page in pages:
+                    oldest += [
                         (each, found, entry)
-                        for found, entry, _ in await self._prune(each, entries)
+                        for found, entry, _ in await self._prune(each, page.entries)
                         # What is not confirmed yet will make room itself.
                         if found != replaced and (entry.confirmed or self._is_old(entry))
                     ]
-                    oldest += stored
-                    count -= (len(entries) - len(stored)) * (each == name)
-                    read += 1
-                    if read == most:
+                    read += len(page.entries)
+                    # As it was when the page was read: meanwhile others make room as well.
+                    unread = page.total - read if page.cursor else 0
+                    if read >= most * PAGE:
                         break
-        beyond = sum(each != name for each, _, _ in oldest) + count - limit
+        ending = oldest[: max(0, len(oldest) + unread - limit)]
         ended: list[str] = []
         for each in (*former, name):
-            ending = {found: entry for user, found, entry in oldest[: max(0, beyond)] if user == each}
-            for start in range(0, len(ending), PAGE):
-                ended += await self._end(each, dict(itertools.islice(ending.items(), start, start + PAGE)))
+            found = {session_id: entry for user, session_id, entry in ending if user == each}
+            for start in range(0, len(found), PAGE):
+                ended += await self._end(each, dict(itertools.islice(found.items(), start, start + PAGE)))
         return ended
 
     async def _end(self, name: str, entries: Mapping[str, Entry]) -> list[str]:
@@ -326,12 +328,13 @@ class UserIndex:
         await self._store.index_prune(name, entries)
         return [each for each, there in zip(entries, ended, strict=True) if there]
 
-    async def _pages(self, name: str) -> AsyncGenerator[dict[str, Entry]]:
+    async def _pages(self, name: str) -> AsyncGenerator[IndexPage]:
         cursor = 0
         while True:
             began = time.perf_counter()
-            entries, cursor = await self._store.index_page(name, cursor, PAGE)
-            yield entries
+            page = await self._store.index_page(name, cursor, PAGE)
+            yield page
+            cursor = page.cursor
             if not cursor:
                 return
             await asyncio.sleep(PAUSE * (time.perf_counter() - began))
@@ -339,8 +342,8 @@ class UserIndex:
     async def _living(self, name: str) -> AsyncGenerator[list[tuple[str, Entry, int]]]:
         """Sessions that are there, with their milliseconds left. Entries of those that are not are taken out."""
         async with contextlib.aclosing(self._pages(name)) as pages:
-            async for entries in pages:
-                yield await self._prune(name, entries)
+            async for page in pages:
+                yield await self._prune(name, page.entries)
 
     async def _prune(self, name: str, entries: Mapping[str, Entry]) -> list[tuple[str, Entry, int]]:
         left = await self._store.remaining([*entries]) if entries else []

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from ..errors import SessionCorruptError, StoreUnavailableError
 from ._script import Script
-from .base import FORMER, Entry, IndexAddition
+from .base import FORMER, Entry, IndexAddition, IndexPage
 
 _ADD = Script("index_add.lua")
 _PAGE = Script("index_page.lua")
@@ -56,7 +56,7 @@ class RedisUserIndex:
         pairs = zip(named[::2], named[1::2], strict=True)
         return IndexAddition(bool(was), bool(there), count, {id_.decode(): _entry(0, at, b"") for id_, at in pairs})
 
-    async def page(self, user: str, cursor: int, limit: int) -> tuple[dict[str, Entry], int]:
+    async def page(self, user: str, cursor: int, limit: int) -> IndexPage:
         """See `SessionStore.index_page`: one script."""
         if user.startswith(FORMER):
             position, *found = await self._run(_SCAN, user, cursor, 2 * limit)
@@ -64,11 +64,11 @@ class RedisUserIndex:
             for id_, seen, value in zip(found[::3], found[1::3], found[2::3], strict=True):
                 order, _, data = value.partition(b" ")
                 entries[id_.decode()] = _entry(order, seen, data)
-            return entries, int(position)
-        found = await self._run(_PAGE, user, cursor, limit)
+            return IndexPage(entries, int(position), len(entries))
+        total, *found = await self._run(_PAGE, user, cursor, limit)
         parts = zip(found[::4], found[1::4], found[2::4], found[3::4], strict=True)
         entries = {id_.decode(): _entry(order, seen, data) for id_, order, seen, data in parts}
-        return entries, int(found[-3]) if len(entries) == limit else 0
+        return IndexPage(entries, int(found[-3]) if len(entries) == limit else 0, total)
 
     async def prune(self, user: str, entries: Mapping[str, Entry]) -> None:
         """See `SessionStore.index_prune`: one script."""

@@ -32,6 +32,17 @@ class Entry(NamedTuple):
     """Whether the session has been stored. One that is not there has ended then."""
 
 
+class IndexPage(NamedTuple):
+    """Some entries of a user's index."""
+
+    entries: dict[str, Entry]
+    """By the sessions' ids, in their order. Some may have ended."""
+    cursor: int
+    """Of the next page; 0 where this is the last."""
+    total: int
+    """How many entries the index has, where that is known; at least those of the page."""
+
+
 class IndexAddition(NamedTuple):
     """What `SessionStore.index_add` came to."""
 
@@ -139,11 +150,10 @@ class SessionStore(Protocol):
         """Take entries out of their user's index that were neither seen nor confirmed since they were read."""
         ...
 
-    async def index_page(self, user: str, cursor: int, limit: int) -> tuple[dict[str, Entry], int]:
-        """About `limit` entries by the sessions' ids, in their order, and the cursor of the next page; 0 is the first.
+    async def index_page(self, user: str, cursor: int, limit: int) -> IndexPage:
+        """About `limit` entries; the cursor of the first page is 0.
 
-        Some may have ended. A page's cursor is 0 where it is the last. What is there from the first page to the last
-        is on one of them, perhaps on two.
+        What is there from the first page to the last is on one of them, perhaps on two.
         """
         ...
 

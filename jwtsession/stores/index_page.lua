@@ -1,7 +1,8 @@
 -- Some of a user's sessions, in their order. KEYS: as index_add.lua.
--- ARGV: the order behind which they begin, how many at most. Returns id, order, last seen and data of each.
+-- ARGV: the order behind which they begin, how many at most. Returns how many there are in all; then id, order, last seen and
+-- data of each.
 local found = redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. ARGV[1], '+inf', 'WITHSCORES', 'LIMIT', 0, ARGV[2])
-local reply = {}
+local reply = { redis.call('ZCARD', KEYS[1]) }
 for i = 1, #found, 2 do
     local known = redis.call('HMGET', KEYS[2], found[i] .. ':seen', found[i])
     reply[#reply + 1] = found[i]

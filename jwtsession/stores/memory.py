@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from ..errors import StoreUnavailableError
-from .base import Entry, IndexAddition, Outcome
+from .base import Entry, IndexAddition, IndexPage, Outcome
 
 
 class MemorySessionStore:
@@ -127,11 +127,11 @@ class MemorySessionStore:
             if found is not None and found[2:] == entry[2:]:
                 del index[session_id]
 
-    async def index_page(self, user: str, cursor: int, limit: int) -> tuple[dict[str, Entry], int]:
+    async def index_page(self, user: str, cursor: int, limit: int) -> IndexPage:
         """See `SessionStore.index_page`."""
-        later = [(each, entry) for each, entry in self._index(user)[0].items() if entry.order > cursor]
-        page = dict(later[:limit])
-        return page, later[limit - 1][1].order if len(later) > limit else 0
+        index, _ = self._index(user)
+        later = [(each, entry) for each, entry in index.items() if entry.order > cursor]
+        return IndexPage(dict(later[:limit]), later[limit - 1][1].order if len(later) > limit else 0, len(index))
 
     async def index_has(self, user: str, session_id: str) -> bool:
         """See `SessionStore.index_has`."""

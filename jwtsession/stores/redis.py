@@ -30,7 +30,7 @@ from ._near import Fetch, NearCache, topology_of
 from ._script import Script
 from ._sentinel import PrimaryPool
 from ._user_index import RedisUserIndex
-from .base import Entry, IndexAddition, Outcome
+from .base import Entry, IndexAddition, IndexPage, Outcome
 from .embedded import EmbeddedServer
 
 logger = logging.getLogger("jwtsession")
@@ -304,7 +304,7 @@ class RedisSessionStore:
         """See `SessionStore.index_prune`: one script."""
         await self._index.prune(user, entries)
 
-    async def index_page(self, user: str, cursor: int, limit: int) -> tuple[dict[str, Entry], int]:
+    async def index_page(self, user: str, cursor: int, limit: int) -> IndexPage:
         """See `SessionStore.index_page`: one script."""
         return await self._index.page(user, cursor, limit)
 

@@ -416,22 +416,22 @@ class TestUserIndex:
         await subject.store.index_add("ann", ID, b"first", 1.5, HOUR)
         await subject.store.index_add("ann", ID, b"second", 2.5, HOUR)
         await subject.store.index_add("ann", ID + "x", b"other", 3.5, HOUR)
-        listed, cursor = await subject.store.index_page("ann", 0, 10)
-        assert cursor == 0
+        listed, cursor, total = await subject.store.index_page("ann", 0, 10)
+        assert (cursor, total) == (0, 2)
         assert [*listed] == [ID, ID + "x"]
         assert listed[ID][1:] == (b"first", 2.5, True)
         assert listed[ID + "x"][1:] == (b"other", 3.5, True)
         assert listed[ID].order < listed[ID + "x"].order
-        assert await subject.store.index_page("bob", 0, 10) == ({}, 0)
+        assert await subject.store.index_page("bob", 0, 10) == ({}, 0, 0)
 
     async def test_what_is_confirmed_moves_behind_all_others(self, subject: Subject) -> None:
         """Entries stand in the order in which they were confirmed, and tell whether they were."""
         await subject.store.index_add("ann", ID, b"1", 1.0, HOUR, confirmed=False)
         await subject.store.index_add("ann", ID + "x", b"2", 1.0, HOUR)
-        listed, _ = await subject.store.index_page("ann", 0, 10)
+        listed, *_ = await subject.store.index_page("ann", 0, 10)
         assert [(each, entry.confirmed) for each, entry in listed.items()] == [(ID, False), (ID + "x", True)]
         await subject.store.index_add("ann", ID, b"", 1.0, HOUR)
-        listed, _ = await subject.store.index_page("ann", 0, 10)
+        listed, *_ = await subject.store.index_page("ann", 0, 10)
         assert [(each, entry.confirmed) for each, entry in listed.items()] == [(ID + "x", True), (ID, True)]
 
     async def test_an_addition_tells_what_was_there(self, subject: Subject) -> None:
@@ -457,13 +457,14 @@ class TestUserIndex:
         for take_out in (False, True):
             read, cursor, pages = [], 0, 0
             while pages == 0 or cursor:
-                page, cursor = await subject.store.index_page("ann", cursor, 10)
+                page, cursor, total = await subject.store.index_page("ann", cursor, 10)
                 read += [*page]
                 pages += 1
+                assert total == (25 if not take_out else 25 - len(read) + len(page))
                 if take_out:
                     await subject.store.index_prune("ann", page)
             assert (read, pages) == (names, 3)
-        assert await subject.store.index_page("ann", 0, 10) == ({}, 0)
+        assert await subject.store.index_page("ann", 0, 10) == ({}, 0, 0)
 
     async def test_what_left_is_not(self, subject: Subject) -> None:
         """Leaving takes out the named sessions, and is no error for those that are not there."""
@@ -472,7 +473,7 @@ class TestUserIndex:
         await subject.store.index_remove("ann", [ID, ID + "y"])
         await subject.store.index_remove("ann", [])
         await subject.store.index_remove("bob", [ID])
-        left, _ = await subject.store.index_page("ann", 0, 10)
+        left, *_ = await subject.store.index_page("ann", 0, 10)
         assert [(name, entry.data) for name, entry in left.items()] == [(ID + "x", b"2")]
         assert not await subject.store.index_has("ann", ID)
         assert await subject.store.index_has("ann", ID + "x")
@@ -482,11 +483,11 @@ class TestUserIndex:
         """What was seen or confirmed since it was read stays."""
         for each in ("", "x", "y"):
             await subject.store.index_add("ann", ID + each, b"1", 1.0, HOUR, confirmed=False)
-        read, _ = await subject.store.index_page("ann", 0, 10)
+        read, *_ = await subject.store.index_page("ann", 0, 10)
         await subject.store.index_add("ann", ID, b"1", 1.0, HOUR)
         await subject.store.index_add("ann", ID + "x", b"1", 2.0, HOUR, confirmed=False)
         await subject.store.index_prune("ann", read)
-        left, _ = await subject.store.index_page("ann", 0, 10)
+        left, *_ = await subject.store.index_page("ann", 0, 10)
         assert {*left} == {ID, ID + "x"}
 
     async def test_remaining_tells_the_living_from_the_gone(self, subject: Subject) -> None:
@@ -525,7 +526,7 @@ async def test_an_index_in_memory_expires(clock: Clock) -> None:
     store = MemorySessionStore(clock=clock)
     await store.index_add("ann", ID, b"1", 1.0, HOUR)
     clock.tick(3601)
-    assert await store.index_page("ann", 0, 10) == ({}, 0)
+    assert await store.index_page("ann", 0, 10) == ({}, 0, 0)
 
 
 async def test_an_index_of_the_format_before_is_read_and_emptied(engine: servers.Server) -> None:
@@ -538,14 +539,14 @@ async def test_an_index_of_the_format_before_is_read_and_emptied(engine: servers
         read: dict[str, Entry] = {}
         cursor, pages = 0, 0
         while pages == 0 or cursor:
-            page, cursor = await store.index_page(FORMER + "0f", cursor, 100)
+            page, cursor, _ = await store.index_page(FORMER + "0f", cursor, 100)
             read |= page
             pages += 1
             if taken_out:
                 await store.index_prune(FORMER + "0f", page)
         assert read == {each: Entry(n, b"x" * 80, n + 0.5) for n, each in enumerate(names, 1)}
         assert pages > 5
-    assert await store.index_page(FORMER + "0f", 0, 100) == ({}, 0)
+    assert await store.index_page(FORMER + "0f", 0, 100) == ({}, 0, 0)
     assert not await store.index_has(FORMER + "0f", names[0])
     await store.close()
 

@@ -52,7 +52,8 @@ class Entrant:
         self.url = url
         # The setting as the environment gives it: the races run with the near cache too.
         self._near = int(os.environ.get("JWTSESSION_NEAR_CACHE_BYTES", "0"))
-        self.store = RedisSessionStore(url, near_cache_bytes=self._near)
+        # Enough connections: who waits for one too long is refused, and that is not what races are about.
+        self.store = RedisSessionStore(f"{url}?max_connections=100", near_cache_bytes=self._near)
         self.sessions = started(SessionProvider(Raced, store=self.store, secret=SECRET, **options))
         self._marks = 0
         self._name = f"{seed:x}"

@@ -235,6 +235,22 @@ async def test_a_slow_login_does_not_exceed_the_limit(world: World) -> None:
     assert await other.listed() == world.living()
 
 
+async def test_logins_that_make_room_at_once_end_no_more_than_they_have_to(world: World) -> None:
+    """A login that knows how many there were before others made room leaves as many as the limit allows."""
+    slow, other = world.provider(before="index_page", **LIMIT), world.provider(**LIMIT)
+    for _ in range(2):
+        await other.log_in()
+
+    async def log_in_twice() -> None:
+        for _ in range(2):
+            await other.log_in()
+
+    slow.then(log_in_twice)
+    await slow.log_in()
+    assert len(world.living()) == 2
+    assert await other.listed() == world.living()
+
+
 async def test_a_session_on_its_way_to_a_new_id_does_not_exceed_the_limit(world: World) -> None:
     """A session that should make room for a login, and moves to a new id meanwhile, does not stay as one too many."""
     process, other = world.provider(before="create", **LIMIT), world.provider(**LIMIT)
