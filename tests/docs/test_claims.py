@@ -119,7 +119,7 @@ def test_the_page_on_refused_requests_knows_every_code() -> None:
 def test_the_verbs_table_names_every_verb() -> None:
     """The verbs are those of the manager that can be awaited, and the synchronous face has them all."""
     table = {re.match(r"`(\w+)\(", verb)[1] for verb, *_ in rows(README, "The verbs")}  # type: ignore[index]
-    internal = {"authenticate"}
+    internal = {"authenticate", "extend"}
     methods = inspect.getmembers(SessionManager, inspect.iscoroutinefunction)
     assert table == {name for name, _ in methods if not name.startswith("_")} - internal
     assert table <= set(dir(jwtsession.SyncSessionManager))
