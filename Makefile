@@ -18,8 +18,9 @@ all: lint types docs test  ## What CI does: lint, types, docs, tests
 help:  ## This list
 	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.example  ## Run the example application, on an embedded Valkey or on JWTSESSION_REDIS_URL
-	@$(BIN)/python -m example_app
+PORT ?= 8000
+demo: $(VENV)/.example  ## Run the example application at PORT, on an embedded Valkey or on JWTSESSION_REDIS_URL
+	@$(BIN)/python -m example_app --port $(PORT)
 
 test: $(VENV)/.test  ## Run all tests, with branch coverage; another Python by PYTHON=python3.12
 	@$(BIN)/$(PYTEST) --cov --cov-report=term

@@ -3,7 +3,8 @@
 from datetime import timedelta
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BeforeValidator
+from pydantic import ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic_core import PydanticCustomError
 
 T = TypeVar("T")
 
@@ -22,9 +23,14 @@ def seconds(duration: T | timedelta) -> T | int:
     return whole
 
 
-def _seconds(duration: Any) -> Any:
-    return seconds(duration)
+def _seconds(duration: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return validate(seconds(duration))
+    except ValidationError as error:
+        if not error.errors()[0]["type"].startswith("int_"):  # of the right type, and too large or too small
+            raise
+    raise PydanticCustomError("seconds", "must be whole seconds, or a timedelta")
 
 
-Seconds = Annotated[int, BeforeValidator(_seconds)]
+Seconds = Annotated[int, WrapValidator(_seconds)]
 """A field of whole seconds that takes a `timedelta` too."""

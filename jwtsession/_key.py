@@ -1,10 +1,11 @@
 """`Key`: one of several keys, checked as the settings are."""
 
 import difflib
-from collections.abc import Iterable
-from typing import NoReturn, NotRequired, TypedDict, Unpack
+from collections.abc import Iterable, Mapping
+from typing import NoReturn, NotRequired, TypedDict, Unpack, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
 
 from .errors import ConfigurationError, discreet
 
@@ -51,7 +52,7 @@ class Key(Unpicklable, BaseModel):
         raise ConfigurationError(wrong)
 
 
-def describe(error: ValidationError, known: Iterable[str]) -> str:
+def describe(error: ValidationError, known: Mapping[str, FieldInfo]) -> str:
     """What is wrong with which setting, without a word of its value."""
     found = []
     for item in error.errors(include_url=False, include_context=False, include_input=False):
@@ -59,6 +60,10 @@ def describe(error: ValidationError, known: Iterable[str]) -> str:
         message = item["msg"].removeprefix("Value error, ")
         if item["type"] == "extra_forbidden":
             message = f"there is no such setting{did_you_mean(name.lower(), known)}"
+        elif item["type"] == "tuple_type":
+            message = "must be a list"
+        elif item["type"] == "seconds" and type(None) in get_args(known[name].annotation):
+            message += "; for none None, which is null in the environment"
         found.append(f"{name}: {message}" if name else message)
     return "; ".join(found)
 

@@ -484,8 +484,10 @@ class SessionManager(Generic[S, C]):
         """
         session_id, _ = self._present()
         sub = self._sub()
-        if self._sessions.index is None or not sub:
-            raise InvalidArgumentError("destroy_others needs user_index=True and a token with a sub")
+        if self._sessions.index is None:
+            raise InvalidArgumentError("destroy_others needs user_index=True")
+        if not sub:
+            raise InvalidArgumentError("destroy_others needs a token with a sub: give create() claims that have one")
         return await self._sessions.index.revoke_all(sub, session_id, lambda each: self._tell("destroyed", each))
 
     @discreet

@@ -325,6 +325,11 @@ class SessionProvider(Generic[S, C]):
         await self._entered.pop().__aexit__(None, None, None)
 
     @property
+    def store(self) -> SessionStore:
+        """The store in use. It can't be replaced: give another one to the constructor, as `store=`."""
+        return self._store
+
+    @property
     def sync(self) -> SyncSessionProvider[S]:
         """`get`, `revoke`, `revoke_all` and `list_sessions` for `def` endpoints and other threads: each blocks."""
         return SyncSessionProvider(self, lambda: self._lifespan.loop)

@@ -74,18 +74,18 @@ def has_own_serializer(owner: type, name: str | None = None, field: FieldInfo | 
     )
 
 
-def difference(put: BaseModel, back: BaseModel) -> tuple[str | None, bool]:
+def difference(put: BaseModel, back: BaseModel) -> tuple[str | None, str, bool]:
     """Compare what was put with what is read back, by structure: classes of models, fields, items, and equal leaves.
 
     Models of the application may define any `==`, so theirs does not count.
 
     Returns:
-        The path of the first field that differs, or None; and whether there are leaves that can't be compared, since
-        their type has no `==`.
+        The path of the first field that differs, or None; how it differs, by its types alone; and whether there are
+        leaves that can't be compared, since their type has no `==`.
     """
     comparison = _Comparison()
     found = comparison.differs(put, back)
-    return (None if found is None else ".".join(reversed(found))), comparison.opaque
+    return (None if found is None else ".".join(reversed(found))), comparison.how, comparison.opaque
 
 
 # --- at start --------------------------------------------------------------------------------------------------------
@@ -172,15 +172,34 @@ def _comparable(value: Any) -> Any:
     return value
 
 
+def _how(put: Any, back: Any) -> str:
+    """How two values differ, without a word of them."""
+    kind, other = type(put).__name__, type(back).__name__
+    if put is _MISSING or back is _MISSING:
+        return "would not be read back" if back is _MISSING else "would be read back, and is not there"
+    if kind == other:
+        remedy = "store a value of the field's type, and look at its serializers and validators"
+        return f"a value of type {kind} would be read back as another one: {remedy}"
+    remedy = "declare that type in the model, or store a value of the field's type"
+    return f"a value of type {kind} would be read back as one of type {other}: {remedy}"
+
+
 class _Comparison:
     """Each method tells where two values differ, as the parts of a path from the inside out, or None."""
 
     def __init__(self) -> None:
         self.opaque = False
+        self.how = "would be read back as something else"
 
     def differs(self, put: Any, back: Any) -> list[str] | None:
         if put is back or (type(put) in _SCALARS and put == back):
             return None
+        found = self._compare(put, back)
+        if found == []:  # here, and not in something within
+            self.how = _how(put, back)
+        return found
+
+    def _compare(self, put: Any, back: Any) -> list[str] | None:
         if isinstance(put, BaseModel) or (dataclasses.is_dataclass(put) and not isinstance(put, type)):
             return self._fields(put, back)
         if isinstance(put, Mapping):

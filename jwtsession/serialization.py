@@ -188,7 +188,7 @@ class SessionSerializer(Generic[S]):
         """What would be read back as something else, without a word of its value; None where nothing is."""
         try:
             back = self._read(value)
-            path, opaque = difference(session, back)
+            path, how, opaque = difference(session, back)
             if path is None and (not opaque or _to_json(back) == _to_json(session)):
                 return None
         except ValidationError as error:
@@ -196,10 +196,7 @@ class SessionSerializer(Generic[S]):
         except Exception as error:
             return f"the {self.model.__name__} can't be read back from its JSON ({type(error).__name__})"
         where = f"{self.model.__name__}.{path}" if path else f"the {self.model.__name__}"
-        return (
-            f"{where} would be read back as something else than it is: give it a value of a type that its model"
-            " declares and JSON can tell from others (validate_assignment=True makes one of what is assigned)"
-        )
+        return f"{where}: {how}"
 
     def _wrong_fields(self, error: ValidationError) -> str:
         """Which fields are wrong and how, without their values; the keys of dictionaries are data, too."""

@@ -19,6 +19,15 @@ logger = logging.getLogger("jwtsession")
 # RFC 7518 section 3.2: a key at least as long as the hash, in bytes.
 MIN_SECRET_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
 
+_MAKE_ONE = 'make one with python -c "import secrets; print(secrets.token_urlsafe(64))"'
+
+# How a list is given in the environment.
+_LISTS = {
+    "keys": """'[{"kid": "2026", "secret": "..."}]'""",
+    "encryption_keys": """'["..."]'""",
+    "token_sources": """'["bearer"]'""",
+}
+
 URL_SCHEMES = (
     "redis",
     "rediss",
@@ -184,17 +193,29 @@ class SessionSettings(Unpicklable, BaseSettings):
         except ValidationError as error:
             wrong = describe(error, type(self).model_fields)
         except SettingsError as error:
-            wrong = f"{error}: give a list as JSON"
+            wrong = _as_json(str(error), self._prefix(values.get("_env_prefix")))
         else:
-            self._warn_of_unknown_variables(values.get("_env_prefix"))
+            self._warn_of_unknown_variables(self._prefix(values.get("_env_prefix")))
+            self._warn_of_what_never_counts()
             return
         # Outside of the handlers: their errors hold what was given.
         raise ConfigurationError(wrong)
 
-    def _warn_of_unknown_variables(self, prefix: str | None) -> None:
+    @classmethod
+    def _prefix(cls, given: str | None) -> str:
+        return (cls.model_config.get("env_prefix", "") if given is None else given).upper()
+
+    def _warn_of_what_never_counts(self) -> None:
+        for name in ("max_age", "max_age_limit"):
+            value: int | None = getattr(self, name)
+            if name in self.model_fields_set and value and value > (self.absolute_max_age or value):
+                logger.warning(
+                    "%s=%d never counts: absolute_max_age=%d ends a session before", name, value, self.absolute_max_age
+                )
+
+    def _warn_of_unknown_variables(self, prefix: str) -> None:
         # Not refused, as they are in a `.env`: others may put theirs into the environment (Kubernetes does, for a
         # service of this name).
-        prefix = (self.model_config.get("env_prefix", "") if prefix is None else prefix).upper()
         known = [f"{prefix}{name}".upper() for name in type(self).model_fields]
         for variable in os.environ if prefix else ():
             if variable.upper().startswith(prefix) and variable.upper() not in known:
@@ -298,7 +319,8 @@ class SessionSettings(Unpicklable, BaseSettings):
     @model_validator(mode="after")
     def _good_keys(self) -> Self:
         if self.secret is None and not self.keys:
-            raise ValueError("secret: is required: give it as an argument or as JWTSESSION_SECRET")
+            remedy = f": {_MAKE_ONE}" if self.algorithm in MIN_SECRET_BYTES else ""
+            raise ValueError(f"secret: is required: give it as an argument or as JWTSESSION_SECRET{remedy}")
         given = {f"keys: {key.kid!r}": key.secret for key in self.keys}
         if self.secret is not None:
             given["secret"] = self.secret
@@ -310,10 +332,18 @@ class SessionSettings(Unpicklable, BaseSettings):
         return self
 
 
+def _as_json(error: str, prefix: str) -> str:
+    """What pydantic-settings says of a list that is no JSON, with the variable and how it is given."""
+    for name, example in _LISTS.items():
+        if f'"{name}"' in error:
+            return f"{name}: must be a list as JSON in the environment: {prefix}{name.upper()}={example}"
+    return error
+
+
 def _check_secret(name: str, secret: str, least: int, algorithm: str) -> None:
     size = len(secret.encode())
     if size < least:
-        raise ValueError(f"{name}: {algorithm} needs at least {least} bytes, this one has {size}")
+        raise ValueError(f"{name}: {algorithm} needs at least {least} bytes, this one has {size}: {_MAKE_ONE}")
     # RFC 8725 section 3.5: nothing that a dictionary holds, or is made of.
     if (weak := weakness(secret)) is not None:
-        raise ValueError(f"{name}: {weak}: make a random one, by secrets.token_urlsafe(64)")
+        raise ValueError(f"{name}: {weak}: {_MAKE_ONE}")

@@ -292,7 +292,25 @@ def test_a_port_in_use_is_said_in_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         error = _fails_to_start("--port", str(port))
-    assert error == f"The shop can't open at 127.0.0.1:{port}: the port is in use. Try another one with --port.\n"
+    assert error.startswith(f"The shop can't open at 127.0.0.1:{port}: the port is in use. ")
+    assert "make demo PORT=8001, or python -m example_app --port 8001" in error
+
+
+def test_make_takes_the_port_that_the_line_names() -> None:
+    """`make demo PORT=8001` asks for it, and `make demo` for 8000, whatever is installed already."""
+    make = servers.program("make")
+    for given, port in (["PORT=8001"], "8001"), ([], "8000"):
+        environment = {name: value for name, value in os.environ.items() if name != "PORT"}
+        done = subprocess.run(
+            [make, "--dry-run", "demo", *given],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=True,
+        )
+        assert done.stdout.rstrip().endswith(f"-m example_app --port {port}")
 
 
 @pytest.mark.parametrize(

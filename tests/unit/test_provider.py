@@ -259,3 +259,12 @@ async def test_a_required_manager_needs_a_genuine_token_and_no_more(clock: Clock
         assert store._sessions == {}
         await (await sessions.get_required_manager(Request(scope_with(token)))).destroy()
     assert [event.code for event in told if event.name == "refused"][:2] == ["missing_token", "token_malformed"]
+
+
+def test_the_store_in_use_can_be_seen_and_not_replaced() -> None:
+    """A store that is assigned would be ignored, so the assignment is an error."""
+    store = MemorySessionStore()
+    provider = SessionProvider(secret=SECRET, store=store)
+    assert provider.store is store
+    with pytest.raises(AttributeError, match="store"):
+        provider.store = MemorySessionStore()  # type: ignore[misc]

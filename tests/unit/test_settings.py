@@ -296,3 +296,49 @@ def test_a_misspelt_name_in_the_environment_is_warned_of(
     caplog.clear()
     settings(_env_prefix="")
     assert caplog.messages == []
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "remedy"),
+    [
+        ("TOKEN_SOURCES", "bearer", """JWTSESSION_TOKEN_SOURCES='["bearer"]'"""),
+        ("KEYS", "canary", """JWTSESSION_KEYS='[{"kid": "2026", "secret": "..."}]'"""),
+        ("ENCRYPTION_KEYS", "canary", """JWTSESSION_ENCRYPTION_KEYS='["..."]'"""),
+        ("TOKEN_SOURCES", '"bearer"', "token_sources: must be a list"),
+        ("MAX_AGE", "1h", "max_age: must be whole seconds, or a timedelta"),
+        ("ABSOLUTE_MAX_AGE", "none", "or a timedelta; for none None, which is null in the environment"),
+        ("MAX_AGE", "0", "max_age: Input should be greater than or equal to 1"),
+        ("SECRET", "short", 'python -c "import secrets; print(secrets.token_urlsafe(64))"'),
+        ("SECRET", "a" * 32, 'python -c "import secrets; print(secrets.token_urlsafe(64))"'),
+    ],
+)
+def test_an_error_tells_the_remedy(monkeypatch: pytest.MonkeyPatch, variable: str, value: str, remedy: str) -> None:
+    """A list is shown as its variable takes it, a duration says what it is, a secret how one is made."""
+    monkeypatch.setenv("JWTSESSION_SECRET", SECRET)
+    monkeypatch.setenv(f"JWTSESSION_{variable}", value)
+    with pytest.raises(ConfigurationError, match=re.escape(remedy)) as caught:
+        SessionSettings()
+    assert "canary" not in str(caught.value)
+
+
+def test_a_missing_secret_is_told_with_how_to_make_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the algorithm takes a random text, and only there."""
+    monkeypatch.delenv("JWTSESSION_SECRET", raising=False)
+    with pytest.raises(ConfigurationError, match="token_urlsafe"):
+        SessionSettings()
+    with pytest.raises(ConfigurationError, match=r"JWTSESSION_SECRET$"):
+        SessionSettings(algorithm="ES256")
+
+
+def test_an_idle_timeout_that_never_counts_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    """One above the absolute timeout, where somebody gave it: the default is cut in silence."""
+    settings(absolute_max_age=10)
+    settings(max_age=10, absolute_max_age=10)
+    settings(max_age=10, absolute_max_age=None)
+    assert caplog.messages == []
+    settings(max_age=timedelta(days=40))
+    settings(max_age=5, max_age_limit=20, absolute_max_age=10)
+    assert caplog.messages == [
+        "max_age=3456000 never counts: absolute_max_age=2592000 ends a session before",
+        "max_age_limit=20 never counts: absolute_max_age=10 ends a session before",
+    ]
