@@ -26,7 +26,7 @@ class JWTSessionError(Exception):
 
 
 class ConfigurationError(JWTSessionError, ValueError):
-    """A setting or an argument of the provider can't work. Raised when the application starts, never by a request."""
+    """A setting or an argument of the provider can't work. Raised when it is made or started, never by a request."""
 
     code = "configuration"
 

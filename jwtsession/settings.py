@@ -1,4 +1,4 @@
-"""`SessionSettings`: every knob, from arguments or from the environment, checked when the application starts."""
+"""`SessionSettings`: every knob, from arguments or from the environment, checked when they are made."""
 
 import base64
 import logging
