@@ -13,7 +13,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "errors": (set(), {"starlette"}),
     "throttle": (set(), set()),
     "_weak_secrets": (set(), set()),
-    "_durations": (set(), {"pydantic"}),
+    "_durations": (set(), {"pydantic", "pydantic_core"}),
     "_key": ({"errors"}, {"pydantic"}),
     "_options": ({"_key"}, {"pydantic"}),
     "injection": ({"errors"}, {"fastapi", "pydantic"}),
