@@ -18,6 +18,7 @@ MAX_BODY_FIELDS = 1_000
 
 _JSON = "application/json"
 _FORM = "application/x-www-form-urlencoded"
+_NO_TEXT = object()
 _WHITESPACE = b" \t"  # RFC 9110 section 5.6.3: no other stands around a header's value
 
 
@@ -99,10 +100,16 @@ class TokenFinder:
             return ()
         body = await connection.body()
         # Most bodies hold no token; to look for its name costs next to nothing beside parsing them.
-        if len(body) > MAX_BODY_BYTES or self._name.encode() not in body:
+        escape = b"%" if kind == _FORM else b"\\u"
+        if len(body) > MAX_BODY_BYTES or (self._name.encode() not in body and escape not in body):
             return ()
         members = _of_form(body) if kind == _FORM else _of_json(body)
-        return [value for key, value in members if key == self._name]
+        # What is no text is no token, whatever it is: it is neither compared nor looked into.
+        return [
+            value if value is None or isinstance(value, str) else _NO_TEXT
+            for key, value in members
+            if key == self._name
+        ]
 
 
 async def _is_short(request: Request) -> bool:

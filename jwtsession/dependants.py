@@ -1,20 +1,41 @@
 """FastAPI's routes and their dependency trees, in every supported version of it."""
 
-from collections.abc import Callable, Iterator, Sequence
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from fastapi import routing
 from starlette.routing import BaseRoute, Host, Mount
 
 
-def applications(app: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def applications(app: Any, prefix: str = "", above: tuple[Any, ...] = ()) -> Iterator[tuple[str, Any]]:
     """The application and all that are mounted in it, at any depth, each after its path."""
-    while not hasattr(app, "routes") and hasattr(app, "app"):
-        app = app.app  # a middleware's
+    if any(each is app for each in above):
+        return  # mounted in itself
+    above = (*above, app)
+    if not hasattr(app, "routes"):
+        for inner in _within(app):
+            yield from applications(inner, prefix, above)
+        return
     yield prefix, app
     for route in routes(app):
         if isinstance(route, Mount | Host):
-            yield from applications(route.app, prefix + getattr(route, "path", ""))
+            yield from applications(route.app, prefix + getattr(route, "path", ""), above)
+
+
+def _within(app: Any) -> Iterator[Any]:
+    """What a middleware, or a function that stands for an application, may pass requests on to."""
+    if inspect.ismethod(app):
+        held: Iterable[Any] = [app.__self__]
+    elif inspect.isfunction(app):
+        names = inspect.getclosurevars(app)
+        held = [*names.nonlocals.values(), *names.globals.values()]
+    else:
+        held = [getattr(app, "app", None), *getattr(app, "__dict__", {}).values()]
+    next_one = getattr(app, "app", None)  # by the custom of middlewares
+    for each in {id(each): each for each in held}.values():
+        if each is not None and (each is next_one or hasattr(each, "routes") or hasattr(each, "app")):
+            yield each
 
 
 def routes(app: Any) -> Iterator[Any]:

@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from typing import Any
+
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from . import startup
 from .accesslog import ACCESS_LOGGERS, TokenRedactionFilter
@@ -98,6 +100,7 @@ class Lifespan:
             apps: list[Any] = []
             if app is not None:
                 apps = ending.enter_context(startup.admitted(self.tenant, app))
+                _give_own_states(app)
             ending.enter_context(self._redacted_access_logs())
             await self._start()
             ending.push_async_callback(self._end)
@@ -152,3 +155,24 @@ class Lifespan:
         finally:
             for each in loggers:
                 each.removeFilter(redaction)
+
+
+class _OwnState:
+    """Gives each request a `scope["state"]` of its own, as ASGI wants it: some servers and drivers share one.
+
+    Before anybody else has the scope, so that all who show each other something there go on seeing it.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        if scope["type"] != "lifespan":
+            scope["state"] = dict(scope.get("state", ()))
+        return self.app(scope, receive, send)
+
+
+def _give_own_states(app: Any) -> None:
+    stack = getattr(app, "middleware_stack", None)
+    if stack is not None and not isinstance(stack, _OwnState):
+        app.middleware_stack = _OwnState(stack)

@@ -56,10 +56,6 @@ JWKS_MAX_AGE = 300
 """Seconds for which other services may keep the published keys."""
 
 
-_SHARED = "jwtsession_shared"
-"""In a `scope["state"]` that was found to be shared between requests."""
-
-
 class SessionDependency(openapi.Documented, Generic[T]):
     """What stands in `Depends(...)`: `SessionProvider.get_session` and its siblings."""
 
@@ -446,13 +442,15 @@ class SessionProvider(Generic[S, C]):
             max_age: Seconds, or a `timedelta` of whole seconds.
 
         Raises:
-            ConfigurationError: `max_age` has a fraction of a second.
+            ConfigurationError: `max_age` is no whole number of seconds.
             StaleAuthenticationError: By the dependency: the sign-in is longer ago, or the token does not tell.
         """
         try:
             allowed = seconds(max_age)
         except ValueError as error:
             raise ConfigurationError(f"require_fresh: max_age: {error}") from None
+        if type(allowed) is not int or allowed < 0:
+            raise ConfigurationError("require_fresh: max_age: must be whole seconds, or a timedelta of them")
 
         def stale(claims: Claims) -> JWTSessionError | None:
             fresh = claims.auth_time is not None and self._sessions.now() - claims.auth_time <= allowed
@@ -581,10 +579,10 @@ class SessionProvider(Generic[S, C]):
         managers: _Managers = scope.setdefault("jwtsession", {})
         kept = managers.get(self._sessions)
         # The very headers: whatever else is shared, another request has others.
-        if kept is not None and (kept[1] is scope["headers"] or _same_items(kept[1], scope["headers"])):
+        if kept is not None and _is_of(kept, scope):
             manager: SessionManager[S, C] = kept[0]
-            if response is not None and not kept[3]:
-                await self._search_body(connection, kept)
+            if response is not None and not kept[-1]:
+                await self._search_body(connection, kept, extend)
             if extend and (demand is None or manager.claims is None or demand(manager.claims) is None):
                 await manager.extend()
             return manager
@@ -609,21 +607,16 @@ class SessionProvider(Generic[S, C]):
                 # The demand is looked at before the load, which extends the idle timeout, and met after it: a session
                 # that is gone is a 401 all the same.
                 await manager.authenticate(token, extend and (demand is None or (lambda found: demand(found) is None)))
-        state = scope.setdefault("state", {})
-        if self._request_key in state or _SHARED in state:
-            state = _own_state(scope, self._request_key, managers)
-        managers[self._sessions] = (
-            manager,
-            scope["headers"],
-            token,
-            response is not None or not self._finder.reads_bodies,
-        )
-        state[self._request_key] = manager  # to be seen only: nothing is decided by it
+        looked = response is not None or not self._finder.reads_bodies
+        headers = scope["headers"]
+        managers[self._sessions] = manager, headers, tuple(headers), scope.get("query_string"), token, looked
+        # To be seen only, nothing is decided by it. It is this request's own: see `Lifespan`.
+        scope.setdefault("state", {})[self._request_key] = manager
         return manager
 
-    async def _search_body(self, connection: HTTPConnection, kept: "_Kept") -> None:
+    async def _search_body(self, connection: HTTPConnection, kept: "_Kept", extend: bool) -> None:
         """Finish the search for the token of a manager that a middleware asked for: it left out the body."""
-        manager, headers, found, _ = kept
+        manager, found = kept[0], kept[4]
         try:
             token = await self._finder.find(connection)
         except MissingTokenError:
@@ -633,35 +626,28 @@ class SessionProvider(Generic[S, C]):
             raise
         else:
             if token != found and manager.session is None:
-                await manager.authenticate(token)
-        connection.scope["jwtsession"][self._sessions] = manager, headers, found, True
+                await manager.authenticate(token, extend)
+        connection.scope["jwtsession"][self._sessions] = (*kept[:-1], True)
 
 
-_Kept = tuple[SessionManager[Any, Any], Sequence[object], object, bool]
-"""A request's manager, the very headers and the token that it was made from, and whether the token was looked
-for in the body too. A plain tuple: one with names takes a tenth of the time of a load to make."""
+_Kept = tuple[SessionManager[Any, Any], object, tuple[object, ...], object, object, bool]
+"""A request's manager; the headers, what was in them, the query and the token that it was made from; and whether the
+token was looked for in the body too. A plain tuple: one with names takes a tenth of the time of a load to make."""
 
 _Managers = dict[Sessions[Any, Any], _Kept]
 """Of one request: one for each provider."""
 
 
-def _same_items(first: Sequence[object], second: Sequence[object]) -> bool:
-    """Whether both hold the same objects: Starlette's `request.headers` puts a copy of the list into the scope."""
-    return len(first) == len(second) > 0 and all(map(operator.is_, first, second))
+def _is_of(kept: _Kept, scope: Scope) -> bool:
+    """Whether a manager was made from what the request still says: a scope, or its headers, may be used again.
 
-
-def _own_state(scope: Scope, key: str, managers: _Managers) -> dict[str, Any]:
-    """A request's `scope["state"]`, made anew where another request has put its manager into it."""
-    state: dict[str, Any] = scope["state"]
-    own = [manager for manager, *_ in managers.values()]
-    foreign = [name for name, each in state.items() if isinstance(each, SessionManager) and each not in own]
-    if key in foreign or _SHARED in state:
-        for name in foreign:
-            del state[name]
-        scope["state"] = {name: each for name, each in state.items() if name != _SHARED}
-        state[_SHARED] = True
-    made: dict[str, Any] = scope["state"]
-    return made
+    By the very objects: Starlette's `request.headers` puts a copy of the list into the scope.
+    """
+    _, headers, items, query, *_ = kept
+    now: Sequence[object] = scope["headers"]
+    is_same = len(now) == len(items) and all(map(operator.is_, now, items))
+    # Two empty lists tell nothing.
+    return is_same and bool(items or now is headers) and scope.get("query_string") == query
 
 
 _Demand = Callable[[Any], JWTSessionError | None]

@@ -56,7 +56,9 @@ def admitted(tenant: Tenant, app: Any, *, direct: bool = True) -> Iterator[list[
     check_routes(app)
     apps = [each for _, each in applications(app) if isinstance(each, Starlette)]
     # In what Starlette keeps for an application's own use: the notes live as long as it does.
-    running: list[list[tuple[Tenant, bool]]] = [each.state._state.setdefault("jwtsession", []) for each in apps]
+    running: list[list[tuple[Tenant, bool]]] = [
+        each.state._state.setdefault("_jwtsession_tenants", []) for each in apps
+    ]
     others = {other: None for each in running for other, _ in each if other is not tenant}
     if direct and running:
         taken = {other.request_key for other, is_direct in running[0] if is_direct and other is not tenant}

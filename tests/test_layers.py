@@ -81,7 +81,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
         {"pydantic", "starlette"},
     ),
     "sockets": ({"errors"}, {"starlette"}),
-    "lifespan": ({"accesslog", "audit", "errors", "eviction", "startup", "stores"}, set()),
+    "lifespan": ({"accesslog", "audit", "errors", "eviction", "startup", "stores"}, {"starlette"}),
     "openapi": ({"dependants", "injection", "settings"}, {"fastapi", "starlette"}),
     "provider": (
         {

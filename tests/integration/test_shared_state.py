@@ -54,6 +54,10 @@ def application() -> FastAPI:
         session = request.state.session.session
         return session.name if session else None
 
+    @app.get("/bare")
+    async def read_without_asking(request: Request) -> bool:
+        return hasattr(request.state, "session")
+
     @app.delete("/session")
     async def log_out(manager: manager_) -> None:
         await manager.destroy()
@@ -196,6 +200,13 @@ def test_each_request_has_the_session_of_its_own_token(ask: Ask) -> None:
     assert ask("DELETE", "/session", bob)[0] == 200
     assert ask("GET", "/session", bob)[0] == 401
     assert ask("GET", "/session", alice) == (200, "alice")
+
+
+def test_no_manager_stays_behind_for_the_next_request(ask: Ask) -> None:
+    """An endpoint that asks no dependency finds nobody's manager at `request.state.session`."""
+    alice = ask("POST", "/session?name=alice", None)[1]["access_token"]
+    assert ask("GET", "/state", alice) == (200, "alice")
+    assert ask("GET", "/bare", None) == (200, False)
 
 
 @pytest.mark.parametrize("path", ["/session", "/optional", "/state"])

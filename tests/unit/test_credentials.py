@@ -268,9 +268,23 @@ async def test_a_websocket_has_no_body() -> None:
     assert await finder("body", "query").find(HTTPConnection(scope)) == "t"
 
 
-async def test_a_json_value_of_another_type_is_handed_on() -> None:
-    """A number in the token's place is for the decoder to refuse."""
-    assert await finder("body").find(request(body=b'{"accessToken": 5}', kind=JSON)) == 5
+@pytest.mark.parametrize("value", ["5", "NaN", "[" * 900 + "]" * 900, '{"a": 1}'])
+async def test_a_json_value_of_another_type_is_handed_on(value: str) -> None:
+    """What is no text is for the decoder to refuse, once or twice, and is not looked into."""
+    for body in (f'{{"accessToken": {value}}}', f'{{"accessToken": {value}, "accessToken": {value}}}'):
+        found = await finder("body").find(request(body=body.encode(), kind=JSON))
+        assert found is not None
+        assert not isinstance(found, str)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"), [(rb'{"\u0061ccessToken": "t"}', JSON), (b"%61ccessToken=t", FORM)], ids=["json", "form"]
+)
+async def test_an_escaped_name_is_the_same_name(body: bytes, kind: str) -> None:
+    """A token is found, and a second one is noticed, however the member's name is written."""
+    assert await finder("body").find(request(body=body, kind=kind)) == "t"
+    with pytest.raises(AmbiguousTokenError):
+        await finder(*EVERYWHERE).find(request(("Authorization", "Bearer other"), body=body, kind=kind))
 
 
 async def test_a_length_beyond_all_measure_is_too_long() -> None:

@@ -224,16 +224,29 @@ async def test_a_manager_is_never_taken_for_another_token() -> None:
         assert (session and session.user_id) == expected
 
 
-async def test_what_a_request_shows_in_a_shared_state_is_its_own() -> None:
-    """Once a state was found to be shared, managers are shown in copies of it, and nobody's stays behind in it."""
-    sessions, admins = started(provider()), started(provider(request_key="admin"))
-    state: dict[str, Any] = {"pool": 1}
-    for _ in range(3):
-        scope = scope_with(None, state=state)
-        manager, admin = await sessions.get_manager(Request(scope)), await admins.get_manager(Request(scope))
-        shown = Request(scope).state
-        assert (shown.session, shown.admin, shown.pool) == (manager, admin, 1)
-    assert not {"session", "admin"} & set(state)
+async def test_a_manager_is_never_taken_for_another_query_or_for_headers_that_were_changed() -> None:
+    """A scope that is used for another request, or a list of headers that is, has the session of what it says now."""
+    sessions = started(provider(token_sources=("bearer", "query")))
+    token = (await (await sessions.get_manager(Request(scope_with(None)))).create(UserSession(user_id=1))).access_token
+    scope = scope_with(None) | {"query_string": f"accessToken={token}".encode()}
+
+    async def session() -> UserSession | None:
+        return (await sessions.get_manager(Request(scope))).session
+
+    assert await session() is not None
+    scope["query_string"] = b""
+    assert await session() is None
+    scope["headers"].append((b"authorization", f"Bearer {token}".encode()))
+    assert await session() is not None
+    scope["headers"][0] = (b"authorization", b"Bearer garbage")
+    assert await session() is None
+
+
+@pytest.mark.parametrize("max_age", ["60", None, True, -1, 1.5])
+def test_what_is_no_number_of_seconds_is_refused_at_once(max_age: Any) -> None:
+    """`require_fresh` takes whole seconds, and says so where the route is declared."""
+    with pytest.raises(ConfigurationError, match="require_fresh: max_age"):
+        provider().require_fresh(max_age)
 
 
 async def test_a_required_manager_needs_a_genuine_token_and_no_more(clock: Clock) -> None:

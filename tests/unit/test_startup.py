@@ -184,6 +184,24 @@ def everywhere(app: FastAPI, where: str) -> str:
     if where == "mounted behind a middleware":
         app.mount("/sub", BaseHTTPMiddleware(mounted))
         return "PUT /sub/x"
+    if where == "mounted behind a function":
+
+        async def passes_on(scope: Any, receive: Any, send: Any) -> None:
+            await mounted(scope, receive, send)
+
+        app.mount("/sub", passes_on)
+        return "PUT /sub/x"
+    if where == "mounted behind an object":
+
+        class PassesOn:
+            def __init__(self) -> None:
+                self.inner = mounted
+
+            async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+                await self.inner(scope, receive, send)
+
+        app.mount("/sub", PassesOn())
+        return "PUT /sub/x"
     if where == "mounted in a mounted one":
         between = FastAPI()
         between.mount("/b", mounted)
@@ -204,6 +222,8 @@ def everywhere(app: FastAPI, where: str) -> str:
         "dependencies of the application",
         "mounted",
         "mounted behind a middleware",
+        "mounted behind a function",
+        "mounted behind an object",
         "mounted in a mounted one",
         "routes of a mount",
     ],
@@ -213,6 +233,16 @@ async def test_no_route_is_passed_over(where: str) -> None:
     app = FastAPI()
     named = everywhere(app, where)
     assert (await refused(provider(), app)).startswith(f"{named}: the parameter 'data'")
+
+
+def test_an_application_may_be_mounted_in_itself_and_use_any_name_of_its_state() -> None:
+    """Neither a circle of mounts nor `app.state.jwtsession` hinders the start."""
+    sessions = provider()
+    app = FastAPI(lifespan=sessions.lifespan)
+    app.mount("/v1", app)
+    app.state.jwtsession = sessions
+    with TestClient(app):
+        assert app.state.jwtsession is sessions
 
 
 async def test_all_that_is_wrong_is_told_at_once() -> None:
