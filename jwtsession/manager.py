@@ -6,7 +6,7 @@ import inspect
 import logging
 import random
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Generic, Literal, NamedTuple, NoReturn, TypeVar, cast
 
@@ -41,6 +41,8 @@ MUTATE_ATTEMPTS = 32
 
 GIVEN_UP_SECONDS = 0.5
 """For which a login whose client has gone away waits until its session has ended."""
+
+_TAKEN = "session_id_taken"
 
 
 class Record(NamedTuple, Generic[S]):
@@ -375,7 +377,8 @@ class SessionManager(Generic[S, C]):
         Raises:
             InvalidArgumentError: The session or the claims can't be stored or signed, or `max_age` is too long.
             SessionTooLargeError: The session is too large.
-            StoreUnavailableError: The store did not answer.
+            StoreUnavailableError: The store did not answer. Where it fails only as the session before is to end, the
+                login has succeeded, and the log says so.
         """
         old, old_sub = self._token_id, self._sub()
         data = self._sessions.serializer.to_session(session)
@@ -392,9 +395,11 @@ class SessionManager(Generic[S, C]):
             self._record = new
             self._tell("created", new_id)
             self._tell_destroyed(evicted or ())
-            if old is not None and await self._sessions.store.destroy(old):
-                self._tell("destroyed", old)
-                await self._index_remove(old_sub, old)
+            if old is not None:
+                with self._afterwards():
+                    if await self._sessions.store.destroy(old):
+                        self._tell("destroyed", old)
+                        await self._index_remove(old_sub, old)
         return self._answer(token, issued)
 
     @discreet
@@ -543,7 +548,8 @@ class SessionManager(Generic[S, C]):
             self._adopt(new, old, session)
             self._tell("regenerated", session_id, hashed(new_id))
             self._tell_destroyed(evicted or ())
-            await self._index_remove(old_sub, session_id)
+            with self._afterwards():
+                await self._index_remove(old_sub, session_id)
         return self._answer(token, issued)
 
     @discreet
@@ -702,22 +708,35 @@ class SessionManager(Generic[S, C]):
 
     @contextlib.asynccontextmanager
     async def _unless_given_up(self, session_id: str, claims: C) -> AsyncIterator[None]:
-        """A login that is refused, or whose client goes away meanwhile, leaves no session: nobody gets its token.
+        """A login that is refused or fails, or whose client goes away, leaves no session: nobody gets its token.
 
         In a user's index it would count as one, and lock the user out.
         """
         try:
-            yield
-        except TooManySessionsError as error:
-            # In this order: a crash in between leaves an entry without a session, never a session without an entry.
-            await self._sessions.store.destroy(session_id)
-            await self._index_remove(claims.sub, session_id)
-            self.tell_refused(error.code)
-            raise
-        except asyncio.CancelledError:
-            if self._sessions.index is not None and claims.sub:
+            try:
+                yield
+            except TooManySessionsError as error:
+                # In this order: a crash in between leaves an entry without a session, never one without an entry.
+                await self._sessions.store.destroy(session_id)
+                await self._index_remove(claims.sub, session_id)
+                self.tell_refused(error.code)
+                raise
+        except (asyncio.CancelledError, StoreUnavailableError) as error:
+            # Its entry stays until it is read: who has no session there does not count.
+            if self._sessions.index is not None and claims.sub and getattr(error, "code", "") != _TAKEN:
                 await self._sessions.end_later(session_id)
             raise
+
+    @contextlib.contextmanager
+    def _afterwards(self) -> Iterator[None]:
+        """What follows a login that has succeeded: where the store does not answer just then, it has all the same."""
+        try:
+            yield
+        except StoreUnavailableError:
+            self._sessions.audit.log(
+                logging.WARNING,
+                "the store failed after a login had succeeded: the session before it may not have ended",
+            )
 
     @property
     def _claims(self) -> C | None:
@@ -747,7 +766,7 @@ class SessionManager(Generic[S, C]):
         ttl = max(1, self._sessions.ttl(issued.exp, issued.idle_timeout))
         if not await self._sessions.store.create(new_id, record.stored, ttl):
             # 256 random bits are taken: not by chance.
-            raise StoreUnavailableError("session_id_taken")
+            raise StoreUnavailableError(_TAKEN)
         index = self._sessions.index
         if index is None or not issued.sub:
             return ()

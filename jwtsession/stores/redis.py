@@ -277,8 +277,13 @@ class RedisSessionStore:
 
     async def claim(self, session_id: str, expected: bytes) -> Outcome:
         """See `SessionStore.claim`."""
+        call = Call()
         with self._forgetting(session_id):
-            return Outcome((await self._eval(_CLAIM, self._keyspace + session_id, expected)).decode())
+            found = Outcome((await self._eval(_CLAIM, self._keyspace + session_id, expected, call=call)).decode())
+        if found is Outcome.GONE and call.unanswered:
+            # By this call's own first try, or by somebody else: that can't be told.
+            raise StoreUnavailableError
+        return found
 
     async def index_add(
         self,

@@ -177,6 +177,63 @@ async def test_logins_at_the_same_time_respect_the_limit(store: SessionStore, cl
     assert len(await sessions.list_sessions("ann")) == len(admitted)
 
 
+@pytest.mark.parametrize("limit", [1, 3])
+@pytest.mark.parametrize("from_old_token", [False, True], ids=["fresh", "from one old token"])
+async def test_logins_at_the_same_time_evict_all_but_the_newest(
+    store: SessionStore, clock: Clock, limit: int, from_old_token: bool
+) -> None:
+    """Of eight logins at once as many live afterwards as the limit allows, never fewer, and they are listed."""
+    sessions = provider(store, clock, max_sessions=limit, too_many_sessions="evict")
+    for number in range(15):
+        user = f"ann-{number}"
+        before = [await log_in(sessions, user) for _ in range(limit)]
+        made = [await manager(sessions, before[-1].token if from_old_token else None) for _ in range(8)]
+        await asyncio.gather(*(each.create(Session(name=user), Claims(sub=user)) for each in made))
+        alive = {each.id for each in made if await sessions.get(each.id or "") is not None}
+        assert len(alive) == limit, number
+        assert {info.id for info in await sessions.list_sessions(user)} == alive
+
+
+async def test_who_makes_room_late_ends_nothing_newer(store: SessionStore, clock: Clock) -> None:
+    """Of two logins at once the one confirmed last lives, whichever is first to look for what is one too many."""
+
+    class Waiting:
+        """Each login has confirmed before any looks."""
+
+        def __init__(self) -> None:
+            self.confirmed = asyncio.Barrier(2)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(store, name)
+
+        async def index_add(self, user: str, session_id: str, *args: Any, **options: Any) -> Any:
+            added = await store.index_add(user, session_id, *args, **options)
+            if options.get("confirmed", True):
+                order.append(session_id)
+                await self.confirmed.wait()
+            return added
+
+    order: list[str] = []
+    waiting: Any = Waiting()
+    sessions = provider(waiting, clock, max_sessions=1, too_many_sessions="evict")
+    await log_in(provider(store, clock))
+    await asyncio.gather(log_in(sessions), log_in(sessions))
+    assert [info.id for info in await sessions.list_sessions("ann")] == [order[-1]]
+
+
+async def test_logins_at_once_beyond_the_pages_that_are_read_end_no_more_than_those_too_many(
+    store: SessionStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a user has more sessions than a login reads, eight at once end eight: the limit's number is left."""
+    monkeypatch.setattr(users, "CEILING", 30)
+    monkeypatch.setattr(users, "PAGE", 10)
+    sessions = provider(store, clock)
+    before = [await log_in(sessions) for _ in range(30)]
+    made = await asyncio.gather(*(log_in(sessions) for _ in range(8)))
+    listed = {info.id for info in await sessions.list_sessions("ann")}
+    assert listed == {each.id for each in [*before[8:], *made]}
+
+
 class RevokesBeforeCreate:
     """A store in which somebody ends all sessions between a login's entry and its session."""
 
@@ -425,6 +482,80 @@ async def test_a_login_that_is_given_up_locks_nobody_out(
         await log_in(whole, user)
         assert len(await whole.list_sessions(user)) == 1, step
     assert 2 < step < 19
+
+
+class Failing:
+    """A store in which one step, of those that change something, is a 503: done, or not done. Then it goes on."""
+
+    def __init__(self, store: SessionStore, step: int, done: bool) -> None:
+        self._store = store
+        self.left = step
+        self._done = done
+
+    def __getattr__(self, name: str) -> Any:
+        made = getattr(self._store, name)
+        if name not in ("create", "claim", "destroy", "destroy_all") and not name.startswith("index_"):
+            return made
+
+        async def step(*args: Any, **options: Any) -> Any:
+            self.left -= 1
+            if self.left != 0:
+                return await made(*args, **options)
+            if self._done:
+                await made(*args, **options)
+            raise StoreUnavailableError
+
+        return step
+
+
+@pytest.mark.parametrize("done", [False, True], ids=["not done", "done"])
+@pytest.mark.parametrize("verb", ["create", "create with an old token", "sign in"])
+async def test_a_login_that_fails_locks_nobody_out(store: SessionStore, clock: Clock, verb: str, done: bool) -> None:
+    """Whatever step the store fails at: who was told 503 can log in at once, and who was not has a session."""
+    answers = []
+    for step in range(1, 20):
+        failing: Any = Failing(store, step, done)
+        whole, faulty = provider(store, clock, max_sessions=1), provider(failing, clock, max_sessions=1)
+        user = f"ann-{step}"
+        visitor = await manager(whole)
+        if verb != "create":
+            await visitor.create(Session(), Claims())
+        made = await manager(faulty, visitor.token)
+        signed_in = made.regenerate if verb == "sign in" else made.create
+        try:
+            await signed_in(Session(), Claims(sub=user))
+        except StoreUnavailableError:
+            answers.append(503)
+            made = await log_in(whole, user)
+        else:
+            answers.append(200)
+        assert [info.id for info in await whole.list_sessions(user)] == [made.id], step
+        assert await whole.get(made.id or "") is not None
+        if failing.left > 0:
+            break
+    assert answers[:2] == [503, 503]
+    assert 2 < step < 19
+
+
+async def test_a_login_succeeds_where_the_session_before_it_cant_be_ended(
+    store: SessionStore, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The new session is there and its token is answered; the log tells that the one before may live on."""
+
+    class Undying:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(store, name)
+
+        async def destroy(self, session_id: str, wait_replicas: int = 0) -> bool:
+            raise StoreUnavailableError
+
+    undying: Any = Undying()
+    sessions = provider(undying, clock, max_sessions=1)
+    old = await log_in(sessions)
+    again = await manager(sessions, old.token)
+    token = await again.create(Session(name="again"), Claims(sub="ann"))
+    assert (await manager(sessions, token.access_token)).session == Session(name="again")
+    assert "the session before it may not have ended" in caplog.text
 
 
 async def test_logins_at_once_from_one_old_token_leave_no_entry_without_a_session(
