@@ -41,7 +41,7 @@ ERRORS: dict[str, Exception] = {
     "too-large": SessionTooLargeError(),
     "unavailable": StoreUnavailableError(),
     "not-ours": HTTPException(404),
-    "unknown": HTTPException(499),
+    "unknown": HTTPException(499, "of no standard"),
 }
 
 
