@@ -295,7 +295,8 @@ def _connect(place: Place) -> "tuple[Redis | RedisCluster, ClusterNodes | None]"
         cluster = RedisCluster(startup_nodes=[ClusterNode(*each) for each in place.hosts], **options)
         return cluster, ClusterNodes(cluster, wait)
     # What tells whom to trust and who one is counts for the Sentinels too. Their user and password are their own.
-    theirs = {name: value for name, value in options.items() if name.startswith("ssl") or name == "protocol"}
+    # redis-py before 8 can't read their answers with RESP3.
+    theirs = {"protocol": 2} | {name: value for name, value in options.items() if name.startswith("ssl")}
     theirs |= {name.removeprefix("sentinel_"): place.options[name] for name in _SENTINEL if name in place.options}
     sentinel = NewestSentinel(place.hosts, sentinel_kwargs=OPTIONS | _QUIET | theirs | {"retry": retry}, **options)  # type: ignore[no-untyped-call]
     client = cast("Redis", sentinel.master_for(place.service, connection_pool_class=PrimaryPool))

@@ -22,8 +22,7 @@ async def behind(primary: servers.Server, epoch: int) -> AsyncIterator[int]:
     port = str(primary.port)
     replies = {
         b"PING": b"+PONG\r\n",
-        b"HELLO": b"%1\r\n" + strings("server", "valkey"),
-        b"MASTER": b"%4\r\n" + strings("ip", "127.0.0.1", "port", port, "flags", "master", "config-epoch", str(epoch)),
+        b"MASTER": b"*8\r\n" + strings("ip", "127.0.0.1", "port", port, "flags", "master", "config-epoch", str(epoch)),
         b"GET-MASTER-ADDR-BY-NAME": b"*2\r\n" + strings("127.0.0.1", port),
     }
 
@@ -129,7 +128,7 @@ async def test_the_newest_word_counts(replicated: servers.Replicated, valkey: se
     known = replicated.primary
     async with behind(known, epoch=7) as late, behind(valkey, epoch=6) as early:
         for order in ([late, early], [early, late]):
-            url = f"redis+sentinel://{','.join(f'127.0.0.1:{port}' for port in order)}/mymaster/0?protocol=3"
+            url = f"redis+sentinel://{','.join(f'127.0.0.1:{port}' for port in order)}/mymaster/0"
             async with opened(url) as store:
                 session_id = f"session-{order[0]:0>20}"
                 assert await store.create(session_id, b"1", 3_600_000)

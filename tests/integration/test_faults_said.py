@@ -89,11 +89,12 @@ async def test_sentinels_with_a_password(tmp_path: Path, valkey: servers.Server)
         sentinel.command("ACL", "SETUSER", "app", "reset", "on", ">two", "allchannels", "+@all")
         sentinel.command("ACL", "SETUSER", "default", "off")
         url = f"valkey+sentinel://127.0.0.1:{sentinel.port}/mymaster/0"
-        store = RedisSessionStore(f"{url}?sentinel_username=app&sentinel_password=two")
-        assert await store.ping()
-        assert await store.create(ID, b"1", HOUR)
-        assert await store.load(ID) == b"1"
-        await store.close()
+        for protocol in (2, 3):
+            store = RedisSessionStore(f"{url}?protocol={protocol}&sentinel_username=app&sentinel_password=two")
+            assert await store.ping()
+            assert await store.create(ID, b"1", HOUR)
+            assert await store.load(ID) == b"1"
+            await store.close()
         for wrong in ("", "?sentinel_username=app&sentinel_password=three"):
             store = RedisSessionStore(url + wrong)
             assert not await store.ping()

@@ -82,11 +82,12 @@ async def test_what_the_url_says_reaches_the_connection() -> None:
 
 async def test_sentinels_have_a_user_and_password_of_their_own() -> None:
     """Those in the URL's front are the servers'; what tells whom to trust counts for both."""
-    url = "rediss+sentinel://ann:one@a/m?sentinel_username=bob&sentinel_password=two&ssl_ca_certs=/ca&protocol=2"
+    url = "rediss+sentinel://ann:one@a/m?sentinel_username=bob&sentinel_password=two&ssl_ca_certs=/ca&protocol=3"
     client, _ = connect(parse(url))
     assert isinstance(client, Redis)
     pool: Any = client.connection_pool
     assert (pool.connection_kwargs["username"], pool.connection_kwargs["password"]) == ("ann", "one")
+    assert pool.connection_kwargs["protocol"] == 3
     assert not [name for name in pool.connection_kwargs if name.startswith("sentinel_")]
     theirs = pool.sentinel_manager.sentinels[0].connection_pool.connection_kwargs
     assert (theirs["username"], theirs["password"], theirs["protocol"]) == ("bob", "two", 2)
