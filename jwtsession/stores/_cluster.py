@@ -204,9 +204,11 @@ class ClusterNodes:
             manager: Any = self._client.nodes_manager
             if _BEFORE_8:
                 await manager.initialize()
-                # It makes new nodes for the map, which nobody closes, beside those that it knows and that have the
-                # connections.
+                # It makes new nodes for the map, which nobody closes, beside those that it knows, which have the
+                # connections and do not learn of their new roles.
                 for nodes in {id(each): each for each in manager.slots_cache.values()}.values():
-                    nodes[:] = [manager.nodes_cache.get(node.name, node) for node in nodes]
+                    for position, new in enumerate(nodes):
+                        nodes[position] = manager.nodes_cache.get(new.name, new)
+                        nodes[position].server_type = new.server_type
             else:
                 await manager.initialize(last_failed_node_name=failed.name if failed is not None else None)
