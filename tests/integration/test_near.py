@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis import Redis as Blocking
 from redis.asyncio.connection import Connection
 from starlette.requests import Request
 
 from jwtsession import RedisSessionStore, SessionProvider, StoreUnavailableError
 from jwtsession.stores._near import STALENESS, NearCache, _Server
 from tests import servers, verbs
-from tests.conftest import SECRET, started
+from tests.conftest import SECRET, Clock, started
 from tests.contract.test_store import RIGHTS
 from tests.proxy import Proxy
 
@@ -188,6 +189,81 @@ async def test_what_another_worker_does_is_known(
     while (value := await read(ours)) != found:
         assert value == b"1"  # about to expire
         assert time.monotonic() < deadline
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("COPY", "elsewhere", f"sess:{ID}", "REPLACE"),
+        ("RENAME", "elsewhere", f"sess:{ID}"),
+        ("RESTORE", f"sess:{ID}", "0", "<dump>", "REPLACE"),
+    ],
+    ids=lambda words: words[0],
+)
+async def test_what_takes_a_sessions_place_is_known(
+    ours: RedisSessionStore, engine: servers.Server, words: tuple[str, ...]
+) -> None:
+    """By whatever command it comes there."""
+    with Blocking(port=engine.port) as client:
+        client.set("elsewhere", "2")
+        dumped = client.dump("elsewhere")
+        client.execute_command(*[dumped if word == "<dump>" else word for word in words])
+    await until(lambda: not keeps(ours), "the word of the server", STALENESS / 2)
+    assert await read(ours) == b"2"
+
+
+async def test_what_moves_to_another_database_or_is_evicted_is_known(
+    ours: RedisSessionStore, engine: servers.Server
+) -> None:
+    """A session that goes without having been ended is gone here too."""
+    assert engine.command("MOVE", f"sess:{ID}", "9") == b":1\r\n"
+    await until(lambda: not keeps(ours), "the word of the server", STALENESS / 2)
+    assert await read(ours) is None
+    await ours.create(ID, b"1", HOUR)
+    await kept(ours, b"1")
+    engine.command("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    engine.command("CONFIG", "SET", "maxmemory", "1")
+    try:
+        engine.command("SET", "whatever", "needs memory")
+        await until(lambda: not keeps(ours), "the word of the server", STALENESS / 2)
+        assert await read(ours) is None
+    finally:
+        engine.command("CONFIG", "SET", "maxmemory", "0")
+        engine.command("CONFIG", "SET", "maxmemory-policy", "noeviction")
+
+
+async def test_swapped_databases_are_told_by_nobody(
+    ours: RedisSessionStore, engine: servers.Server, clock: Clock
+) -> None:
+    """SWAPDB is known when a read extends the idle timeout, within touch_interval; or when the connections are ended,
+    as the guide says.
+    """
+    settings: dict[str, Any] = {"touch_interval": 30, "clock": clock}
+    sessions = started(SessionProvider(verbs.UserSession, secret=SECRET, store=ours, **settings))
+    manager = await sessions.get_manager(verbs_request())
+    token = (await manager.create(verbs.UserSession(user_id=1))).access_token
+    assert manager.id is not None
+    await until_near(ours, manager.id)
+    engine.command("SWAPDB", "0", "9")
+    try:
+        assert (await sessions.get_manager(verbs_request(token))).session is not None
+        clock.tick(30)
+        assert (await sessions.get_manager(verbs_request(token))).session is None
+        engine.command("SWAPDB", "0", "9")
+        await until_near(ours, manager.id)
+        engine.command("SWAPDB", "0", "9")
+        engine.command("CLIENT", "KILL", "TYPE", "pubsub")
+        await until(lambda: not keeps(ours, str(manager.id)), "the end of the connection", STALENESS / 2)
+        assert (await sessions.get_manager(verbs_request(token))).session is None
+    finally:
+        engine.command("FLUSHALL")
+
+
+async def until_near(store: RedisSessionStore, session_id: str) -> None:
+    """Read until it is kept."""
+    while not keeps(store, session_id):
+        assert await read(store, session_id) is not None
+        await asyncio.sleep(0.002)
 
 
 async def test_another_workers_touch_moves_the_end(ours: RedisSessionStore, theirs: RedisSessionStore) -> None:
