@@ -15,7 +15,6 @@ from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.maint_notifications import MaintNotificationsConfig
 
 from ..errors import ConfigurationError
 from ._cluster import ClusterNodes
@@ -33,6 +32,8 @@ POOL_OPTIONS: dict[str, Any] = {"max_connections": 50, "timeout": 0.5}
 # With them redis-py passes over the end of a connection that the server has closed. Versions before 8 have none.
 _QUIET: dict[str, Any] = {}
 if "maint_notifications_config" in inspect.signature(Redis.__init__).parameters:
+    from redis.maint_notifications import MaintNotificationsConfig
+
     _QUIET["maint_notifications_config"] = MaintNotificationsConfig(enabled=False)
 
 
