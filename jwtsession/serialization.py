@@ -170,7 +170,10 @@ class SessionSerializer(Generic[S]):
         except Exception as error:
             # A serializer of the caller's own may raise anything.
             reason = f"{self._unwritable(session)} has no JSON form ({type(error).__name__})"
-            if isinstance(error, ValueError) and "utf-8" in str(error):
+            if isinstance(error, ValueError) and "surrogates" in str(error):
+                reason += ": a text with half of a surrogate pair is no UTF-8: replace that character, as"
+                reason += " text.encode('utf-8', 'replace').decode() does"
+            elif isinstance(error, ValueError) and "utf-8" in str(error):
                 reason += ": bytes that are no text need ser_json_bytes='base64' and val_json_bytes='base64' in the"
                 reason += " model_config of the model that has the field"
             raise InvalidArgumentError(reason) from None

@@ -488,3 +488,19 @@ def test_a_validator_that_changes_its_mind_costs_no_unknown_field() -> None:
     readable = False
     session.n = 1
     assert json.loads(dump(session, stored)) == {"n": 1, "limit": 0, "theirs": 1}
+
+
+class Blob(Session):
+    text: str = ""
+    blob: bytes = b""
+
+
+@pytest.mark.parametrize(
+    ("data", "remedy", "not_this"),
+    [({"text": "\ud800"}, "replace", "base64"), ({"blob": b"\xff"}, "ser_json_bytes='base64'", "surrogate")],
+)
+def test_what_is_no_utf_8_is_told_its_own_remedy(data: dict[str, Any], remedy: str, not_this: str) -> None:
+    """Half of a surrogate pair in a text needs another one than bytes."""
+    with pytest.raises(InvalidArgumentError, match=remedy) as caught:
+        dump(Blob.model_construct(**data))
+    assert not_this not in str(caught.value)
