@@ -6,6 +6,7 @@ import inspect
 import logging
 import random
 import secrets
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Generic, Literal, NamedTuple, NoReturn, TypeVar, cast
@@ -176,11 +177,15 @@ class Sessions(Generic[S, C]):
 
     def ttl(self, exp: float | None, idle_timeout: int | None) -> int:
         """Milliseconds that the session may live from now: its idle timeout, but never beyond the token's `exp`."""
-        # The limit may have been lowered since the token was issued.
-        seconds: float = self._max_age if idle_timeout is None else min(idle_timeout, self._max_age_limit)
+        permitted = self.permitted(idle_timeout)
+        seconds: float = self._max_age if permitted is None else permitted
         if exp is not None:
             seconds = min(seconds, exp - self._clock())
         return int(seconds * 1000)
+
+    def permitted(self, idle_timeout: int | None) -> int | None:
+        """A session's own idle timeout: the limit may have been lowered since its token was issued."""
+        return None if idle_timeout is None else min(idle_timeout, self._max_age_limit)
 
     def check_idle_timeout(self, max_age: int | timedelta | None) -> int | None:
         """An idle timeout of one session, in seconds.
@@ -234,7 +239,8 @@ class SessionManager(Generic[S, C]):
         self._token_id: str | None = None  # of a genuine token, also where its session is gone
         self._record: Record[S] | None = None
         self._extended = True
-        self._former: tuple[tuple[S, dict[str, Any]], ...] = ()  # sessions of this request that are not its
+        # Sessions of this request that are not its. Weakly: nobody can change one that nobody has.
+        self._former: tuple[tuple[weakref.ref[S], dict[str, Any]], ...] = ()
         self._verified: VerifiedToken | None = None
         self._own_claims: C | None = None
         self._token: str | None = None
@@ -299,7 +305,7 @@ class SessionManager(Generic[S, C]):
             if not isinstance(extend, bool):
                 extend = extend(self._sessions.codec.claims(verified))
             self._record = await self._sessions.read(
-                verified.session_id, verified.exp, verified.idle_timeout, near=True, extend=extend
+                verified.session_id, verified.exp, verified.jwtsession_idle_timeout, near=True, extend=extend
             )
         except AuthenticationError as error:
             self.refuse(error)
@@ -366,7 +372,8 @@ class SessionManager(Generic[S, C]):
     ) -> Token:
         """Store a new session under a new id and return its token: a login.
 
-        A session that the request came with ends, and what was given is `manager.session` from now on.
+        A session that the request came with ends. `manager.session` is a new instance, with the state of the one that
+        was given: a constant may be given to every login.
 
         Args:
             session: The data. A mapping is validated into the provider's model.
@@ -385,13 +392,14 @@ class SessionManager(Generic[S, C]):
         new_id, token, issued = self._sign(claims, max_age)
         if issued.sub is None:
             self._sessions.note_login_without_sub()
-        new = self._sessions.new_record(new_id, data)
+        new = self._sessions.new_record(new_id, data, detached=data is not self.session)
         async with self._unless_given_up(new_id, issued):
             await self._index_add(new_id, issued)
             evicted = await self._save_new(new_id, issued, new)
             self._become(new_id, token, issued)
-            if self._record is not None:
-                self._note(self._record.session)
+            for former in (self.session, session):
+                if isinstance(former, Session) and former is not new.session:
+                    self._note(former)
             self._record = new
             self._tell("created", new_id)
             self._tell_destroyed(evicted or ())
@@ -421,7 +429,7 @@ class SessionManager(Generic[S, C]):
         """
         session_id, old = self._present()
         data = self._given(session, old)
-        new = self._sessions.new_record(session_id, data, old, detached=data is session is not old.session)
+        new = self._sessions.new_record(session_id, data, old, detached=data is not old.session)
         self._check(await self._sessions.store.update(session_id, old.stored, new.stored, self._ttl()))
         self._adopt(new, old, session)
         self._sessions.touches.done(session_id)
@@ -528,7 +536,7 @@ class SessionManager(Generic[S, C]):
         old_sub = self._sub()
         # Another user's session is no sign-in of theirs: only a visitor's becomes one.
         new_id, token, issued = self._sign(claims, max_age, sign_in=old_sub is None)
-        new = self._sessions.new_record(new_id, data, old, detached=data is session is not old.session)
+        new = self._sessions.new_record(new_id, data, old, detached=data is not old.session)
         moved = issued.sub == old_sub
         async with self._unless_given_up(new_id, issued):
             await self._index_add(new_id, issued)
@@ -579,7 +587,8 @@ class SessionManager(Generic[S, C]):
             returned = change(old.session)
             changed = await returned if inspect.isawaitable(returned) else returned
             data = old.session if changed is None else self._sessions.serializer.to_session(changed)
-            new = self._sessions.new_record(session_id, data, old, detached=data is changed is not shown.session)
+            own = data is old.session or data is shown.session
+            new = self._sessions.new_record(session_id, data, old, detached=not own)
             outcome = await store.update(session_id, old.stored, new.stored, self._ttl(), retry=False)
             if outcome in (Outcome.DONE, Outcome.GONE):
                 self._check(outcome)
@@ -599,8 +608,9 @@ class SessionManager(Generic[S, C]):
         """What a verb was given to store, or the session with its changes in place."""
         if session is not None:
             return self._sessions.serializer.to_session(session)
-        for former, held in self._former:
-            if self._sessions.serializer.changed_since(held, former, old.session):
+        for reference, held in self._former:
+            former = reference()
+            if former is not None and self._sessions.serializer.changed_since(held, former, old.session):
                 raise InvalidArgumentError(
                     "a session was changed after it had ended or had been given to a verb, and this would be lost: "
                     "change manager.session"
@@ -617,8 +627,8 @@ class SessionManager(Generic[S, C]):
 
     def _note(self, session: S) -> None:
         """Remember a session that is not the manager's, or no longer, so that no change to it is lost in silence."""
-        others = (each for each in self._former if each[0] is not session)
-        self._former = (*others, (session, self._sessions.serializer.snapshot(session)))
+        others = (each for each in self._former if (one := each[0]()) is not None and one is not session)
+        self._former = (*others, (weakref.ref(session), self._sessions.serializer.snapshot(session)))
 
     async def _read(self, session_id: str) -> Record[S]:
         try:
@@ -637,8 +647,8 @@ class SessionManager(Generic[S, C]):
         if claims.exp is None or claims.exp == old.exp:
             self._ttl()  # nothing is moved into a token that has expired
             kept["exp"] = old.exp
-        if claims.idle_timeout is None:
-            kept["idle_timeout"] = old.idle_timeout
+        if claims.jwtsession_idle_timeout in (None, old.jwtsession_idle_timeout):
+            kept["jwtsession_idle_timeout"] = self._sessions.permitted(old.jwtsession_idle_timeout)
         if claims.jti == self._token_id:
             # The claims that were read, handed back: those of the old token alone become new.
             kept |= {"jti": None, "iat": None}
@@ -652,7 +662,7 @@ class SessionManager(Generic[S, C]):
     def _life(self) -> tuple[float | None, int | None]:
         """The session's `exp` and idle timeout."""
         held = self._held
-        return (None, None) if held is None else (held.exp, held.idle_timeout)
+        return (None, None) if held is None else (held.exp, held.jwtsession_idle_timeout)
 
     @property
     def _held(self) -> VerifiedToken | C | None:
@@ -682,7 +692,7 @@ class SessionManager(Generic[S, C]):
     def _sign(self, claims: C | None, max_age: int | timedelta | None, *, sign_in: bool = True) -> tuple[str, str, C]:
         new_id, idle = secrets.token_urlsafe(32), self._sessions.check_idle_timeout(max_age)
         token, issued = self._sessions.codec.encode(new_id, claims, sign_in=sign_in, idle_timeout=idle)
-        self._sessions.check_idle_timeout(issued.idle_timeout)
+        self._sessions.check_idle_timeout(issued.jwtsession_idle_timeout)
         return new_id, token, issued
 
     def _sub(self) -> str | None:
@@ -692,7 +702,7 @@ class SessionManager(Generic[S, C]):
         """Into the user's index, before the session is stored."""
         index = self._sessions.index
         if index is not None and claims.sub:
-            ttl = self._sessions.ttl(claims.exp, claims.idle_timeout)
+            ttl = self._sessions.ttl(claims.exp, claims.jwtsession_idle_timeout)
             await index.enter(claims.sub, session_id, self._login(claims), ttl)
 
     async def _check_limit(self, session_id: str, claims: C) -> None:
@@ -752,7 +762,7 @@ class SessionManager(Generic[S, C]):
         claims = self._claims
         if claims is not None and claims.sub:
             login = Login(claims.auth_time or claims.iat or self._sessions.now())
-            ttl = self._sessions.ttl(claims.exp, claims.idle_timeout)
+            ttl = self._sessions.ttl(claims.exp, claims.jwtsession_idle_timeout)
             await index.seen(claims.sub, session_id, login, ttl)
 
     async def _save_new(
@@ -763,7 +773,7 @@ class SessionManager(Generic[S, C]):
         Raises:
             TooManySessionsError: It is one too many of the user's. It is stored, and to be ended.
         """
-        ttl = max(1, self._sessions.ttl(issued.exp, issued.idle_timeout))
+        ttl = max(1, self._sessions.ttl(issued.exp, issued.jwtsession_idle_timeout))
         if not await self._sessions.store.create(new_id, record.stored, ttl):
             # 256 random bits are taken: not by chance.
             raise StoreUnavailableError(_TAKEN)

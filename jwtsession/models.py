@@ -126,7 +126,7 @@ class Claims(_Discreet, BaseModel):
     """The session's id. Reserved: `create()` refuses claims that set it."""
     auth_time: int | float | None = None
     """When the user proved who they are (OpenID Connect Core section 2); filled in where there is a `sub`."""
-    idle_timeout: int | None = None
+    jwtsession_idle_timeout: int | None = None
     """Seconds for which nobody may use this session before it ends, instead of `max_age`: `create(max_age=...)`."""
     scope: str | None = None
     """What the token permits, separated by spaces (RFC 8693 section 4.2)."""

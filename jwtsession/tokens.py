@@ -27,7 +27,7 @@ _SESSION_ID = re.compile(r"[A-Za-z0-9_-]{22,128}")
 # RFC 8725 section 3: no key from the token, no compression, no nesting; RFC 7797: no JWT has b64; we know no `crit`.
 _REFUSED_HEADERS = frozenset({"jwk", "jku", "x5u", "x5c", "zip", "cty", "crit", "b64"})
 
-_REGISTERED = ("sub", "iss", "aud", "iat", "nbf", "exp", "jti", "auth_time", "idle_timeout", "scope")
+_REGISTERED = ("sub", "iss", "aud", "iat", "nbf", "exp", "jti", "auth_time", "jwtsession_idle_timeout", "scope")
 
 # The largest integer that every JSON reader keeps exactly; also far beyond any date.
 _MAX_NUMBER = 2**53
@@ -50,7 +50,7 @@ class VerifiedToken(NamedTuple):
     nbf: float | None
     iat: float | None
     auth_time: float | None
-    idle_timeout: int | None
+    jwtsession_idle_timeout: int | None
 
     def __repr__(self) -> str:
         return "VerifiedToken()"
@@ -104,7 +104,7 @@ class TokenCodec(Generic[C]):
             session_id: Becomes the `jti`.
             claims: All other claims.
             sign_in: The user has just proved who they are.
-            idle_timeout: Seconds; becomes the claim of that name, where given.
+            idle_timeout: Seconds; becomes the claim `jwtsession_idle_timeout`, where given.
 
         Raises:
             InvalidArgumentError: The claims set `jti`, have no JSON form, or make a token that `decode` would refuse.
@@ -113,7 +113,7 @@ class TokenCodec(Generic[C]):
         payload = self._payload(claims)
         payload["jti"] = session_id
         if idle_timeout is not None:
-            payload["idle_timeout"] = idle_timeout
+            payload["jwtsession_idle_timeout"] = idle_timeout
         payload.setdefault("iat", int(now))
         if "sub" in payload and sign_in:
             payload.setdefault("auth_time", int(now))
@@ -209,7 +209,7 @@ class TokenCodec(Generic[C]):
             self._check_claims(found)
             self._read(payload)  # the caller's own validators
             verified = VerifiedToken(
-                token, found["jti"], *map(found.get, ("exp", "nbf", "iat", "auth_time", "idle_timeout"))
+                token, found["jti"], *map(found.get, ("exp", "nbf", "iat", "auth_time", "jwtsession_idle_timeout"))
             )
             self._cache.put(verified)
         return verified
@@ -248,7 +248,7 @@ class TokenCodec(Generic[C]):
         for name in ("exp", "nbf", "iat", "auth_time"):
             if name in claims and not _is_number(claims[name]):
                 raise InvalidTokenError("token_claims")
-        idle = claims.get("idle_timeout", 1)
+        idle = claims.get("jwtsession_idle_timeout", 1)
         if type(idle) is not int or not 0 < idle <= _MAX_NUMBER:
             raise InvalidTokenError("token_claims")
         for name in ("iss", "sub", "scope"):

@@ -449,7 +449,7 @@ async def test_a_session_may_have_an_idle_timeout_of_its_own(verb: Verb, own: in
     manager = await create(world, own)
     assert world.expires(manager.id) == clock() + seconds
     assert manager.claims is not None
-    assert manager.claims.idle_timeout == seconds
+    assert manager.claims.jwtsession_idle_timeout == seconds
     for _ in range(2):
         clock.tick(seconds - 1)
         manager = await world.request(manager.token)
@@ -515,7 +515,7 @@ async def test_an_idle_timeout_beyond_the_limit_is_refused(wrong: Any, world: Wo
         await manager.regenerate(max_age=wrong)
     assert manager.session is not None
     with pytest.raises(InvalidArgumentError, match="max_age_limit"):
-        await manager.create(UserSession(user_id=1), UserClaims(idle_timeout=MAX_AGE + 1))
+        await manager.create(UserSession(user_id=1), UserClaims(jwtsession_idle_timeout=MAX_AGE + 1))
 
 
 async def test_a_new_id_keeps_the_idle_timeout(clock: Clock) -> None:
@@ -543,10 +543,10 @@ async def test_a_limit_that_was_lowered_counts_for_sessions_that_are_there(clock
 
 @pytest.mark.parametrize("wrong", [0, -5, 1.5, True, "60", None, [60], 2**60])
 async def test_an_idle_timeout_that_is_none_is_no_token(wrong: object, world: World) -> None:
-    """A signed token whose `idle_timeout` is no whole number of seconds is refused."""
+    """A signed token whose `jwtsession_idle_timeout` is no whole number of seconds is refused."""
     claims = (await world.request(await world.log_in())).claims
     assert claims is not None
-    forged = world.provider._keys.sign(claims.model_dump(exclude_none=True) | {"idle_timeout": wrong})
+    forged = world.provider._keys.sign(claims.model_dump(exclude_none=True) | {"jwtsession_idle_timeout": wrong})
     with pytest.raises(InvalidTokenError):
         (await world.request(forged)).require()
 

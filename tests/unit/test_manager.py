@@ -72,9 +72,9 @@ async def test_verbs_that_need_a_session_say_that_there_is_none(
 async def test_create_gives_the_manager_its_session(world: World) -> None:
     """After create the manager is that of the new session, and a request with its token finds the same."""
     manager = await world.request()
-    session = UserSession(user_id=1)
-    token = await manager.create(session, UserClaims(sub="ann", role="admin"))
-    assert manager.session is session
+    token = await manager.create(UserSession(user_id=1), UserClaims(sub="ann", role="admin"))
+    session = manager.session
+    assert session == UserSession(user_id=1)
     assert manager.token == token.access_token
     assert token.expires_in == 5000
     again = await world.request(token.access_token)
@@ -502,3 +502,29 @@ async def test_a_login_that_no_index_can_have_is_warned_of_once(clock: Clock, ca
     (record,) = [record for record in caplog.records if record.levelname == "WARNING"]
     assert "user_index" in record.getMessage()
     assert "Claims(sub=...)" in record.getMessage()
+
+
+@pytest.mark.parametrize("claims", [None, UserClaims(), "those that were read"])
+async def test_regenerate_after_the_limit_was_lowered_gives_the_limit(clock: Clock, claims: Any) -> None:
+    """An inherited idle timeout above `max_age_limit` becomes the limit, and the user moves on."""
+    generous, strict = World(clock, max_age_limit=3000), World(clock, max_age_limit=2000)
+    strict.store._sessions = generous.store._sessions
+    login = await generous.request()
+    token = await login.create(UserSession(user_id=1), UserClaims(sub="ann"), max_age=3000)
+    manager = await strict.request(token.access_token)
+    await manager.regenerate(claims=manager.claims if isinstance(claims, str) else claims)
+    assert manager.claims is not None
+    assert manager.claims.jwtsession_idle_timeout == 2000
+    assert strict.left(manager.id) == 2000
+
+
+@pytest.mark.parametrize("own", ["30m", 5, -1, 2.5])
+async def test_a_claim_of_the_name_idle_timeout_is_the_applications(world: World, own: object) -> None:
+    """Whoever else has such a claim, as the Node side or the application, keeps it, and it ends no session."""
+    manager = await world.request(await world.log_in(idle_timeout=own))
+    assert manager.session is not None
+    assert manager.claims is not None
+    assert manager.claims.model_extra == {"idle_timeout": own}
+    assert world.left(manager.id) == 1000
+    await manager.regenerate()
+    assert world.left(manager.id) == 1000

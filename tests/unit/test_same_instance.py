@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from pydantic import ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from jwtsession import (
     InvalidArgumentError,
@@ -72,6 +72,7 @@ async def test_reload_and_mutate_show_what_others_have_stored(world: World) -> N
 
 
 GIVING: dict[str, Callable[[Manager, UserSession], Awaitable[Any]]] = {
+    "create": lambda manager, given: manager.create(given),
     "update": lambda manager, given: manager.update(given),
     "mutate": lambda manager, given: manager.mutate(lambda session: given),
     "regenerate": lambda manager, given: manager.regenerate(given),
@@ -116,6 +117,61 @@ async def test_a_change_to_a_session_that_was_given_is_an_error(
     await give(manager, given)
     await manager.update()
     assert world.stored(manager)["cart"] == manager.require().cart == ["tea"]
+
+
+class Line(BaseModel):
+    tags: list[str] = []
+
+
+class Basket(Session):
+    items: list[str] = []
+    lines: dict[str, Line] = {}
+
+
+def plain() -> dict[str, Any]:
+    return {"items": [], "lines": {"one": {"tags": []}}}
+
+
+CONSTANTS: dict[str, tuple[type[Session], Callable[[], Any]]] = {
+    "a session": (Basket, lambda: Basket(lines={"one": Line()})),
+    "a mapping": (Basket, plain),
+    "a mapping of models": (Basket, lambda: {"items": [], "lines": {"one": Line()}}),
+    "a free-form session": (Session, lambda: Session.model_validate(plain())),
+    "a free-form mapping": (Session, plain),
+}
+
+
+@pytest.mark.parametrize("verb", GIVING.values(), ids=GIVING.keys())
+@pytest.mark.parametrize(("model", "constant"), CONSTANTS.values(), ids=CONSTANTS.keys())
+async def test_nothing_passes_between_users_through_a_constant(
+    verb: Callable[[Any, Any], Awaitable[Any]], model: type[Session], constant: Callable[[], Any]
+) -> None:
+    """A default that each user's verb is given, of whatever kind, never has one user's data for the next one."""
+    given, untouched = constant(), constant()
+    for name in ("alice", "bob"):
+        manager = await managed(model)
+        await verb(manager, given)
+        session = manager.session
+        assert session.items == []
+        session.items.append(name)
+        one = session.lines["one"]
+        (one["tags"] if isinstance(one, dict) else one.tags).append(name)
+        await manager.update()
+        assert (await manager.reload()).items == [name]
+        assert given == untouched
+
+
+async def test_a_manager_that_lives_long_remembers_what_somebody_still_holds(world: World) -> None:
+    """Two hundred updates with sessions of their own leave one note, and the one that is held is still told of."""
+    manager = await world.request(await world.log_in())
+    for number in range(200):
+        await manager.update(UserSession(user_id=number))
+    held = UserSession(user_id=200)
+    await manager.update(held)
+    assert len(manager._former) <= 2
+    held.cart.append("tea")
+    with pytest.raises(InvalidArgumentError, match=r"manager\.session"):
+        await manager.update()
 
 
 async def test_a_change_function_works_on_a_state_of_its_own(world: World) -> None:
@@ -224,15 +280,18 @@ async def test_mutates_side_by_side_in_one_request_lose_nothing(world: World) ->
 
 
 async def test_create_makes_another_session(world: World) -> None:
-    """What was given is `manager.session`; the session that the request came with keeps its data, for the endpoint."""
+    """It has the state of what was given; the session that the request came with keeps its data, for the endpoint."""
     manager = await world.request(await world.log_in())
     guest, user = manager.require(), UserSession(user_id=7)
     guest.cart.append("tea")
     await manager.create(user)
-    assert manager.session is user
+    session = manager.require()
+    assert session is not user
+    assert session == user
     assert guest == UserSession(user_id=1, cart=["tea"])
-    user.cart += guest.cart
-    assert await manager.update() is user
+    session.cart += guest.cart
+    assert await manager.update() is session
+    assert user.cart == []
     assert world.stored(manager) == {"user_id": 7, "cart": ["tea"]}
 
 
@@ -257,16 +316,24 @@ async def test_a_change_to_a_session_that_has_ended_is_an_error(world: World, fi
 
 
 async def test_a_copy_of_a_session_that_has_ended_may_share_its_lists(world: World) -> None:
-    """A login that copies the guest's session and changes it later is no mistake, whichever of both is changed."""
+    """A login that copies the guest's session and makes the same change to both is no mistake."""
     manager = await world.request(await world.log_in())
     guest = manager.require()
     await manager.create(guest.model_copy(update={"user_id": 7}))
-    manager.require().cart.append("tea")
-    guest.cart.append("cup")
+    for session in (manager.require(), guest):
+        session.cart.append("tea")
     await manager.update()
-    assert world.stored(manager) == {"user_id": 7, "cart": ["tea", "cup"]}
-    await manager.create(manager.require())  # the same instance under a new id
-    manager.require().cart.clear()
+    assert world.stored(manager) == {"user_id": 7, "cart": ["tea"]}
+
+
+async def test_a_session_under_a_new_id_stays_the_one_that_it_was(world: World) -> None:
+    """The manager's own session, given to create(), is nobody else's: it stays `manager.session`."""
+    manager = await world.request(await world.log_in())
+    session = manager.require()
+    session.cart.append("tea")
+    await manager.create(session)
+    assert manager.session is session
+    session.cart.clear()
     await manager.update()
     assert world.stored(manager)["cart"] == []
 
