@@ -7,6 +7,10 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check
 # Most tests wait for servers most of the time. All of a file's run on one worker: it has its own servers.
 WORKERS ?= 2
 PYTEST = python -m pytest --numprocesses=$(WORKERS) --dist=loadscope
+# These start processes of their own, or hold answers to time limits: one after the other.
+TIMED := tests/engines tests/races $(addprefix tests/integration/,test_cancellation.py test_faults_basic.py \
+	test_faults_idle.py test_near.py)
+BESIDE := $(addprefix --ignore=,$(TIMED))
 # Shows all that a command says where it fails, and nothing where it does not.
 logged = { $(1) >$(VENV)/pip.log 2>&1 || { cat $(VENV)/pip.log; exit 1; }; }
 
@@ -23,7 +27,8 @@ demo: $(VENV)/.example  ## Run the example application at PORT, on an embedded V
 	@$(BIN)/python -m example_app --port $(PORT)
 
 test: $(VENV)/.test  ## Run all tests, with branch coverage; another Python by PYTHON=python3.12
-	@$(BIN)/$(PYTEST) --cov --cov-report=term
+	@$(BIN)/$(PYTEST) $(BESIDE) --cov --cov-report=
+	@$(BIN)/python -m pytest --cov --cov-append --cov-report=term $(TIMED)
 
 python: $(VENV)/.test
 	@$(BIN)/$(PYTEST) -q -p no:cacheprovider tests/unit tests/contract tests/integration/test_http.py \
@@ -33,8 +38,10 @@ pythons:  ## Run the unit, contract, HTTP and embedded tests on every other Pyth
 	@$(PYTHON) .ci/pythons.py
 
 caches: $(VENV)/.test  ## Run the tests that need a server again, with the near cache on, and with no cache at all
-	@JWTSESSION_NEAR_CACHE_BYTES=4194304 $(BIN)/$(PYTEST) -q tests/races tests/engines tests/integration tests/interop tests/security
-	@JWTSESSION_TOKEN_CACHE_BYTES=0 $(BIN)/$(PYTEST) -q tests/races tests/integration tests/interop tests/security
+	@JWTSESSION_NEAR_CACHE_BYTES=4194304 $(BIN)/$(PYTEST) -q $(BESIDE) tests/integration tests/interop tests/security
+	@JWTSESSION_NEAR_CACHE_BYTES=4194304 $(BIN)/python -m pytest -q $(TIMED)
+	@JWTSESSION_TOKEN_CACHE_BYTES=0 $(BIN)/$(PYTEST) -q $(BESIDE) tests/integration tests/interop tests/security
+	@JWTSESSION_TOKEN_CACHE_BYTES=0 $(BIN)/python -m pytest -q $(filter-out tests/engines,$(TIMED))
 
 SOAK_SECONDS ?= 300
 soak: $(VENV)/.test  ## Load from several processes while servers and workers are killed, for SOAK_SECONDS
