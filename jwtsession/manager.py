@@ -43,8 +43,6 @@ MUTATE_ATTEMPTS = 32
 GIVEN_UP_SECONDS = 0.5
 """For which a login whose client has gone away waits until its session has ended."""
 
-_TAKEN = "session_id_taken"
-
 
 class Record(NamedTuple, Generic[S]):
     """A session as it was loaded or stored."""
@@ -733,7 +731,7 @@ class SessionManager(Generic[S, C]):
                 raise
         except (asyncio.CancelledError, StoreUnavailableError) as error:
             # Its entry stays until it is read: who has no session there does not count.
-            if self._sessions.index is not None and claims.sub and getattr(error, "code", "") != _TAKEN:
+            if self._sessions.index is not None and claims.sub and getattr(error, "code", "") != "session_id_taken":
                 await self._sessions.end_later(session_id)
             raise
 
@@ -776,7 +774,7 @@ class SessionManager(Generic[S, C]):
         ttl = max(1, self._sessions.ttl(issued.exp, issued.jwtsession_idle_timeout))
         if not await self._sessions.store.create(new_id, record.stored, ttl):
             # 256 random bits are taken: not by chance.
-            raise StoreUnavailableError(_TAKEN)
+            raise StoreUnavailableError("session_id_taken")
         index = self._sessions.index
         if index is None or not issued.sub:
             return ()
