@@ -302,7 +302,7 @@ def test_make_takes_the_port_that_the_line_names() -> None:
     for given, port in (["PORT=8001"], "8001"), ([], "8000"):
         environment = {name: value for name, value in os.environ.items() if name != "PORT"}
         done = subprocess.run(
-            [make, "--dry-run", "demo", *given],
+            [make, "--dry-run", "--no-print-directory", "demo", *given],
             cwd=ROOT,
             env=environment,
             capture_output=True,
