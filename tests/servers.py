@@ -57,8 +57,25 @@ def package(name: str, target: str) -> None:
         _missing(f"{name} (make {target})")
 
 
+def node_with_packages(folder: Path, what: str) -> str:
+    """The path of Node, with the packages of the folder's `package.json` installed in it; without them as above."""
+    npm, node = program("npm"), program("node")
+    installed, wanted = folder / "node_modules" / ".package-lock.json", folder / "package-lock.json"
+    if not installed.exists() or installed.stat().st_mtime < wanted.stat().st_mtime:
+        command = [npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
+        command += ["--fetch-retries=5", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=5000"]
+        try:
+            subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=180)
+        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+            _fail_or_skip(f"npm can't install {what}: {(error.stderr or b'').decode()[:300]}")
+    return node
+
+
 def _missing(name: str) -> NoReturn:
-    message = f"{name} is not installed"
+    _fail_or_skip(f"{name} is not installed")
+
+
+def _fail_or_skip(message: str) -> NoReturn:
     if os.environ.get("NO_SKIP"):
         pytest.fail(message)
     pytest.skip(message)

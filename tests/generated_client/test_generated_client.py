@@ -1,7 +1,6 @@
 """Clients that `@hey-api/openapi-ts` generates from the document of an application with default settings."""
 
 import json
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -68,19 +67,7 @@ def application(**options: Any) -> FastAPI:
 @pytest.fixture(scope="session")
 def node() -> str:
     """Node, with the packages of `package.json` installed: once, into a folder that git ignores."""
-    npm, node = servers.program("npm"), servers.program("node")
-    installed, wanted = HERE / "node_modules" / ".package-lock.json", HERE / "package-lock.json"
-    if not installed.exists() or installed.stat().st_mtime < wanted.stat().st_mtime:
-        command = [npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
-        command += ["--fetch-retries=5", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=5000"]
-        try:
-            subprocess.run(command, cwd=HERE, check=True, capture_output=True, timeout=180)
-        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-            message = f"npm can't install the generators: {(error.stderr or b'').decode()[:300]}"
-            if os.environ.get("NO_SKIP"):
-                pytest.fail(message)
-            pytest.skip(message)
-    return node
+    return servers.node_with_packages(HERE, "the generators")
 
 
 @pytest.mark.parametrize("options", [{}, {"token_url": "session"}], ids=["defaults", "password"])

@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import json
-import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -105,19 +104,7 @@ class Pair:
 @pytest.fixture(scope="session")
 def node() -> str:
     """Node, with the packages of `package.json` installed: once, into a folder that git ignores."""
-    npm, node = servers.program("npm"), servers.program("node")
-    installed, wanted = HERE / "node_modules" / ".package-lock.json", HERE / "package-lock.json"
-    if not installed.exists() or installed.stat().st_mtime < wanted.stat().st_mtime:
-        command = [npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
-        command += ["--fetch-retries=5", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=5000"]
-        try:
-            subprocess.run(command, cwd=HERE, check=True, capture_output=True, timeout=180)
-        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-            message = f"npm can't install the original: {(error.stderr or b'').decode()[:300]}"
-            if os.environ.get("NO_SKIP"):
-                pytest.fail(message)
-            pytest.skip(message)
-    return node
+    return servers.node_with_packages(HERE, "the original")
 
 
 @contextlib.contextmanager
