@@ -1,11 +1,11 @@
 """Encryption at rest: what stands in the store is sealed to its key (AES-256-GCM, RFC 5116 and NIST SP 800-38D)."""
 
-import base64
 import hashlib
 import os
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from . import _base64
 from .errors import ConfigurationError, SessionCorruptError
 
 # No JSON starts with this byte. A sealed value: mark, key's name, nonce, ciphertext with its tag.
@@ -64,7 +64,7 @@ class Encryption:
         self._invalid: type[Exception] = InvalidTag
         self._ciphers: dict[bytes, Any] = {}
         for text in keys:
-            key = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+            key = _base64.decode_pasted(text)
             self._ciphers[hashlib.sha256(b"jwtsession key name" + key).digest()[:_NAME_BYTES]] = AESGCM(key)
         self._newest = next(iter(self._ciphers))
         self._keyspace = keyspace

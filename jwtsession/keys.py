@@ -1,6 +1,5 @@
 """`KeyRing`: signs with one key, verifies with several. Only this file knows PyJWT, which does the cryptography."""
 
-import base64
 import contextlib
 import hashlib
 import hmac
@@ -11,6 +10,7 @@ from typing import Any
 
 import jwt
 
+from . import _base64
 from .errors import ConfigurationError, InvalidArgumentError
 
 _HMAC = ("HS256", "HS384", "HS512")
@@ -161,4 +161,4 @@ def _thumbprint(jwk: Mapping[str, str]) -> str:
     """The name of a public key that has none: RFC 7638 section 3."""
     required = {name: jwk[name] for name in ("crv", "e", "kty", "n", "x", "y") if name in jwk}
     text = json.dumps(required, sort_keys=True, separators=(",", ":"))
-    return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
+    return _base64.encode(hashlib.sha256(text.encode()).digest())

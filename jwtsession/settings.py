@@ -1,6 +1,5 @@
 """`SessionSettings`: every knob, from arguments or from the environment, checked when they are made."""
 
-import base64
 import logging
 import os
 from typing import Any, ClassVar, Literal, Self, Unpack, get_args
@@ -8,6 +7,7 @@ from typing import Any, ClassVar, Literal, Self, Unpack, get_args
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
+from . import _base64
 from ._durations import Seconds
 from ._key import Key, Unpicklable, describe, did_you_mean
 from ._options import Algorithm, SettingsOptions, TokenSource
@@ -294,7 +294,7 @@ class SessionSettings(Unpicklable, BaseSettings):
         for key in value:
             text = key.get_secret_value()
             try:
-                decoded = base64.b64decode(text + "=" * (-len(text) % 4), altchars="-_", validate=True)
+                decoded = _base64.decode_pasted(text)
             except ValueError:
                 decoded = b""
             # So few different bytes are no random ones but a placeholder; a text may be one.

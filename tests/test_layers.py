@@ -11,6 +11,8 @@ PACKAGE = Path(__file__).parents[1] / "jwtsession"
 # Each module, the modules of the package that it may import, and the third-party packages.
 LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "errors": (set(), {"starlette"}),
+    "_base64": (set(), set()),
+    "_lru": (set(), set()),
     "throttle": (set(), set()),
     "_weak_secrets": (set(), set()),
     "_durations": (set(), {"pydantic", "pydantic_core"}),
@@ -19,12 +21,15 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "injection": ({"errors"}, {"fastapi", "pydantic"}),
     "accesslog": (set(), set()),
     "audit": ({"errors"}, set()),
-    "settings": ({"errors", "_durations", "_key", "_options", "_weak_secrets"}, {"pydantic", "pydantic_settings"}),
+    "settings": (
+        {"errors", "_base64", "_durations", "_key", "_options", "_weak_secrets"},
+        {"pydantic", "pydantic_settings"},
+    ),
     "models": ({"errors", "injection"}, {"pydantic"}),
     "roundtrip": ({"errors"}, {"pydantic"}),
     "serialization": ({"errors", "models", "roundtrip"}, {"pydantic", "pydantic_core"}),
-    "encryption": ({"errors"}, {"cryptography"}),
-    "keys": ({"errors"}, {"jwt", "cryptography"}),
+    "encryption": ({"errors", "_base64"}, {"cryptography"}),
+    "keys": ({"errors", "_base64"}, {"jwt", "cryptography"}),
     "tokens": ({"errors", "keys", "models"}, set()),
     "credentials": ({"errors"}, {"starlette"}),
     "stores.base": (set(), set()),
