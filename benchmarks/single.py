@@ -18,8 +18,7 @@ from redis.asyncio.connection import Connection, ConnectionPool
 from starlette.requests import Request
 
 from jwtsession import Claims, RedisSessionStore, Session, SessionProvider
-from jwtsession.keys import KeyRing, KeySpec
-from jwtsession.tokens import TokenCodec
+from jwtsession.tokens import KeyRing, KeySpec, TokenCodec
 
 from .cpu import resident_bytes
 from .environments import ROOT

@@ -20,9 +20,8 @@ with atheris.instrument_imports(include=["jwtsession", "json", "base64"]):
         SessionCorruptError,
     )
     from jwtsession.encryption import Encryption
-    from jwtsession.keys import KeyRing, KeySpec
     from jwtsession.serialization import SessionSerializer
-    from jwtsession.tokens import TokenCodec
+    from jwtsession.tokens import KeyRing, KeySpec, TokenCodec
 
 VECTORS = Path(__file__).parents[1] / "tests" / "vectors" / "wycheproof_json_web_signature_test.json"
 ID = "an-id-of-the-fuzzer-of-43-characters-in-all"

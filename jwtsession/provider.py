@@ -18,7 +18,6 @@ from . import openapi, startup
 from ._durations import seconds
 from ._options import SettingsOptions
 from .audit import AuditTrail, SessionEvent, client_address, hashed
-from .credentials import TokenFinder
 from .encryption import Encryption, Plain, Sealer
 from .errors import (
     AmbiguousTokenError,
@@ -34,7 +33,6 @@ from .errors import (
 )
 from .eviction import EvictionWatch
 from .injection import bind
-from .keys import KeyRing, KeySpec
 from .lifespan import Lifespan
 from .manager import SessionManager, Sessions
 from .models import Claims, Session
@@ -45,7 +43,8 @@ from .sockets import close_failed_sockets
 from .startup import Tenant
 from .stores import RedisSessionStore, SessionStore
 from .sync import SyncSessionProvider
-from .tokens import TokenCodec, is_session_id
+from .tokens import KeyRing, KeySpec, TokenCodec, is_session_id
+from .transports import TokenFinder
 from .users import SessionInfo, UserIndex, check_sub
 
 S = TypeVar("S", bound=Session)

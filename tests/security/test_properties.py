@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 
 from jwtsession import Claims, ExpiredTokenError, InvalidTokenError, Session, SessionCorruptError
 from jwtsession.encryption import Encryption
-from jwtsession.keys import KeyRing, KeySpec
 from jwtsession.serialization import SessionSerializer
-from jwtsession.tokens import TokenCodec, is_session_id
+from jwtsession.tokens import KeyRing, KeySpec, TokenCodec, is_session_id
 from tests.conftest import SECRET, Clock
 from tests.security.forge import CLAIMS, HEADER, ID, signed
 

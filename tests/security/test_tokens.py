@@ -1,7 +1,7 @@
 """The requirements on tokens, row by row: each test is named after its row in the list that the design refers to.
 
 Rows 19 and 20 (redaction) are shown by test_redaction.py, 21 (at rest) by test_encryption.py, 23 (least privilege) by
-test_least_privilege.py, 4 (rotation) at length by test_rotation.py, 14 and 15 by tests/unit/test_credentials.py too.
+test_least_privilege.py, 4 (rotation) at length by test_rotation.py, 14 and 15 by tests/unit/transports/ too.
 """
 
 import json
@@ -24,8 +24,7 @@ from jwtsession import (
     SessionSettings,
     Token,
 )
-from jwtsession.keys import KeyRing, KeySpec
-from jwtsession.tokens import TokenCodec
+from jwtsession.tokens import KeyRing, KeySpec, TokenCodec
 from tests import servers
 from tests.conftest import SECRET, Clock
 from tests.security.forge import CLAIMS, HEADER, ID, NOW, encoded, raw_json, signed, with_claims, with_header
@@ -328,7 +327,7 @@ def test_09_a_header_beyond_a_kilobyte_is_not_parsed(monkeypatch: pytest.MonkeyP
     """It is the one part that is parsed before the signature is checked: 8 KB of it cost 100 times a normal one."""
     big = signed({"alg": "HS256", "x": [{}] * 300})
     assert len(big.split(".")[0]) > 1_024
-    monkeypatch.setattr("jwtsession.tokens._parsed", None)
+    monkeypatch.setattr("jwtsession.tokens.codec._parsed", None)
     with pytest.raises(InvalidTokenError) as refused:
         codec().decode(big)
     assert refused.value.code == "token_malformed"

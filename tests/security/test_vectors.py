@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from jwtsession import Claims, ConfigurationError, InvalidTokenError
-from jwtsession.keys import KeyRing, KeySpec
-from jwtsession.tokens import TokenCodec
+from jwtsession.tokens import KeyRing, KeySpec, TokenCodec
 from tests.conftest import Clock
 
 VECTORS = Path(__file__).parents[1] / "vectors"

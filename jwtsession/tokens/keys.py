@@ -10,8 +10,8 @@ from typing import Any
 
 import jwt
 
-from . import _base64
-from .errors import ConfigurationError, InvalidArgumentError
+from .. import _base64
+from ..errors import ConfigurationError, InvalidArgumentError
 
 _HMAC = ("HS256", "HS384", "HS512")
 

@@ -1,4 +1,4 @@
-"""Tests of jwtsession.tokens: what the codec fills in, keeps and refuses. `tests/security` attacks it."""
+"""Tests of jwtsession.tokens.codec: what the codec fills in, keeps and refuses. `tests/security` attacks it."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -7,8 +7,7 @@ import pytest
 from pydantic import BaseModel, field_validator
 
 from jwtsession import Claims, ExpiredTokenError, InvalidArgumentError, InvalidTokenError
-from jwtsession.keys import KeyRing, KeySpec
-from jwtsession.tokens import TokenCodec, is_session_id
+from jwtsession.tokens import KeyRing, KeySpec, TokenCodec, is_session_id
 from tests.conftest import SECRET, Clock
 
 ID = "an-id-of-the-codecs-unit-tests"

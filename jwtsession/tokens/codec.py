@@ -8,9 +8,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, NamedTuple, NoReturn, TypeVar
 
-from .errors import ExpiredTokenError, InvalidArgumentError, InvalidTokenError
+from ..errors import ExpiredTokenError, InvalidArgumentError, InvalidTokenError
+from ..models import Claims
 from .keys import KeyRing
-from .models import Claims
 
 C = TypeVar("C", bound=Claims)
 

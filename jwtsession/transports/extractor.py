@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 from starlette.requests import HTTPConnection, Request
 from starlette.types import Message
 
-from .errors import AmbiguousTokenError, MissingTokenError
+from ..errors import AmbiguousTokenError, MissingTokenError
 
 MAX_BODY_BYTES = 102_400
 """A larger body is not searched for a token. The value is that of Express's body parsers."""

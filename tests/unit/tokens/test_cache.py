@@ -9,8 +9,7 @@ import pytest
 from pydantic import field_validator
 
 from jwtsession import Claims, ExpiredTokenError, InvalidTokenError
-from jwtsession.keys import KeyRing, KeySpec
-from jwtsession.tokens import TokenCodec
+from jwtsession.tokens import KeyRing, KeySpec, TokenCodec
 from tests.conftest import SECRET, Clock
 
 ID = "a-session-id-of-the-cache-tests"

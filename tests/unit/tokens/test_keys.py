@@ -21,8 +21,7 @@ from cryptography.x509.oid import NameOID
 
 from jwtsession import Claims, ConfigurationError, InvalidArgumentError, Key, SessionProvider, SessionSettings
 from jwtsession.errors import InvalidTokenError
-from jwtsession.keys import KeyRing, KeySpec
-from jwtsession.tokens import TokenCodec
+from jwtsession.tokens import KeyRing, KeySpec, TokenCodec
 from tests.conftest import SECRET, Clock
 from tests.keymaterial import (
     ALGORITHMS,

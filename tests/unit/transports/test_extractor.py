@@ -22,7 +22,7 @@ from jwtsession import (
     SessionProvider,
     Token,
 )
-from jwtsession.credentials import MAX_BODY_BYTES, MAX_BODY_FIELDS, TokenFinder
+from jwtsession.transports.extractor import MAX_BODY_BYTES, MAX_BODY_FIELDS, TokenFinder
 from tests.conftest import SECRET
 from tests.unit.conftest import World
 
@@ -257,7 +257,7 @@ async def test_a_client_that_leaves_in_the_middle_has_no_token() -> None:
 
 async def test_a_body_without_the_name_is_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A large body costs a search for the name, not a parser's work."""
-    monkeypatch.setattr("jwtsession.credentials.json.loads", None)
+    monkeypatch.setattr("jwtsession.transports.extractor.json.loads", None)
     with pytest.raises(MissingTokenError):
         await finder("body").find(request(body=b"[" + b"{}," * 30_000 + b"{}]", kind=JSON))
 
