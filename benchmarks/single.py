@@ -162,7 +162,7 @@ def store_us(port: int, rounds: int, seconds: float) -> dict[str, list[float]]:
             {
                 "redis-py, GET": lambda: client.get(key),
                 "load": lambda: store.load(kept),
-                "load, near cache": lambda: caching.load(kept, near=True),
+                "load, near cache": lambda: caching.load(kept, allow_cached=True),
                 "redis-py, SET": lambda: client.set(key, SMALL, px=HOUR),
                 "update": lambda: store.update(changing, SMALL, SMALL, HOUR),
             },
@@ -179,7 +179,7 @@ async def _tracked(store: RedisSessionStore, port: int) -> None:
     """Return when the near cache is on: the server has been asked to tell of changes."""
     client = Redis(port=port)
     while not (await client.info("clients"))["tracking_clients"]:
-        await store.load("", near=True)
+        await store.load("", allow_cached=True)
     await asyncio.sleep(0.1)  # the server's answer is read
     await client.aclose()
 
@@ -268,7 +268,7 @@ async def _near(port: int, limit: int) -> int:
 
     async def load(share: list[str]) -> None:
         for each in share:
-            await store.load(each, near=True)
+            await store.load(each, allow_cached=True)
 
     gc.collect()
     before = resident_bytes()

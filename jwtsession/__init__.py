@@ -26,7 +26,7 @@ from .manager import SessionManager
 from .models import Claims, Session, Token
 from .provider import SessionProvider
 from .settings import SessionSettings
-from .stores import MemorySessionStore, RedisSessionStore, SessionStore
+from .stores import MemorySessionStore, RedisSessionStore, SessionStore, UserIndexStore
 from .sync import SyncSessionManager, SyncSessionProvider
 from .users import SessionInfo
 
@@ -65,4 +65,5 @@ __all__ = [
     "Token",
     "TokenRedactionFilter",
     "TooManySessionsError",
+    "UserIndexStore",
 ]

@@ -102,9 +102,22 @@ class Sessions(Generic[S, C]):
         self._endings: set[asyncio.Future[bool]] = set()
 
     async def read(
-        self, session_id: str, exp: float | None, idle_timeout: int | None, *, near: bool = False, extend: bool = True
+        self,
+        session_id: str,
+        exp: float | None,
+        idle_timeout: int | None,
+        *,
+        allow_cached: bool = False,
+        extend: bool = True,
     ) -> Record[S]:
-        """The session, its time to live extended if `touch_interval` has passed; `near`: see `SessionStore.load`.
+        """The session, its time to live extended if `touch_interval` has passed.
+
+        Args:
+            session_id: The session.
+            exp: When its token expires, in seconds since the epoch.
+            idle_timeout: Seconds of the session's own idle timeout.
+            allow_cached: See `SessionStore.load`.
+            extend: Whether this use starts the time to live again.
 
         Raises:
             SessionNotFoundError: There is none.
@@ -113,7 +126,7 @@ class Sessions(Generic[S, C]):
         """
         due = extend and self.due(session_id, idle_timeout)
         ttl = self.ttl(exp, idle_timeout) if due else 0
-        stored = await self.store.load(session_id, ttl if ttl > 0 else None, near=near)
+        stored = await self.store.load(session_id, ttl if ttl > 0 else None, allow_cached=allow_cached)
         if stored is None:
             raise SessionNotFoundError
         record = self.record(session_id, stored)
@@ -303,7 +316,7 @@ class SessionManager(Generic[S, C]):
             if not isinstance(extend, bool):
                 extend = extend(self._sessions.codec.claims(verified))
             self._record = await self._sessions.read(
-                verified.session_id, verified.exp, verified.jwtsession_idle_timeout, near=True, extend=extend
+                verified.session_id, verified.exp, verified.jwtsession_idle_timeout, allow_cached=True, extend=extend
             )
         except AuthenticationError as error:
             self.refuse(error)
@@ -540,7 +553,7 @@ class SessionManager(Generic[S, C]):
             await self._index_add(new_id, issued)
             if not moved:
                 await self._check_limit(new_id, issued)  # before there is nothing to go back to
-            outcome = await self._sessions.store.claim(session_id, old.stored)
+            outcome = await self._sessions.store.compare_and_delete(session_id, old.stored)
             if outcome is not Outcome.DONE:
                 await self._index_remove(issued.sub, new_id)
             self._check(outcome)

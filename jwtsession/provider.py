@@ -41,7 +41,7 @@ from .serialization import Migrate, SessionSerializer
 from .settings import SessionSettings
 from .sockets import close_failed_sockets
 from .startup import Tenant
-from .stores import RedisSessionStore, SessionStore
+from .stores import RedisSessionStore, SessionStore, has_user_index
 from .sync import SyncSessionProvider
 from .tokens import KeyRing, KeySpec, TokenCodec, is_session_id
 from .transports import TokenFinder
@@ -221,6 +221,10 @@ class SessionProvider(Generic[S, C]):
         sealer = _sealer(settings)
         index = None
         if settings.user_index:
+            if not has_user_index(store):
+                raise ConfigurationError(
+                    f"user_index: {type(store).__name__} does not have all methods of UserIndexStore"
+                )
             index = UserIndex(
                 store,
                 sealer,

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from .encryption import Sealer
 from .errors import InvalidArgumentError, SessionCorruptError, StoreUnavailableError, TooManySessionsError
-from .stores import FORMER, Entry, IndexPage, SessionStore
+from .stores import FORMER, Entry, IndexedSessionStore, IndexPage
 from .throttle import Throttle
 
 IN_FLIGHT_SECONDS = 10.0
@@ -89,7 +89,7 @@ class UserIndex:
 
     def __init__(
         self,
-        store: SessionStore,
+        store: IndexedSessionStore,
         sealer: Sealer,
         *,
         keys: Sequence[bytes],

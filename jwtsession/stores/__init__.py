@@ -1,6 +1,16 @@
 """Where sessions are kept: the `SessionStore` protocol, Redis and Valkey, and memory for tests."""
 
-from .base import FORMER, Entry, IndexAddition, IndexPage, Outcome, SessionStore
+from .base import (
+    FORMER,
+    Entry,
+    IndexAddition,
+    IndexedSessionStore,
+    IndexPage,
+    Outcome,
+    SessionStore,
+    UserIndexStore,
+    has_user_index,
+)
 from .memory import MemorySessionStore
 from .redis import RedisSessionStore
 
@@ -9,8 +19,11 @@ __all__ = [
     "Entry",
     "IndexAddition",
     "IndexPage",
+    "IndexedSessionStore",
     "MemorySessionStore",
     "Outcome",
     "RedisSessionStore",
     "SessionStore",
+    "UserIndexStore",
+    "has_user_index",
 ]

@@ -50,14 +50,14 @@ class RedisUserIndex:
         only_if_present: bool,
         sample: int,
     ) -> IndexAddition:
-        """See `SessionStore.index_add`: one script."""
+        """See `UserIndexStore.index_add`: one script."""
         args = (session_id, data, _text(seen, confirmed), ttl, int(only_if_present), sample)
         was, there, count, *named = await self._run(_ADD, user, *args)
         pairs = zip(named[::2], named[1::2], strict=True)
         return IndexAddition(bool(was), bool(there), count, {id_.decode(): _entry(0, at, b"") for id_, at in pairs})
 
     async def page(self, user: str, cursor: int, limit: int) -> IndexPage:
-        """See `SessionStore.index_page`: one script."""
+        """See `UserIndexStore.index_page`: one script."""
         if user.startswith(FORMER):
             position, *found = await self._run(_SCAN, user, cursor, 2 * limit)
             entries = {}
@@ -71,15 +71,15 @@ class RedisUserIndex:
         return IndexPage(entries, int(found[-3]) if len(entries) == limit else 0, total)
 
     async def prune(self, user: str, entries: Mapping[str, Entry]) -> None:
-        """See `SessionStore.index_prune`: one script."""
+        """See `UserIndexStore.index_prune`: one script."""
         await self._remove(user, [(each, _text(entry.seen, entry.confirmed)) for each, entry in entries.items()])
 
     async def remove(self, user: str, session_ids: Sequence[str]) -> None:
-        """See `SessionStore.index_remove`: one script."""
+        """See `UserIndexStore.index_remove`: one script."""
         await self._remove(user, [(each, "*") for each in session_ids])
 
     async def has(self, user: str, session_id: str) -> bool:
-        """See `SessionStore.index_has`: one command."""
+        """See `UserIndexStore.index_has`: one command."""
         with _not_the_sessions():
             return await self._call("HGET", self._keys(user)[-1], f"{session_id}:seen") is not None
 

@@ -2,7 +2,7 @@
 
 import enum
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeGuard
 
 
 class Outcome(enum.Enum):
@@ -44,7 +44,7 @@ class IndexPage(NamedTuple):
 
 
 class IndexAddition(NamedTuple):
-    """What `SessionStore.index_add` came to."""
+    """What `UserIndexStore.index_add` came to."""
 
     was_present: bool
     is_present: bool
@@ -55,14 +55,14 @@ class IndexAddition(NamedTuple):
 
 
 class SessionStore(Protocol):
-    """Storage of sessions, and of each user's index of sessions.
+    """Storage of sessions.
 
     Each method that changes one session is one atomic step, and none brings back what was destroyed or has expired.
     Values are bytes that a store does not look into. Times to live are milliseconds, at least 1.
     A session that has expired is gone, as one that was destroyed is.
 
     Every method raises `StoreUnavailableError` where the store did not answer: what happened is unknown then.
-    `load`, `update` and `claim` raise `SessionCorruptError` where the key holds no string.
+    `load`, `update` and `compare_and_delete` raise `SessionCorruptError` where the key holds no string.
     """
 
     async def open(self) -> None:
@@ -81,10 +81,13 @@ class SessionStore(Protocol):
         """Store a new session. False, with nothing changed, where the id is taken by another value."""
         ...
 
-    async def load(self, session_id: str, ttl: int | None = None, *, near: bool = False) -> bytes | None:
-        """The session's value, or None where it is gone. With `ttl` its time to live starts again.
+    async def load(self, session_id: str, ttl: int | None = None, *, allow_cached: bool = False) -> bytes | None:
+        """The session's value, or None where it is gone.
 
-        With `near`, and without `ttl`, a store may answer from memory of its own what was true a moment ago.
+        Args:
+            session_id: The session.
+            ttl: Its new time to live in milliseconds; None leaves the time to live as it is.
+            allow_cached: Without `ttl`, a store may answer from its own memory what was true a moment ago.
         """
         ...
 
@@ -110,9 +113,24 @@ class SessionStore(Protocol):
         """
         ...
 
-    async def claim(self, session_id: str, expected: bytes) -> Outcome:
+    async def compare_and_delete(self, session_id: str, expected: bytes) -> Outcome:
         """Remove the session, if its value still is `expected` to the byte: one caller wins."""
         ...
+
+    async def remaining(self, session_ids: Sequence[str]) -> list[int]:
+        """Milliseconds that each session has left; 0 where it is gone."""
+        ...
+
+    async def destroy_all(self, session_ids: Sequence[str]) -> list[bool]:
+        """Remove many sessions; for each whether it was there."""
+        ...
+
+
+class UserIndexStore(Protocol):
+    """Storage of each user's index of sessions; a store has it for `user_index=True`.
+
+    Every method raises `StoreUnavailableError` where the store did not answer.
+    """
 
     async def index_add(
         self,
@@ -161,10 +179,17 @@ class SessionStore(Protocol):
         """Whether a session is in the user's index."""
         ...
 
-    async def remaining(self, session_ids: Sequence[str]) -> list[int]:
-        """Milliseconds that each session has left; 0 where it is gone."""
-        ...
 
-    async def destroy_all(self, session_ids: Sequence[str]) -> list[bool]:
-        """Remove many sessions; for each whether it was there."""
-        ...
+class IndexedSessionStore(SessionStore, UserIndexStore, Protocol):
+    """A store of sessions that keeps the users' indices too."""
+
+
+_INDEX_METHODS = [name for name in vars(UserIndexStore) if name.startswith("index_")]
+
+
+def has_user_index(store: SessionStore) -> TypeGuard[IndexedSessionStore]:
+    """Whether the store has the methods of `UserIndexStore`.
+
+    The object is asked, not its class: a store that passes calls on by `__getattr__` has them too.
+    """
+    return all(callable(getattr(store, name, None)) for name in _INDEX_METHODS)

@@ -47,7 +47,7 @@ class MemorySessionStore:
         self._set(session_id, value, ttl)
         return True
 
-    async def load(self, session_id: str, ttl: int | None = None, *, near: bool = False) -> bytes | None:
+    async def load(self, session_id: str, ttl: int | None = None, *, allow_cached: bool = False) -> bytes | None:
         """See `SessionStore.load`."""
         value = self._get(session_id)
         if value is not None and ttl is not None:
@@ -76,8 +76,8 @@ class MemorySessionStore:
         self._sessions.pop(session_id, None)
         return found
 
-    async def claim(self, session_id: str, expected: bytes) -> Outcome:
-        """See `SessionStore.claim`."""
+    async def compare_and_delete(self, session_id: str, expected: bytes) -> Outcome:
+        """See `SessionStore.compare_and_delete`."""
         current = self._get(session_id)
         if current is None:
             return Outcome.GONE
@@ -98,7 +98,7 @@ class MemorySessionStore:
         only_if_present: bool = False,
         sample: int = 0,
     ) -> IndexAddition:
-        """See `SessionStore.index_add`."""
+        """See `UserIndexStore.index_add`."""
         index, expires = self._index(user)
         old = index.get(session_id)
         if old is None and only_if_present:
@@ -114,13 +114,13 @@ class MemorySessionStore:
         return IndexAddition(old is not None, True, len(index), {each: index[each] for each in named})
 
     async def index_remove(self, user: str, session_ids: Sequence[str]) -> None:
-        """See `SessionStore.index_remove`."""
+        """See `UserIndexStore.index_remove`."""
         index, _ = self._index(user)
         for session_id in session_ids:
             index.pop(session_id, None)
 
     async def index_prune(self, user: str, entries: Mapping[str, Entry]) -> None:
-        """See `SessionStore.index_prune`."""
+        """See `UserIndexStore.index_prune`."""
         index, _ = self._index(user)
         for session_id, entry in entries.items():
             found = index.get(session_id)
@@ -128,13 +128,13 @@ class MemorySessionStore:
                 del index[session_id]
 
     async def index_page(self, user: str, cursor: int, limit: int) -> IndexPage:
-        """See `SessionStore.index_page`."""
+        """See `UserIndexStore.index_page`."""
         index, _ = self._index(user)
         later = [(each, entry) for each, entry in index.items() if entry.order > cursor]
         return IndexPage(dict(later[:limit]), later[limit - 1][1].order if len(later) > limit else 0, len(index))
 
     async def index_has(self, user: str, session_id: str) -> bool:
-        """See `SessionStore.index_has`."""
+        """See `UserIndexStore.index_has`."""
         return session_id in self._index(user)[0]
 
     async def remaining(self, session_ids: Sequence[str]) -> list[int]:

@@ -45,7 +45,7 @@ WAIT_SECONDS = 0.8
 
 
 _UPDATE = Script("update.lua")
-_CLAIM = Script("claim.lua")
+_COMPARE_AND_DELETE = Script("compare_and_delete.lua")
 _DESTROY = Script("destroy.lua")
 
 
@@ -186,10 +186,10 @@ class RedisSessionStore:
             # Also the answer where a first try stored it and only its reply was lost.
             return cast("bytes | None", await self._call("GET", key)) == value
 
-    async def load(self, session_id: str, ttl: int | None = None, *, near: bool = False) -> bytes | None:
+    async def load(self, session_id: str, ttl: int | None = None, *, allow_cached: bool = False) -> bytes | None:
         """See `SessionStore.load`: one command, one round trip; from the near cache neither."""
         cache, fetch = self._near, None
-        if near and ttl is None and cache is not None and asyncio.get_running_loop() is self._loop:
+        if allow_cached and ttl is None and cache is not None and asyncio.get_running_loop() is self._loop:
             value = cache.get(session_id)
             if value is not None:
                 return value
@@ -275,11 +275,13 @@ class RedisSessionStore:
             raise StoreUnavailableError("destroy_not_confirmed")
         return bool(existed)
 
-    async def claim(self, session_id: str, expected: bytes) -> Outcome:
-        """See `SessionStore.claim`."""
+    async def compare_and_delete(self, session_id: str, expected: bytes) -> Outcome:
+        """See `SessionStore.compare_and_delete`."""
         call = Call()
         with self._forgetting(session_id):
-            found = Outcome((await self._eval(_CLAIM, self._keyspace + session_id, expected, call=call)).decode())
+            found = Outcome(
+                (await self._eval(_COMPARE_AND_DELETE, self._keyspace + session_id, expected, call=call)).decode()
+            )
         if found is Outcome.GONE and call.unanswered:
             # By this call's own first try, or by somebody else: that can't be told.
             raise StoreUnavailableError
@@ -297,24 +299,24 @@ class RedisSessionStore:
         only_if_present: bool = False,
         sample: int = 0,
     ) -> IndexAddition:
-        """See `SessionStore.index_add`: one script on two keys of one slot."""
+        """See `UserIndexStore.index_add`: one script on two keys of one slot."""
         options = {"confirmed": confirmed, "only_if_present": only_if_present}
         return await self._index.add(user, session_id, data, seen, ttl, sample=sample, **options)
 
     async def index_remove(self, user: str, session_ids: Sequence[str]) -> None:
-        """See `SessionStore.index_remove`: one script."""
+        """See `UserIndexStore.index_remove`: one script."""
         await self._index.remove(user, session_ids)
 
     async def index_prune(self, user: str, entries: Mapping[str, Entry]) -> None:
-        """See `SessionStore.index_prune`: one script."""
+        """See `UserIndexStore.index_prune`: one script."""
         await self._index.prune(user, entries)
 
     async def index_page(self, user: str, cursor: int, limit: int) -> IndexPage:
-        """See `SessionStore.index_page`: one script."""
+        """See `UserIndexStore.index_page`: one script."""
         return await self._index.page(user, cursor, limit)
 
     async def index_has(self, user: str, session_id: str) -> bool:
-        """See `SessionStore.index_has`: one command."""
+        """See `UserIndexStore.index_has`: one command."""
         return await self._index.has(user, session_id)
 
     async def remaining(self, session_ids: Sequence[str]) -> list[int]:

@@ -53,7 +53,7 @@ class NearStore(RedisSessionStore):
         await super().open()
         deadline = time.monotonic() + 10
         while self._near is None or not any(self._near._leases.values()):
-            await super().load("nothing-that-is-there", near=True)
+            await super().load("nothing-that-is-there", allow_cached=True)
             assert time.monotonic() < deadline
             await asyncio.sleep(0.001)
 
@@ -63,8 +63,8 @@ class NearStore(RedisSessionStore):
         return done
 
     async def load(self, session_id: str, ttl: int | None = None, *, near: bool = False) -> bytes | None:
-        await super().load(session_id, ttl, near=True)
-        return await super().load(session_id, None, near=True)
+        await super().load(session_id, ttl, allow_cached=True)
+        return await super().load(session_id, None, allow_cached=True)
 
     async def heard(self, session_id: str) -> None:
         """Wait for the server to tell of a session."""
@@ -165,7 +165,7 @@ async def test_an_expired_session_is_gone_for_every_verb(subject: Subject) -> No
     await subject.store.create(ID, b"1", HOUR)
     await subject.expire(ID)
     assert await subject.store.update(ID, b"1", b"2", HOUR) is Outcome.GONE
-    assert await subject.store.claim(ID, b"1") is Outcome.GONE
+    assert await subject.store.compare_and_delete(ID, b"1") is Outcome.GONE
     assert not await subject.store.touch(ID, HOUR)
     assert not await subject.store.destroy(ID)
     assert await subject.store.load(ID, HOUR) is None
@@ -176,7 +176,7 @@ async def test_a_destroyed_session_is_gone_for_every_verb(subject: Subject) -> N
     await subject.store.create(ID, b"1", HOUR)
     assert await subject.store.destroy(ID)
     assert await subject.store.update(ID, b"1", b"2", HOUR) is Outcome.GONE
-    assert await subject.store.claim(ID, b"1") is Outcome.GONE
+    assert await subject.store.compare_and_delete(ID, b"1") is Outcome.GONE
     assert not await subject.store.touch(ID, HOUR)
     assert not await subject.store.destroy(ID)
     assert await subject.store.load(ID) is None
@@ -225,16 +225,16 @@ async def test_touch_starts_the_time_to_live_again(subject: Subject) -> None:
 async def test_claim_removes_what_was_expected_and_nothing_else(subject: Subject) -> None:
     """A claim of a changed value takes nothing; of the expected value it takes all."""
     await subject.store.create(ID, b"1", HOUR)
-    assert await subject.store.claim(ID, b"0") is Outcome.CONFLICT
+    assert await subject.store.compare_and_delete(ID, b"0") is Outcome.CONFLICT
     assert await subject.store.load(ID) == b"1"
-    assert await subject.store.claim(ID, b"1") is Outcome.DONE
+    assert await subject.store.compare_and_delete(ID, b"1") is Outcome.DONE
     assert await subject.store.load(ID) is None
 
 
 async def test_one_of_many_claims_wins(subject: Subject) -> None:
     """Of twenty claims at the same time exactly one gets the session."""
     await subject.store.create(ID, b"1", HOUR)
-    outcomes = await asyncio.gather(*(subject.store.claim(ID, b"1") for _ in range(20)))
+    outcomes = await asyncio.gather(*(subject.store.compare_and_delete(ID, b"1") for _ in range(20)))
     assert outcomes.count(Outcome.DONE) == 1
     assert outcomes.count(Outcome.GONE) == 19
 
@@ -297,7 +297,7 @@ class TestRedis:
             store.load(ID),
             store.load(ID, HOUR),
             store.update(ID, b"1", b"2", HOUR),
-            store.claim(ID, b"1"),
+            store.compare_and_delete(ID, b"1"),
         ):
             with pytest.raises(SessionCorruptError):
                 await call

@@ -381,7 +381,7 @@ async def test_a_value_that_changes_its_type_under_a_request_is_401(valkey: serv
     valkey.command("HSET", f"sess:{ID}", "f", "v")
     for call in (
         store.update(ID, b"1", b"2", HOUR),
-        store.claim(ID, b"1"),
+        store.compare_and_delete(ID, b"1"),
         store.load(ID),
         store.create(ID, b"1", HOUR),
     ):
@@ -561,10 +561,10 @@ from jwtsession import RedisSessionStore
 
 store = RedisSessionStore(sys.argv[1], near_cache_bytes=int(sys.argv[2]))
 asyncio.run(store.create("an-id", b"1", 60_000))
-asyncio.run(store.load("an-id", near=True))
+asyncio.run(store.load("an-id", allow_cached=True))
 asyncio.run(store.close())
 asyncio.run(store.open())
-print(asyncio.run(store.load("an-id", near=True)))
+print(asyncio.run(store.load("an-id", allow_cached=True)))
 """
 
 

@@ -41,7 +41,7 @@ async def job(store: RedisSessionStore, number: int) -> None:
     """Some connections, in the pool and for loads, and the one of a near cache."""
     ids = [f"session-{number}-{each}" for each in range(5)]
     await asyncio.gather(*(store.create(each, b"1", HOUR) for each in ids))
-    await asyncio.gather(*(store.load(each, near=True) for each in ids))
+    await asyncio.gather(*(store.load(each, allow_cached=True) for each in ids))
 
 
 @pytest.mark.usefixtures("uncollected")

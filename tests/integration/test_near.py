@@ -56,7 +56,7 @@ def keeps(store: RedisSessionStore, session_id: str = ID) -> bool:
 
 async def read(store: RedisSessionStore, session_id: str = ID) -> bytes | None:
     """As a request does."""
-    return await store.load(session_id, near=True)
+    return await store.load(session_id, allow_cached=True)
 
 
 async def kept(store: RedisSessionStore, value: bytes, session_id: str = ID) -> None:
@@ -97,7 +97,7 @@ async def test_a_hit_asks_nobody_and_waits_for_nothing(ours: RedisSessionStore, 
     engine.command("CONFIG", "RESETSTAT")
     for _ in range(1000):
         with pytest.raises(StopIteration) as stopped:
-            ours.load(ID, near=True).send(None)  # type: ignore[attr-defined]
+            ours.load(ID, allow_cached=True).send(None)  # type: ignore[attr-defined]
         assert stopped.value.value == b"1"
     assert gets(engine) == 0
 
@@ -107,7 +107,7 @@ async def test_only_who_asks_for_near_gets_it(ours: RedisSessionStore, engine: s
     engine.command("CONFIG", "RESETSTAT")
     assert await ours.load(ID) == b"1"
     await kept(ours, b"1")
-    assert await ours.load(ID, HOUR, near=True) == b"1"
+    assert await ours.load(ID, HOUR, allow_cached=True) == b"1"
     stats = engine.command("INFO", "commandstats")
     assert b"cmdstat_getex:calls=1" in stats
 
@@ -166,14 +166,14 @@ def verbs_request(token: str | None = None) -> Any:
         (lambda store, server: store.update(ID, b"1", b"2", HOUR), b"2"),
         (lambda store, server: store.destroy(ID), None),
         (lambda store, server: store.destroy_all(["x", ID]), None),
-        (lambda store, server: store.claim(ID, b"1"), None),
+        (lambda store, server: store.compare_and_delete(ID, b"1"), None),
         (lambda store, server: asyncio.to_thread(server.command, "SET", f"sess:{ID}", "2"), b"2"),
         (lambda store, server: asyncio.to_thread(server.command, "PEXPIRE", f"sess:{ID}", "20"), None),
         (lambda store, server: asyncio.to_thread(server.command, "RENAME", f"sess:{ID}", "elsewhere"), None),
         (lambda store, server: asyncio.to_thread(server.command, "FLUSHALL"), None),
         (lambda store, server: asyncio.to_thread(server.command, "FLUSHDB", "ASYNC"), None),
     ],
-    ids=["update", "destroy", "destroy_all", "claim", "SET", "expiry", "RENAME", "FLUSHALL", "FLUSHDB"],
+    ids=["update", "destroy", "destroy_all", "compare_and_delete", "SET", "expiry", "RENAME", "FLUSHALL", "FLUSHDB"],
 )
 async def test_what_another_worker_does_is_known(
     ours: RedisSessionStore,

@@ -440,7 +440,7 @@ class Hanging:
 
     def __getattr__(self, name: str) -> Any:
         made = getattr(self._store, name)
-        if name not in ("create", "claim", "destroy", "destroy_all") and not name.startswith("index_"):
+        if name not in ("create", "compare_and_delete", "destroy", "destroy_all") and not name.startswith("index_"):
             return made
 
         async def step(*args: Any, **options: Any) -> Any:
@@ -494,7 +494,7 @@ class Failing:
 
     def __getattr__(self, name: str) -> Any:
         made = getattr(self._store, name)
-        if name not in ("create", "claim", "destroy", "destroy_all") and not name.startswith("index_"):
+        if name not in ("create", "compare_and_delete", "destroy", "destroy_all") and not name.startswith("index_"):
             return made
 
         async def step(*args: Any, **options: Any) -> Any:

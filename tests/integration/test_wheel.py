@@ -46,7 +46,7 @@ def test_the_wheel_has_the_package_and_nothing_else(wheel: Path) -> None:
     assert {
         "jwtsession/py.typed",
         "jwtsession/stores/update.lua",
-        "jwtsession/stores/claim.lua",
+        "jwtsession/stores/compare_and_delete.lua",
         "jwtsession/stores/_embedded_guard.py",
     } <= names
     assert len(licenses) == 1

@@ -62,7 +62,7 @@ class Entrant:
         """Connect, and begin to follow the server where there is a near cache."""
         await self.store.ping()
         while self._near and not (self.store._near and any(self.store._near._leases.values())):
-            await self.store.load("nothing-that-is-there", near=True)
+            await self.store.load("nothing-that-is-there", allow_cached=True)
             await asyncio.sleep(0.001)
 
     async def manager(self, token: str | None = None) -> Manager:

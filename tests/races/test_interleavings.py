@@ -149,7 +149,7 @@ async def test_a_session_on_its_way_to_a_new_id_does_not_escape_revoke_all(world
     assert not await process.listed()
 
 
-@pytest.mark.parametrize("moment", ["claim", "create"])
+@pytest.mark.parametrize("moment", ["compare_and_delete", "create"])
 async def test_a_new_id_that_comes_while_revoke_all_reads_does_not_escape(world: World, moment: str) -> None:
     """revoke_all that has read the index before the new id entered it ends the session, stored already or not."""
     hunter, process = world.provider(after="index_page"), world.provider(after=moment)
@@ -208,7 +208,7 @@ async def test_a_session_is_not_pruned_while_it_starts(world: World) -> None:
 
 async def test_a_new_id_that_is_refused_takes_no_place(world: World) -> None:
     """A regenerate that meets a conflict leaves nothing in the index, where it would count as one session more."""
-    process = world.provider(before="claim", max_sessions=2)
+    process = world.provider(before="compare_and_delete", max_sessions=2)
     made = await process.log_in()
     other = await process.manager(made.token)
     process.then(lambda: other.update(Session(changed=True)))

@@ -218,7 +218,7 @@ async def test_other_keys_are_out_of_reach(engine: servers.Server) -> None:
         other.create(ID + "x", b"1", HOUR),
         other.update(ID, b"1", b"2", HOUR),
         other.touch(ID, HOUR),
-        other.claim(ID, b"1"),
+        other.compare_and_delete(ID, b"1"),
         other.destroy(ID),
         other.destroy(ID, 1),
         other.index_add("ann", ID, b"1", 1.0, HOUR),

@@ -464,8 +464,8 @@ async def test_a_session_that_is_ended_on_its_way_to_a_new_id_has_ended(clock: C
     """A `revoke_all` between the end of the old id and the start of the new one leaves neither: 401."""
 
     class Between(MemorySessionStore):
-        async def claim(self, session_id: str, expected: bytes) -> Outcome:
-            outcome = await super().claim(session_id, expected)
+        async def compare_and_delete(self, session_id: str, expected: bytes) -> Outcome:
+            outcome = await super().compare_and_delete(session_id, expected)
             await world.provider.revoke_all("ann")
             return outcome
 

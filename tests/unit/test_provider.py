@@ -54,6 +54,7 @@ class Unreadable(Session):
         ({"redis_url": "embedded://canary/path"}, "redis_url"),
         ({"secret": "-----BEGIN PUBLIC KEY-----\ncanary canary canary\n-----END PUBLIC KEY-----"}, "secret"),
         ({"algorithm": "RS256"}, "secret"),
+        ({"store": object(), "user_index": True}, "UserIndexStore"),
     ],
 )
 def test_what_can_not_work_is_refused_at_start(arguments: dict[str, Any], named: str) -> None:
