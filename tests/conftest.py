@@ -6,22 +6,10 @@ from typing import Any, TypeVar
 import pytest
 
 from jwtsession import SessionProvider
+from jwtsession.testing import Clock as Clock
 from tests import servers
 
 SECRET = "a secret of the tests, and long enough for HS512: 0123456789abcdef"
-
-
-class Clock:
-    """Time that moves when a test says so."""
-
-    def __init__(self, now: float = 1_800_000_000.0) -> None:
-        self.now = now
-
-    def __call__(self) -> float:
-        return self.now
-
-    def tick(self, seconds: float) -> None:
-        self.now += seconds
 
 
 P = TypeVar("P", bound=SessionProvider[Any, Any])

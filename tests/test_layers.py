@@ -116,6 +116,10 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
         },
         {"fastapi", "redis", "starlette"},
     ),
+    "testing.clock": (set(), set()),
+    "testing.store": ({"stores"}, set()),
+    "testing.tester": ({"manager", "models", "provider"}, {"starlette"}),
+    "testing": ({"testing.clock", "testing.store", "testing.tester"}, set()),
     "": (
         {
             "_key",

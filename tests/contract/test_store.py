@@ -85,7 +85,7 @@ async def subject(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator
         memory = MemorySessionStore(clock=clock)
 
         async def pass_time(session_id: str) -> None:
-            clock.tick((await remaining(session_id)) / 1000)
+            clock.advance((await remaining(session_id)) / 1000)
 
         async def remaining(session_id: str) -> int:
             return round((memory._sessions[session_id][1] - clock()) * 1000)
@@ -525,7 +525,7 @@ async def test_an_index_in_memory_expires(clock: Clock) -> None:
     """After its time to live an index is empty."""
     store = MemorySessionStore(clock=clock)
     await store.index_add("ann", ID, b"1", 1.0, HOUR)
-    clock.tick(3601)
+    clock.advance(3601)
     assert await store.index_page("ann", 0, 10) == ({}, 0, 0)
 
 

@@ -247,7 +247,7 @@ async def test_swapped_databases_are_told_by_nobody(
     engine.command("SWAPDB", "0", "9")
     try:
         assert (await sessions.get_manager(verbs_request(token))).session is not None
-        clock.tick(30)
+        clock.advance(30)
         assert (await sessions.get_manager(verbs_request(token))).session is None
         engine.command("SWAPDB", "0", "9")
         await until_near(ours, manager.id)

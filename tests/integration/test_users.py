@@ -68,14 +68,14 @@ async def test_a_users_sessions_are_listed(store: SessionStore, clock: Clock) ->
     """Each with its id and times, the one used last first, and nobody else's."""
     sessions = provider(store, clock)
     first = await log_in(sessions)
-    clock.tick(100)
+    clock.advance(100)
     second = await log_in(sessions)
     await log_in(sessions, "bob")
     listed = await sessions.list_sessions("ann")
     assert [info.id for info in listed] == [second.id, first.id]
     assert [info.created for info in listed] == [clock(), clock() - 100]
     assert all(info.client is None and info.user_agent is None for info in listed)
-    clock.tick(100)
+    clock.advance(100)
     await manager(sessions, first.token)
     listed = await sessions.list_sessions("ann")
     assert [info.id for info in listed] == [first.id, second.id]
@@ -100,7 +100,7 @@ async def test_a_destroyed_session_is_not_listed(store: SessionStore, clock: Clo
     assert second.id is not None
     await second.destroy()
     assert await sessions.revoke(first.id)
-    clock.tick(60)
+    clock.advance(60)
     assert await sessions.list_sessions("ann") == []
     assert not await sessions.list_sessions("ann")
 
@@ -149,9 +149,9 @@ async def test_a_limit_refuses_or_evicts(store: SessionStore, clock: Clock) -> N
     """The login beyond the limit is refused and leaves nothing, or ends the oldest session."""
     refusing = provider(store, clock, max_sessions=2)
     first = await log_in(refusing)
-    clock.tick(1)
+    clock.advance(1)
     await log_in(refusing)
-    clock.tick(1)
+    clock.advance(1)
     with pytest.raises(TooManySessionsError):
         await log_in(refusing)
     assert len(await refusing.list_sessions("ann")) == 2
@@ -160,7 +160,7 @@ async def test_a_limit_refuses_or_evicts(store: SessionStore, clock: Clock) -> N
     await again.regenerate()
     assert len(await refusing.list_sessions("ann")) == 2
     evicting = provider(store, clock, max_sessions=2, too_many_sessions="evict")
-    clock.tick(1)
+    clock.advance(1)
     newest = await log_in(evicting)
     listed = {info.id for info in await evicting.list_sessions("ann")}
     assert len(listed) == 2
@@ -327,7 +327,7 @@ async def test_a_list_is_bounded(valkey: servers.Server, clock: Clock, monkeypat
     store = RedisSessionStore(valkey.url)
     sessions = provider(store, clock)
     fill(valkey, name_of(sessions), 3 * users.PAGE, clock)
-    clock.tick(1)
+    clock.advance(1)
     made = await log_in(sessions)
     listed = await sessions.list_sessions("ann")
     assert len(listed) == users.PAGE // 2
@@ -625,7 +625,7 @@ async def test_a_full_server_still_answers_reads(engine: servers.Server, clock: 
     listed = await log_in(sessions)
     engine.command("CONFIG", "SET", "maxmemory", "1")
     try:
-        clock.tick(1)
+        clock.advance(1)
         for token in (unlisted.token, listed.token):
             assert (await manager(sessions, token)).session is not None
         with pytest.raises(StoreUnavailableError):

@@ -126,7 +126,7 @@ async def test_a_login_that_overtakes_a_revoke_all_is_listed(world: World) -> No
 
     async def wait_for_login() -> None:
         looked.set()
-        world.clock.tick(0.001)
+        world.clock.advance(0.001)
         await stored.wait()
 
     visitor.then(start_hunt)
@@ -190,7 +190,7 @@ async def test_a_session_is_not_pruned_while_it_starts(world: World) -> None:
     read: list[asyncio.Task[set[str]]] = []
 
     async def start_list() -> None:
-        world.clock.tick(3600)
+        world.clock.advance(3600)
         read.append(asyncio.create_task(other.listed()))
         await looked.wait()
 

@@ -105,9 +105,9 @@ def test_switching_it_on_logs_nobody_out(valkey: servers.Server, clock: Clock) -
         assert fleet.refused(untouched) == []
 
         # Its time is up before plain values are no longer read.
-        clock.tick(ABSOLUTE_MAX_AGE / 2)
+        clock.advance(ABSOLUTE_MAX_AGE / 2)
         late = [fleet.log_in(name) for name in Fleet.WORKERS]
-        clock.tick(ABSOLUTE_MAX_AGE / 2)
+        clock.advance(ABSOLUTE_MAX_AGE / 2)
         assert len(fleet.refused(untouched)) == 2
         fleet.tokens = late
         roll("require")
@@ -137,9 +137,9 @@ def test_a_new_key_logs_nobody_out(valkey: servers.Server, clock: Clock) -> None
         roll(OTHER, KEY)
         assert {value[1:5] for value in stored(valkey).values()} == old_name
         roll(KEY, OTHER)
-        clock.tick(ABSOLUTE_MAX_AGE / 2)
+        clock.advance(ABSOLUTE_MAX_AGE / 2)
         fleet.tokens = [fleet.log_in(name) for name in Fleet.WORKERS]
-        clock.tick(ABSOLUTE_MAX_AGE / 2)
+        clock.advance(ABSOLUTE_MAX_AGE / 2)
         roll(KEY)
 
 

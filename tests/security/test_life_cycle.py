@@ -125,9 +125,9 @@ Verb = Callable[[Manager], Awaitable[object]]
 async def test_a_session_that_nobody_uses_ends(world: World) -> None:
     """After `max_age` seconds without a request, and not a moment before."""
     first, second = await world.log_in(), await world.log_in()
-    world.clock.tick(MAX_AGE - 1)
+    world.clock.advance(MAX_AGE - 1)
     assert await world.alive(first)
-    world.clock.tick(1)
+    world.clock.advance(1)
     assert not await world.alive(second)
     assert await world.alive(first)
 
@@ -136,13 +136,13 @@ async def test_a_session_that_nobody_uses_ends(world: World) -> None:
 async def test_every_use_starts_the_idle_timeout_again(verb: Verb, world: World) -> None:
     """After each verb the session has all of `max_age` before it."""
     manager = await world.request(await world.log_in())
-    world.clock.tick(MAX_AGE - 1)
+    world.clock.advance(MAX_AGE - 1)
     await verb(manager)
     token = manager.token
     assert token is not None
     if verb is not read:  # it was read when the request came
         assert world.expires(manager.id) == world.clock() + MAX_AGE
-    world.clock.tick(1 if verb is read else MAX_AGE - 1)
+    world.clock.advance(1 if verb is read else MAX_AGE - 1)
     assert await world.alive(token) is (verb is not read)
 
 
@@ -152,10 +152,10 @@ async def test_reads_extend_no_more_often_than_the_interval(clock: Clock) -> Non
     token = await world.log_in()
     session_id = (await world.request(token)).id
     ends = world.expires(session_id)
-    clock.tick(59)
+    clock.advance(59)
     await world.request(token)
     assert world.expires(session_id) == ends
-    clock.tick(1)
+    clock.advance(1)
     await world.request(token)
     assert world.expires(session_id) == ends + 60
 
@@ -165,7 +165,7 @@ async def test_the_interval_never_costs_a_user_more_than_a_quarter(clock: Clock)
     world = World(clock, touch_interval=MAX_AGE, absolute_max_age=None)
     token = await world.log_in()
     for _ in range(20):
-        clock.tick(MAX_AGE / 2)
+        clock.advance(MAX_AGE / 2)
         assert await world.alive(token)
 
 
@@ -173,7 +173,7 @@ async def test_looking_from_outside_of_a_request_is_no_use(world: World) -> None
     """An administrator who looks at a session keeps nobody logged in."""
     manager = await world.request(await world.log_in())
     ends = world.expires(manager.id)
-    world.clock.tick(500)
+    world.clock.advance(500)
     assert await world.provider.get(str(manager.id)) is not None
     assert world.expires(manager.id) == ends
 
@@ -185,12 +185,12 @@ async def test_a_session_ends_however_busy_it_is(world: World) -> None:
     """A request every few seconds keeps a session to its `exp`, where the token is refused as expired."""
     token = await world.log_in()
     while world.clock() < 1_800_000_000 + ABSOLUTE - 500:
-        world.clock.tick(500)
+        world.clock.advance(500)
         assert await world.alive(token)
-    world.clock.tick(499)
+    world.clock.advance(499)
     manager = await world.request(token)
     assert manager.session is not None
-    world.clock.tick(1)
+    world.clock.advance(1)
     with pytest.raises(ExpiredTokenError):
         (await world.request(token)).require()
     # The request that was under way has nothing left to keep alive either.
@@ -231,7 +231,7 @@ async def test_a_clock_that_is_ahead_reads_but_gives_no_more_time(verb: Verb, cl
     ahead = World(Clock(clock() + 30), leeway=60)
     ahead.provider._sessions.store = world.store
     token = await world.log_in(exp=clock() + 500)
-    ahead.clock.tick(490)
+    ahead.clock.advance(490)
     manager = await ahead.request(token)
     assert manager.session is not None
     with pytest.raises(ExpiredTokenError):
@@ -243,9 +243,9 @@ async def test_without_an_absolute_timeout_only_the_idle_one_counts(clock: Clock
     world = World(clock, absolute_max_age=None)
     token = await world.log_in()
     for _ in range(100):
-        clock.tick(MAX_AGE - 1)
+        clock.advance(MAX_AGE - 1)
         assert await world.alive(token)
-    clock.tick(MAX_AGE)
+    clock.advance(MAX_AGE)
     assert not await world.alive(token)
 
 
@@ -255,7 +255,7 @@ def test_the_server_s_own_clock_counts_down_to_the_same_moment(valkey: servers.S
         token = fleet.log_in("a")
         key = re.findall(rb"sess:[\w-]+", valkey.command("KEYS", "sess:*"))[0].decode()
         for passed, left in ((0, 500), (50, 500), (100, 450), (400, 50)):
-            clock.tick(passed)
+            clock.advance(passed)
             for use in (lambda: fleet.refused(token), lambda: fleet.add("b", token, "tea")):
                 use()
                 pttl = int(valkey.command("PTTL", key).strip().removeprefix(b":"))
@@ -271,7 +271,7 @@ async def test_regenerate_moves_the_session_to_a_new_id(world: World) -> None:
     manager = await world.request(old)
     old_id, old_claims = manager.id, manager.claims
     manager.require().cart.append("tea")
-    world.clock.tick(100)
+    world.clock.advance(100)
     new = await manager.regenerate()
     assert manager.id not in (None, old_id)
     assert not await world.alive(old)
@@ -306,7 +306,7 @@ async def test_another_absolute_timeout_is_kept_unless_asked_for(asked: int | No
     """
     start = int(world.clock())
     manager = await world.request(await world.log_in())
-    world.clock.tick(100)
+    world.clock.advance(100)
     exp = None if asked is None else min(start + asked, 2**53)
     await manager.regenerate(claims=UserClaims(sub="ann", exp=exp))
     assert manager.claims is not None
@@ -340,7 +340,7 @@ async def test_a_change_of_privilege_hands_back_the_claims_that_were_read(world:
     manager = await world.request(await world.log_in(tenant="acme"))
     old_id, claims = manager.id, manager.claims
     assert claims is not None
-    world.clock.tick(100)
+    world.clock.advance(100)
     await manager.regenerate(claims=claims.model_copy(update={"role": "admin"}))
     assert manager.claims is not None
     assert manager.id != old_id
@@ -356,7 +356,7 @@ async def test_another_user_does_not_inherit_the_time_of_the_sign_in(world: Worl
     manager = await world.request(await world.log_in(sub="ann"))
     claims = manager.claims
     assert claims is not None
-    world.clock.tick(100)
+    world.clock.advance(100)
     await manager.regenerate(claims=claims.model_copy(update={"sub": "bob"}))
     assert manager.claims is not None
     assert (manager.claims.sub, manager.claims.auth_time) == ("bob", None)
@@ -451,7 +451,7 @@ async def test_a_session_may_have_an_idle_timeout_of_its_own(verb: Verb, own: in
     assert manager.claims is not None
     assert manager.claims.jwtsession_idle_timeout == seconds
     for _ in range(2):
-        clock.tick(seconds - 1)
+        clock.advance(seconds - 1)
         manager = await world.request(manager.token)
         assert world.expires(manager.id) == clock() + seconds
         await verb(manager)
@@ -460,7 +460,7 @@ async def test_a_session_may_have_an_idle_timeout_of_its_own(verb: Verb, own: in
     other = await create(world, None)
     assert world.expires(other.id) == clock() + MAX_AGE
     token = manager.token
-    clock.tick(seconds)
+    clock.advance(seconds)
     assert not await world.alive(token)
 
 
@@ -470,11 +470,11 @@ async def test_the_index_knows_a_session_for_as_long_as_it_lives(own: int, clock
     world = World(clock, max_age_limit=MAX_AGE * 10, absolute_max_age=None, user_index=True, touch_interval=60)
     manager = await create(world, own)
     for _ in range(5):
-        clock.tick(own - 1)
+        clock.advance(own - 1)
         assert (await world.request(manager.token)).id == manager.id
         (info,) = await world.provider.list_sessions("ann")
         assert (info.id, info.expires) == (manager.id, clock() + own)
-    clock.tick(own - 1)
+    clock.advance(own - 1)
     assert await world.provider.revoke_all("ann") == 1
 
 
@@ -483,11 +483,11 @@ async def test_a_short_session_is_kept_alive_by_reads(clock: Clock) -> None:
     world = World(clock, touch_interval=60)
     manager = await create(world, 20)
     for _ in range(10):
-        clock.tick(15)
+        clock.advance(15)
         assert await world.alive(str(manager.token))
-        clock.tick(4)
+        clock.advance(4)
         await world.request(manager.token)
-    clock.tick(20)
+    clock.advance(20)
     assert not await world.alive(str(manager.token))
 
 
@@ -558,14 +558,14 @@ async def test_a_manager_tells_when_its_session_was_created(world: World) -> Non
     assert nobody.created is None
     manager = await create(world, None)
     assert manager.created == start
-    world.clock.tick(50)
+    world.clock.advance(50)
     manager = await world.request(manager.token)
     assert manager.created == start
     await manager.regenerate()
     assert manager.created == start
     await manager.regenerate(claims=UserClaims(sub="bob"))
     assert manager.created == start + 50
-    world.clock.tick(50)
+    world.clock.advance(50)
     manager = await world.request(manager.token)
     assert manager.created == start + 50
     visitor = await world.request()
@@ -598,7 +598,7 @@ async def test_a_session_is_never_created_under_a_supplied_id(world: World) -> N
     with pytest.raises(InvalidArgumentError, match="jti is reserved"):
         await (await world.request()).create(UserSession(), UserClaims(jti=planted_id))
 
-    world.clock.tick(ABSOLUTE)
+    world.clock.advance(ABSOLUTE)
     expired = await world.request(planted)
     await expired.create(UserSession(user_id=2))
     assert expired.id != planted_id
@@ -619,7 +619,7 @@ async def test_a_visitor_signs_in_and_keeps_the_cart(world: World) -> None:
     assert visitor.claims is not None
     assert visitor.claims.auth_time is None
     visitor_exp = visitor.claims.exp
-    world.clock.tick(300)
+    world.clock.advance(300)
 
     request = await world.request(token)
     session = request.require()
@@ -637,7 +637,7 @@ async def test_a_visitor_signs_in_and_keeps_the_cart(world: World) -> None:
 async def test_another_user_s_session_is_no_sign_in(world: World) -> None:
     """Where `sub` changes from one user to another nobody has proved anything, unless the application says so."""
     manager = await world.request(await world.log_in())
-    world.clock.tick(300)
+    world.clock.advance(300)
     await manager.regenerate(claims=UserClaims(sub="bob"))
     assert manager.claims is not None
     assert manager.claims.auth_time is None
@@ -645,7 +645,7 @@ async def test_another_user_s_session_is_no_sign_in(world: World) -> None:
     assert manager.claims.auth_time is None
     await manager.regenerate(claims=UserClaims(sub="eve", auth_time=world.clock()))
     assert manager.claims.auth_time == world.clock()
-    world.clock.tick(300)
+    world.clock.advance(300)
     await manager.regenerate(claims=UserClaims())
     assert manager.claims.auth_time is None
 
@@ -708,7 +708,7 @@ def sign_in(bank: TestClient, **params: Any) -> dict[str, str]:
 def test_a_sensitive_endpoint_wants_a_sign_in_of_late(passed: int, status: int, bank: TestClient, clock: Clock) -> None:
     """Within the seconds, at the edge, and one second after; other endpoints do not mind."""
     headers = sign_in(bank)
-    clock.tick(passed)
+    clock.advance(passed)
     assert bank.post("/password", headers=headers).status_code == status
     assert bank.get("/account", headers=headers).status_code == 200
 
@@ -716,7 +716,7 @@ def test_a_sensitive_endpoint_wants_a_sign_in_of_late(passed: int, status: int, 
 def test_the_refusal_tells_the_client_what_to_do(bank: TestClient, clock: Clock) -> None:
     """RFC 9470 section 3: the error code and the age that would do; the body is that of every 401."""
     headers = sign_in(bank)
-    clock.tick(FRESH + 1)
+    clock.advance(FRESH + 1)
     refused = bank.post("/password", headers=headers)
     challenge = refused.headers["www-authenticate"]
     assert challenge == f'Bearer error="insufficient_user_authentication", max_age="{FRESH}"'
@@ -744,7 +744,7 @@ def test_a_token_that_does_not_tell_is_not_fresh(bank: TestClient) -> None:
 def test_regenerate_is_no_sign_in_unless_it_says_so(bank: TestClient, clock: Clock) -> None:
     """A new id keeps the old sign-in; an endpoint that has asked for the password again sets `auth_time` itself."""
     headers = sign_in(bank)
-    clock.tick(FRESH + 1)
+    clock.advance(FRESH + 1)
     headers = bearer(bank.post("/session/id", headers=headers).json()["access_token"])
     assert bank.post("/password", headers=headers).status_code == 401
     moved = bank.post("/session/id", params={"auth_time": clock()}, headers=headers)
@@ -771,7 +771,7 @@ def test_a_websocket_is_refused_before_accept(bank: TestClient, clock: Clock) ->
     headers = sign_in(bank)
     with bank.websocket_connect("/ws", headers=headers) as socket:
         assert socket.receive_json() == 1
-    clock.tick(FRESH + 1)
+    clock.advance(FRESH + 1)
     with pytest.raises(WebSocketDenialResponse) as refused, bank.websocket_connect("/ws", headers=headers):
         pass
     assert refused.value.status_code == 401
@@ -803,9 +803,9 @@ def test_a_fresh_sign_in_may_be_asked_for_by_a_timedelta(clock: Clock) -> None:
 
     with TestClient(app) as client:
         headers = bearer(client.post("/session").json()["access_token"])
-        clock.tick(300)
+        clock.advance(300)
         assert client.post("/password", headers=headers).status_code == 200
-        clock.tick(1)
+        clock.advance(1)
         assert 'max_age="300"' in client.post("/password", headers=headers).headers["www-authenticate"]
 
 
@@ -839,7 +839,7 @@ async def test_a_sign_in_in_the_future_is_none(clock: Clock, leeway: int) -> Non
         with pytest.raises(InvalidTokenError) as caught:
             (await world.request(signed)).require()
         assert caught.value.code == "token_authenticated_in_future"
-    world.clock.tick(-1)
+    world.clock.advance(-1)
     assert not await world.alive(token)  # also where it was verified before
 
 

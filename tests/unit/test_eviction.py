@@ -92,10 +92,10 @@ async def test_a_ping_looks_again_after_five_minutes(clock: Clock) -> None:
     store = Telling(SAFE)
     looking = watch(store, clock)
     await looking.look()
-    clock.tick(299)
+    clock.advance(299)
     await looking.pinged(True)
     assert store.asked == 1
-    clock.tick(1)
+    clock.advance(1)
     await looking.pinged(True)
     assert store.asked == 2
 

@@ -71,7 +71,7 @@ def test_only_a_request_that_uses_the_session_keeps_it_alive(
     with TestClient(uses.app) as client:
         token = client.post("/session").json()
         (session_id,) = uses.world.store._sessions
-        clock.tick(100)
+        clock.advance(100)
         assert client.get(path, headers=bearer(token)).status_code == status
         assert uses.world.left(session_id) == (1000 if used else 900)
         if user_index:
@@ -86,7 +86,7 @@ def test_a_session_that_is_gone_is_a_401_before_all_else(clock: Clock, path: str
     with TestClient(uses.app) as client:
         token = client.post("/session").json()
         (session_id,) = uses.world.store._sessions
-        clock.tick(100)
+        clock.advance(100)
         client.portal.call(uses.world.provider.revoke, session_id)  # type: ignore[union-attr]
         answer = client.get(path, headers=bearer(token))
         assert (answer.status_code, answer.headers["www-authenticate"]) == (401, 'Bearer error="invalid_token"')
@@ -98,9 +98,9 @@ def test_a_session_that_nobody_uses_ends_however_often_somebody_looks(clock: Clo
     with TestClient(uses.app) as client:
         token = client.post("/session").json()
         for _ in range(9):
-            clock.tick(100)
+            clock.advance(100)
             assert client.get("/peek", headers=bearer(token)).status_code == 200
-        clock.tick(100)
+        clock.advance(100)
         assert client.get("/peek", headers=bearer(token)).status_code == 401
 
 

@@ -136,7 +136,7 @@ async def test_update_stores_changes_in_place_or_another_session(world: World) -
     manager = await world.request(await world.log_in())
     session = manager.require()
     session.cart.append("tea")
-    world.clock.tick(500)
+    world.clock.advance(500)
     assert await manager.update() is session
     assert world.stored(manager)["cart"] == ["tea"]
     assert world.left(manager.id) == 1000
@@ -199,7 +199,7 @@ async def test_reload_of_what_can_not_be_read_is_corrupt_and_keeps_it(world: Wor
 async def test_touch_starts_the_idle_timeout_again(world: World) -> None:
     """A session that is touched lives on, its data as it was."""
     manager = await world.request(await world.log_in())
-    world.clock.tick(999)
+    world.clock.advance(999)
     await manager.touch()
     assert world.left(manager.id) == 1000
 
@@ -208,7 +208,7 @@ async def test_no_verb_outlives_the_token(world: World) -> None:
     """Every time to live is the shorter of the idle timeout and what the token has left; afterwards it is a 401."""
     token = await world.log_in()
     for _ in range(5):
-        world.clock.tick(900)
+        world.clock.advance(900)
         manager = await world.request(token)
     assert world.left(manager.id) == 500
     await manager.touch()
@@ -219,7 +219,7 @@ async def test_no_verb_outlives_the_token(world: World) -> None:
     assert world.left(manager.id) == 500
     await manager.regenerate()
     assert world.left(manager.id) == 500
-    world.clock.tick(500)
+    world.clock.advance(500)
     verbs: list[Callable[[], Awaitable[Any]]] = [manager.touch, manager.update, manager.regenerate]
     for verb in verbs:
         with pytest.raises(AuthenticationError):
@@ -233,10 +233,10 @@ async def test_reads_extend_once_in_touch_interval(clock: Clock) -> None:
     world = World(clock, touch_interval=60)
     token = await world.log_in()
     session_id = (await world.request(token)).id
-    clock.tick(59)
+    clock.advance(59)
     await world.request(token)
     assert world.left(session_id) == 941
-    clock.tick(1)
+    clock.advance(1)
     await world.request(token)
     assert world.left(session_id) == 1000
 
@@ -246,7 +246,7 @@ async def test_a_touch_interval_is_never_more_than_a_quarter(clock: Clock) -> No
     world = World(clock, touch_interval=100_000)
     token = await world.log_in()
     for _ in range(10):
-        clock.tick(300)
+        clock.advance(300)
         assert (await world.request(token)).session is not None
 
 

@@ -122,12 +122,12 @@ def test_a_session_ends_here_when_it_ends_there(near: Near) -> None:
     """Its time counts from the moment at which it was asked for, and is over without a word from the server."""
     fetch = near.cache.fetch("a")
     assert fetch is not None
-    near.clock.tick(0.4)
+    near.clock.advance(0.4)
     near.lease.confirmed = near.clock()
     near.cache.fill("a", fetch, b"1", 900)
-    near.clock.tick(0.49)
+    near.clock.advance(0.49)
     assert near.cache.get("a") == b"1"
-    near.clock.tick(0.02)
+    near.clock.advance(0.02)
     assert near.cache.get("a") is None
     assert near.cache._size == 0
 
@@ -135,7 +135,7 @@ def test_a_session_ends_here_when_it_ends_there(near: Near) -> None:
 def test_a_session_without_an_end_has_none(near: Near) -> None:
     """A key without a time to live stays for as long as the server is silent."""
     near.keep("a", left=-1)
-    near.clock.tick(1e6)
+    near.clock.advance(1e6)
     near.lease.confirmed = near.clock()
     assert near.cache.get("a") == b"1"
 
@@ -158,9 +158,9 @@ def test_what_is_not_there_is_not_kept(near: Near) -> None:
 def test_silence_counts_for_a_second(near: Near) -> None:
     """Without a heartbeat nothing is answered after the promised time; with one it goes on."""
     near.keep("a")
-    near.clock.tick(STALENESS)
+    near.clock.advance(STALENESS)
     assert near.cache.get("a") == b"1"
-    near.clock.tick(0.001)
+    near.clock.advance(0.001)
     assert near.cache.get("a") is None
     near.lease.confirmed = near.clock()
     assert near.cache.get("a") == b"1"
@@ -273,9 +273,9 @@ class Told:
         seconds, message = self.script[0]
         if seconds > timeout:
             self.script[0] = seconds - timeout, message
-            self.near.clock.tick(timeout)
+            self.near.clock.advance(timeout)
             return None
-        self.near.clock.tick(seconds)
+        self.near.clock.advance(seconds)
         del self.script[0]
         return message
 

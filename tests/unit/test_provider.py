@@ -157,7 +157,7 @@ async def test_sessions_are_reached_outside_a_request(clock: Clock) -> None:
     await manager.create(UserSession(user_id=1))
     session_id = manager.id
     assert session_id is not None
-    clock.tick(100)
+    clock.advance(100)
     assert await sessions.get(session_id) == UserSession(user_id=1)
     assert store._sessions[session_id][1] == clock() + 86_300
     assert await sessions.ping()

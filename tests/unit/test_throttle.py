@@ -14,9 +14,9 @@ def test_once_in_an_interval(clock: Clock) -> None:
     throttle.done("a")
     assert not throttle.due("a")
     assert throttle.due("b")
-    clock.tick(59)
+    clock.advance(59)
     assert not throttle.due("a")
-    clock.tick(1)
+    clock.advance(1)
     assert throttle.due("a")
     throttle.done("a")
     assert not throttle.due("a")
@@ -26,7 +26,7 @@ def test_a_clock_that_was_set_back_does_not_hold_it_up(clock: Clock) -> None:
     """A key is due where its time lies an interval or more in the future."""
     throttle = Throttle(60, clock)
     throttle.done("a")
-    clock.tick(-60)
+    clock.advance(-60)
     assert throttle.due("a")
 
 
@@ -34,10 +34,10 @@ def test_a_key_may_have_a_shorter_interval(clock: Clock) -> None:
     """It is due when the shorter of the two has passed; a longer one changes nothing."""
     throttle = Throttle(60, clock)
     throttle.done("a")
-    clock.tick(5)
+    clock.advance(5)
     assert throttle.due("a", 5)
     assert not throttle.due("a", 6)
-    clock.tick(55)
+    clock.advance(55)
     assert throttle.due("a", 600)
 
 

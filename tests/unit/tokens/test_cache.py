@@ -61,10 +61,10 @@ def test_times_are_checked_at_each_use(clock: Clock) -> None:
     made = codec(clock)
     token, _ = made.encode(ID)
     made.decode(token)
-    clock.tick(100)
+    clock.advance(100)
     with pytest.raises(ExpiredTokenError):
         made.decode(token)
-    clock.tick(-100.5)
+    clock.advance(-100.5)
     with pytest.raises(InvalidTokenError):
         made.decode(token)
 

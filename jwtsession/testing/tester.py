@@ -1,0 +1,88 @@
+"""`AsyncSessionTester`: logins and managers without an application."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Generic, Self, TypeVar
+
+from starlette.requests import Request
+
+from ..manager import SessionManager
+from ..models import Claims, Session
+from ..provider import SessionProvider
+
+S = TypeVar("S", bound=Session)
+C = TypeVar("C", bound=Claims)
+
+
+@dataclass(frozen=True)
+class Login(Generic[S]):
+    """A session that a test has created, and the token for it."""
+
+    token: str = field(repr=False)
+    """The JWT."""
+    id: str
+    """The session's id."""
+    session: S
+    """The session's data, as it was stored."""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers of a request that has the token as a bearer token (RFC 6750 section 2.1)."""
+        return {"Authorization": f"Bearer {self.token}"}
+
+
+class AsyncSessionTester(Generic[S, C]):
+    """Sessions without an application and without requests, for tests: `async with AsyncSessionTester(sessions)`.
+
+    The provider is started for as long as `async with` lasts. Its settings must take bearer tokens.
+
+    Args:
+        sessions: The provider that is tested.
+    """
+
+    def __init__(self, sessions: SessionProvider[S, C]) -> None:
+        self.sessions = sessions
+        """The provider."""
+
+    async def __aenter__(self) -> Self:
+        """Start the provider."""
+        await self.sessions.__aenter__()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """End the provider."""
+        await self.sessions.__aexit__()
+
+    async def manager(self, token: str | None = None) -> SessionManager[S, C]:
+        """The manager of a new request.
+
+        Args:
+            token: The request's bearer token; None for a request without one.
+
+        Raises:
+            StoreUnavailableError: The store did not answer.
+        """
+        headers = [] if token is None else [(b"authorization", f"Bearer {token}".encode())]
+        scope: dict[str, Any] = {"type": "http", "method": "GET", "headers": headers, "query_string": b""}
+        return await self.sessions.get_manager(Request(scope))
+
+    async def login(
+        self, session: S | Mapping[str, Any], claims: C | None = None, *, max_age: int | timedelta | None = None
+    ) -> Login[S]:
+        """Create a session as an endpoint does, by `SessionManager.create()`: user index and limits are real.
+
+        Args:
+            session: The data.
+            claims: The token's claims.
+            max_age: The session's own idle timeout in seconds, or a `timedelta`; None for the provider's.
+
+        Raises:
+            InvalidArgumentError: The session or the claims can't be stored or signed.
+            TooManySessionsError: The user has as many sessions as `max_sessions` allows.
+            StoreUnavailableError: The store did not answer.
+        """
+        manager = await self.manager()
+        token = await manager.create(session, claims, max_age=max_age)
+        assert manager.id is not None  # noqa: S101
+        return Login(token.access_token, manager.id, manager.require())
