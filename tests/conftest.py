@@ -1,6 +1,9 @@
 """Fixtures for all tests."""
 
+import asyncio
+import signal
 from collections.abc import Iterator
+from types import FrameType
 from typing import Any, TypeVar
 
 import pytest
@@ -10,6 +13,37 @@ from jwtsession.testing import Clock as Clock
 from tests import servers
 
 SECRET = "a secret of the tests, and long enough for HS512: 0123456789abcdef"
+
+
+LIMIT_SECONDS = 300
+"""How long each of a test's three parts may take: set-up, test, tear-down."""
+AGAIN_SECONDS = 30
+
+
+def _too_late(signum: int, frame: FrameType | None) -> None:
+    """Cancel what an event loop does, and fail what is not in one, or does not let itself be cancelled."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        pytest.fail("the test took too long")
+    if getattr(loop, "cancelled_by_limit", False):
+        pytest.fail("the test took too long, and could not be cancelled")
+    loop.cancelled_by_limit = True  # type: ignore[attr-defined]
+    loop.call_soon_threadsafe(lambda: [task.cancel("the test took too long") for task in asyncio.all_tasks(loop)])
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_setup() -> Iterator[None]:
+    """A test that hangs fails and shows where it stood; its fixtures end what they started, and the run goes on."""
+    signal.signal(signal.SIGALRM, _too_late)
+    signal.setitimer(signal.ITIMER_REAL, LIMIT_SECONDS, AGAIN_SECONDS)
+    try:
+        return (yield)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+pytest_runtest_call = pytest_runtest_teardown = pytest_runtest_setup
 
 
 P = TypeVar("P", bound=SessionProvider[Any, Any])

@@ -7,6 +7,7 @@ import dataclasses
 import multiprocessing
 import os
 import random
+import time
 import traceback
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from multiprocessing.connection import Connection
@@ -61,8 +62,10 @@ class Entrant:
     async def ready(self) -> None:
         """Connect, and begin to follow the server where there is a near cache."""
         await self.store.ping()
+        deadline = time.monotonic() + 10
         while self._near and not (self.store._near and any(self.store._near._leases.values())):
             await self.store.load("nothing-that-is-there", allow_cached=True)
+            assert time.monotonic() < deadline, "the near cache does not follow the server"
             await asyncio.sleep(0.001)
 
     async def manager(self, token: str | None = None) -> Manager:
