@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Any, Generic, Literal, NamedTuple, NoReturn, TypeVar, cast
 
 from ._durations import seconds
+from ._types import C, S
 from .audit import AuditTrail, SessionEvent, client_address, hashed
 from .encryption import Sealer
 from .errors import (
@@ -25,7 +26,7 @@ from .errors import (
     TooManySessionsError,
     discreet,
 )
-from .models import Claims, Session, Token, take_state
+from .models import Session, Token, take_state
 from .serialization import SessionSerializer
 from .stores import Outcome, SessionStore
 from .sync import SyncSessionManager
@@ -33,8 +34,6 @@ from .throttle import Throttle
 from .tokens import TokenCodec, VerifiedToken
 from .users import Login, UserIndex
 
-S = TypeVar("S", bound=Session)
-C = TypeVar("C", bound=Claims)
 T = TypeVar("T")
 
 MUTATE_ATTEMPTS = 32

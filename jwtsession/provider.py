@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
-from typing import Any, Generic, Self, TypeVar, Unpack, overload
+from typing import Any, Generic, Self, TypeVar, Unpack
 
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi.security import SecurityScopes
@@ -17,6 +17,7 @@ from starlette.types import Scope
 from . import openapi, startup
 from ._durations import seconds
 from ._options import SettingsOptions
+from ._types import C, S
 from .audit import AuditTrail, SessionEvent, client_address, hashed
 from .encryption import Encryption, Plain, Sealer
 from .errors import (
@@ -47,8 +48,6 @@ from .tokens import KeyRing, KeySpec, TokenCodec, is_session_id
 from .transports import TokenFinder
 from .users import SessionInfo, UserIndex, check_sub
 
-S = TypeVar("S", bound=Session)
-C = TypeVar("C", bound=Claims)
 T = TypeVar("T")
 
 JWKS_MAX_AGE = 300
@@ -124,65 +123,11 @@ class SessionProvider(Generic[S, C]):
     """Dependency: the manager of a request with a genuine token, for a log-out; 401 where there is none, and OpenAPI
     shows that one is needed. The session may be gone, or not be readable: `destroy()` works all the same."""
 
-    @overload
-    def __init__(
-        self: "SessionProvider[Session, Claims]",
-        session_model: None = None,
-        claims_model: None = None,
-        *,
-        settings: SessionSettings | None = None,
-        store: SessionStore | None = None,
-        client: "Redis | RedisCluster | None" = None,
-        shares_sessions_with: "SessionProvider[Any, Any] | None" = None,
-        token_url: str | None = None,
-        scopes: Mapping[str, str] | None = None,
-        migrate: Migrate | None = None,
-        on_event: Callable[[SessionEvent], object] | None = None,
-        clock: Callable[[], float] = time.time,
-        **options: Unpack[SettingsOptions],
-    ) -> None: ...
-
-    @overload
-    def __init__(
-        self: "SessionProvider[S, Claims]",  # pyright: ignore[reportInvalidTypeVarUse]
-        session_model: type[S],
-        claims_model: None = None,
-        *,
-        settings: SessionSettings | None = None,
-        store: SessionStore | None = None,
-        client: "Redis | RedisCluster | None" = None,
-        shares_sessions_with: "SessionProvider[Any, Any] | None" = None,
-        token_url: str | None = None,
-        scopes: Mapping[str, str] | None = None,
-        migrate: Migrate | None = None,
-        on_event: Callable[[SessionEvent], object] | None = None,
-        clock: Callable[[], float] = time.time,
-        **options: Unpack[SettingsOptions],
-    ) -> None: ...
-
-    @overload
-    def __init__(
-        self,
-        session_model: type[S],
-        claims_model: type[C],
-        *,
-        settings: SessionSettings | None = None,
-        store: SessionStore | None = None,
-        client: "Redis | RedisCluster | None" = None,
-        shares_sessions_with: "SessionProvider[Any, Any] | None" = None,
-        token_url: str | None = None,
-        scopes: Mapping[str, str] | None = None,
-        migrate: Migrate | None = None,
-        on_event: Callable[[SessionEvent], object] | None = None,
-        clock: Callable[[], float] = time.time,
-        **options: Unpack[SettingsOptions],
-    ) -> None: ...
-
     @discreet
     def __init__(
         self,
-        session_model: Any = None,
-        claims_model: Any = None,
+        session_model: type[S] | None = None,
+        claims_model: type[C] | None = None,
         *,
         settings: SessionSettings | None = None,
         store: SessionStore | None = None,
@@ -195,9 +140,9 @@ class SessionProvider(Generic[S, C]):
         clock: Callable[[], float] = time.time,
         **options: Unpack[SettingsOptions],
     ) -> None:
-        session_model = _subclass(session_model, Session, "session_model")
-        claims_model = _subclass(claims_model, Claims, "claims_model")
-        check_model(claims_model)
+        model: type[S] = _subclass(session_model, Session, "session_model")
+        claims: type[C] = _subclass(claims_model, Claims, "claims_model")
+        check_model(claims)
         if settings is not None and options:
             raise ConfigurationError(f"give either settings or {', '.join(options)}, not both")
         if store is not None and client is not None:
@@ -210,7 +155,7 @@ class SessionProvider(Generic[S, C]):
         self._keys = KeyRing(_key_specs(settings), settings.algorithm)
         codec: TokenCodec[C] = TokenCodec(
             self._keys,
-            claims_model,
+            claims,
             issuer=settings.issuer,
             audience=settings.audience,
             absolute_max_age=settings.absolute_max_age,
@@ -238,7 +183,7 @@ class SessionProvider(Generic[S, C]):
         self._eviction = EvictionWatch(store, clock) if settings.user_index else None
         self._captures = settings.capture_client
         self._sessions: Sessions[S, C] = Sessions(
-            SessionSerializer(session_model, migrate, node_compatible=settings.is_node_compatible),
+            SessionSerializer(model, migrate, node_compatible=settings.is_node_compatible),
             codec,
             store,
             sealer=sealer,
@@ -258,11 +203,11 @@ class SessionProvider(Generic[S, C]):
             first_wins=settings.multiple_tokens == "first",
         )
         self._headers = _response_headers(settings)
-        name = f"SessionProvider({session_model.__name__}, request_key={settings.request_key!r})"
+        name = f"SessionProvider({model.__name__}, request_key={settings.request_key!r})"
         if not isinstance(shares_sessions_with, SessionProvider | None):
             raise ConfigurationError("shares_sessions_with: must be a SessionProvider")
         shared = None if shares_sessions_with is None else shares_sessions_with._lifespan.tenant
-        tenant = Tenant(name, settings.request_key, session_model, store, codec, shared)
+        tenant = Tenant(name, settings.request_key, model, store, codec, shared)
         self._lifespan: Lifespan = Lifespan(tenant, self._sessions.audit, settings.request_arg, self._eviction)
         self._admitted = self._lifespan.admitted
         self._entered: list[AbstractAsyncContextManager[None]] = []
@@ -285,7 +230,7 @@ class SessionProvider(Generic[S, C]):
         self.get_required_manager = SessionDependency(
             self._get_required_manager, optional=False, changes=True, answers=("no_session", *always), **self._shown
         )
-        bind(session_model, Depends(self.get_session))
+        bind(model, Depends(self.get_session))
 
     def __repr__(self) -> str:
         return f"SessionProvider({self._sessions.serializer.model.__name__}, {self._store!r})"
@@ -709,7 +654,7 @@ def _sealer(settings: SessionSettings) -> Sealer:
     return Encryption(keys, settings.keyspace, settings.encryption_mode)
 
 
-def _subclass(given: Any, base: type[T], argument: str) -> type[T]:
+def _subclass(given: Any, base: type, argument: str) -> Any:
     if given is None:
         return base
     if not (isinstance(given, type) and issubclass(given, base)):

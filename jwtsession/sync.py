@@ -5,16 +5,15 @@ from collections.abc import Callable, Coroutine, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from ._types import C, S
 from .errors import discreet
-from .models import Claims, Session, Token
+from .models import Token
 from .users import SessionInfo
 
 if TYPE_CHECKING:  # both import this module
     from .manager import SessionManager
     from .provider import SessionProvider
 
-S = TypeVar("S", bound=Session)
-C = TypeVar("C", bound=Claims)
 T = TypeVar("T")
 
 

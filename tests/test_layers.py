@@ -26,6 +26,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
         {"pydantic", "pydantic_settings"},
     ),
     "models": ({"errors", "injection"}, {"pydantic"}),
+    "_types": ({"models"}, {"typing_extensions"}),
     "roundtrip": ({"errors"}, {"pydantic"}),
     "serialization": ({"errors", "models", "roundtrip"}, {"pydantic", "pydantic_core"}),
     "encryption": ({"errors", "_base64"}, {"cryptography"}),
@@ -65,10 +66,11 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "stores": ({"stores.base", "stores.memory", "stores.redis"}, set()),
     "eviction": ({"errors", "stores"}, set()),
     "users": ({"errors", "encryption", "stores", "throttle"}, {"pydantic"}),
-    "sync": ({"errors", "models", "users"}, set()),
+    "sync": ({"_types", "errors", "models", "users"}, set()),
     "manager": (
         {
             "_durations",
+            "_types",
             "audit",
             "encryption",
             "errors",
@@ -94,6 +96,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
         {
             "_durations",
             "_options",
+            "_types",
             "audit",
             "encryption",
             "errors",
@@ -118,7 +121,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     ),
     "testing.clock": (set(), set()),
     "testing.store": ({"stores"}, set()),
-    "testing.tester": ({"manager", "models", "provider"}, {"starlette"}),
+    "testing.tester": ({"_types", "manager", "provider"}, {"starlette"}),
     "testing": ({"testing.clock", "testing.store", "testing.tester"}, set()),
     "": (
         {

@@ -3,16 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Self
 
 from starlette.requests import Request
 
+from .._types import C, S
 from ..manager import SessionManager
-from ..models import Claims, Session
 from ..provider import SessionProvider
-
-S = TypeVar("S", bound=Session)
-C = TypeVar("C", bound=Claims)
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,10 @@ sessions = SessionProvider(UserSession, UserClaims, secret="...")
 assert_type(sessions, SessionProvider[UserSession, UserClaims])
 assert_type(SessionProvider(UserSession), SessionProvider[UserSession, Claims])
 assert_type(SessionProvider(), SessionProvider[Session, Claims])
+assert_type(SessionProvider(claims_model=UserClaims), SessionProvider[Session, UserClaims])
+unnamed: SessionProvider = SessionProvider()
+assert_type(unnamed, SessionProvider[Session, Claims])
+unnamed_claims: SessionProvider[UserSession] = SessionProvider(UserSession)
 
 
 SessionProvider(
@@ -67,6 +71,13 @@ async def with_manager(manager: SessionManager[UserSession, UserClaims]) -> None
         return session
 
     assert_type(await manager.mutate(change), UserSession)
+
+
+async def without_claims(manager: SessionManager[UserSession]) -> None:
+    assert_type(manager, SessionManager[UserSession, Claims])
+    assert_type(manager.session, UserSession | None)
+    assert_type(manager.claims, Claims | None)
+    assert_type(manager.sync, SyncSessionManager[UserSession])
 
 
 async def off_request() -> None:

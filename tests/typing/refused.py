@@ -26,6 +26,7 @@ SessionSettings.node_compatible(secrets="...")  # refused
 Key(kid="1", secrets="...")  # refused
 Key(secret="...")  # refused
 SessionProvider(UserClaims)  # refused
+SessionProvider(UserSession, UserSession)  # refused
 
 
 async def with_manager(manager: SessionManager[UserSession, UserClaims]) -> None:
