@@ -58,9 +58,10 @@ floors:  ## Run the tests on the oldest packages that pyproject.toml accepts
 	@.venv-floors/bin/$(PYTEST) -q -W ignore::DeprecationWarning -p no:cacheprovider \
 		tests/unit tests/contract tests/integration/test_http.py tests/integration/test_users.py
 
-lint: $(VENV)/.lint  ## Check format and lint
+lint: $(VENV)/.lint  ## Check format and lint, and the workflows
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
+	@$(BIN)/zizmor --offline --quiet --no-progress --persona=pedantic .github
 
 format: $(VENV)/.lint  ## Format, and mend what lint can mend
 	@$(BIN)/ruff format .
@@ -90,7 +91,9 @@ $(VENV)/.python: FORCE
 	@test -e $@ || { $(call logged,$(PIP) --upgrade --constraint constraints.txt pip) && touch $@; }
 
 CONSTRAINTS ?= constraints.txt
+# What is tested: the checkout, or the path of a wheel.
+PACKAGE ?= --editable .
 $(VENV)/.%: $(VENV)/.python pyproject.toml $(CONSTRAINTS)
 	@echo "Installing packages ($*), pinned by $(CONSTRAINTS)"
-	@$(call logged,$(PIP) --constraint $(CONSTRAINTS) --editable . --group $*)
+	@$(call logged,$(PIP) --constraint $(CONSTRAINTS) $(PACKAGE) --group $*)
 	@touch $@
