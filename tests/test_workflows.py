@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
 GITHUB = ROOT / ".github"
@@ -107,3 +108,31 @@ def test_the_floors_stay_where_they_are() -> None:
     assert updates.keys() == {"github-actions", "pip", "pre-commit"}
     assert updates["pip"]["exclude-paths"] == ["floors.txt"]
     assert updates["pip"]["versioning-strategy"] == "increase-if-necessary"
+
+
+def test_the_hooks_before_a_commit_run_what_lint_runs() -> None:
+    """Ruff and zizmor have the versions of constraints.txt, and hooks of others are pinned to a commit."""
+    pins = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    run = set()
+    for repository in load(ROOT / ".pre-commit-config.yaml")["repos"]:
+        if repository["repo"] != "local":
+            assert re.fullmatch(r"[0-9a-f]{40}", repository["rev"])
+            continue
+        for hook in repository["hooks"]:
+            assert set(hook["additional_dependencies"]) <= set(pins), hook["id"]
+            run |= {Requirement(each).name for each in hook["additional_dependencies"]}
+    assert run == {"ruff", "zizmor"}
+
+
+def test_the_forms_ask_for_what_helps_and_keep_security_out() -> None:
+    """A report has versions and code, an idea has its problem, and a weakness has another way."""
+    forms = {path.stem: load(path) for path in (GITHUB / "ISSUE_TEMPLATE").glob("*.yml")}
+    config = forms.pop("config")
+    assert config["blank_issues_enabled"] is False
+    assert config["contact_links"][0]["url"].endswith("/security/policy")
+    assert (ROOT / "SECURITY.md").is_file()
+    assert forms.keys() == {"bug", "feature"}
+    for form in forms.values():
+        fields = [part for part in form["body"] if part["type"] != "markdown"]
+        assert len({part["id"] for part in fields}) == len(fields)
+        assert any(part.get("validations", {}).get("required") for part in fields)

@@ -21,7 +21,6 @@ import pytest
 from fastapi import FastAPI
 from redis import Redis
 
-import jwtsession
 from jwtsession import ConfigurationError, SessionProvider
 from jwtsession.stores import embedded
 from jwtsession.stores.embedded import EmbeddedServer
@@ -485,7 +484,7 @@ class Uvicorn:
         port = free_port()
         environment = {
             "TMPDIR": str(folder),
-            "PYTHONPATH": str(Path(jwtsession.__file__).parent.parent),
+            "PYTHONPATH": str(Path(__file__).parents[2]),
             "JWTSESSION_SECRET": SECRET,
             "JWTSESSION_REDIS_URL": "embedded://",
         }

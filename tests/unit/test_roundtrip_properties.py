@@ -131,7 +131,8 @@ def test_what_is_stored_reads_back_as_what_was_put(data: st.DataObject) -> None:
             place["theirs"] = [1]
         value = json.dumps(stored).encode()
         loaded, fitting = serializer.load(value)
-        assert loaded == first
+        # Not `==`: of an hour that comes twice (fold=1), Python holds no time equal to one of another zone (PEP 495).
+        assert loaded.model_dump_json() == first.model_dump_json()
         changed = serializer.dump(second, value, fitting)
         assert serializer.load(changed)[0].model_dump_json() == second.model_dump_json()
         expected = json.loads(serializer.dump(second))
