@@ -13,7 +13,6 @@ from fastapi import Depends, FastAPI
 from jwtsession import (
     Claims,
     InvalidArgumentError,
-    MemorySessionStore,
     Session,
     SessionConflictError,
     SessionCorruptError,
@@ -25,6 +24,7 @@ from jwtsession import (
 )
 from jwtsession.encryption import Encryption
 from jwtsession.serialization import MAX_SESSION_BYTES
+from jwtsession.testing import AsyncSessionTester, InspectableStore
 from tests import servers
 from tests.conftest import SECRET, Clock, started
 from tests.fleet import Fleet, running
@@ -221,65 +221,55 @@ def test_an_older_value_of_the_same_session_opens(fleet: Fleet, valkey: servers.
 
 async def test_every_cut_and_every_flipped_bit_is_401_in_a_request() -> None:
     """Through the manager: no exception but the refusal, which tells why in its code; the value stays."""
-    provider, store = in_memory()
-    manager = SessionManager(provider._sessions)
-    token = (await manager.create(UserSession(user_id=1))).access_token
-    ((session_id, (good, ends)),) = store._sessions.items()
+    tester, store = in_memory()
+    ann = await tester.login(UserSession(user_id=1))
+    good = store.contents[ann.id].value
     bad = [good[:length] for length in range(len(good))]
     for position in range(len(good)):
         bad += [good[:position] + bytes([good[position] ^ 1 << bit]) + good[position + 1 :] for bit in range(8)]
     codes = set()
     for value in bad:
-        store._sessions[session_id] = (value, ends)
-        request = SessionManager(provider._sessions)
-        await request.authenticate(token)
+        store.put(ann.id, value)
+        request = await tester.manager(ann.token)
         with pytest.raises(SessionCorruptError) as refused:
             request.require()
         codes.add(refused.value.code)
-        assert store._sessions[session_id][0] == value
+        assert store.contents[ann.id].value == value
     assert codes == {"session_tampered", "session_key_unknown", "session_not_encrypted"}
 
 
 async def test_who_has_a_corrupt_session_can_log_out_and_in_again() -> None:
     """A genuine token may end its session even if nobody can read it."""
     for leave in (True, False):
-        provider, store = in_memory()
-        token = (await SessionManager(provider._sessions).create(UserSession(user_id=1))).access_token
-        ((session_id, (_, ends)),) = store._sessions.items()
-        store._sessions[session_id] = (b"\x01garbage", ends)
-        request = SessionManager(provider._sessions)
-        await request.authenticate(token)
+        tester, store = in_memory()
+        ann = await tester.login(UserSession(user_id=1))
+        store.put(ann.id, b"\x01garbage")
+        request = await tester.manager(ann.token)
         if leave:
             await request.destroy()
-            assert store._sessions == {}
+            assert store.contents == {}
         else:
             await request.create(UserSession(user_id=2))
-            assert [*store._sessions] == [request.id]
+            assert [*store.contents] == [request.id]
 
 
 # --- every verb ------------------------------------------------------------------------------------------------------
 
 
 def in_memory(
-    model: type[UserSession] = UserSession, store: MemorySessionStore | None = None, **options: Any
-) -> tuple[SessionProvider[UserSession, Claims], MemorySessionStore]:
-    store = store or MemorySessionStore()
+    model: type[UserSession] = UserSession, store: InspectableStore | None = None, **options: Any
+) -> tuple[AsyncSessionTester[UserSession, Claims], InspectableStore]:
+    store = store or InspectableStore()
     settings: dict[str, Any] = {"secret": SECRET, "encryption_keys": [KEY], "touch_interval": 0} | options
-    return started(SessionProvider(model, store=store, **settings)), store
+    return AsyncSessionTester(started(SessionProvider(model, store=store, **settings))), store
 
 
 @pytest.mark.parametrize("mode", ["read", "write", "require"])
 async def test_every_verb_works(mode: str) -> None:
     """create, read, update, mutate, touch, reload, regenerate, destroy, and those outside of a request."""
-    provider, store = in_memory(encryption_mode=mode, user_index=True)
-
-    async def request(token: str) -> SessionManager[UserSession, Claims]:
-        manager = SessionManager(provider._sessions)
-        await manager.authenticate(token)
-        return manager
-
-    first = SessionManager(provider._sessions)
-    token = (await first.create(UserSession(user_id=1), Claims(sub="ann"))).access_token
+    tester, store = in_memory(encryption_mode=mode, user_index=True)
+    provider, request = tester.sessions, tester.manager
+    token = (await tester.login(UserSession(user_id=1), Claims(sub="ann"))).token
     one, two = await request(token), await request(token)
     one.require().cart.append("tea")
     await one.update()
@@ -295,84 +285,73 @@ async def test_every_verb_works(mode: str) -> None:
     three = await request(moved.access_token)
     assert three.require().cart == ["tea", "milk"]
     assert [info.id for info in await provider.list_sessions("ann")] == [three.id]
-    assert [sealed(value) for value, _ in store._sessions.values()] == [mode != "read"]
+    assert [sealed(each.value) for each in store.contents.values()] == [mode != "read"]
     await three.destroy()
     for verb in (three.update, three.reload, three.regenerate, three.touch):
         with pytest.raises(SessionNotFoundError):
             await verb()
-    assert store._sessions == {}
+    assert store.contents == {}
 
 
 async def test_fields_of_another_version_survive() -> None:
     """What an older model does not know is kept through update, mutate and regenerate, inside of the ciphertext."""
     newer, store = in_memory(WiderSession)
     older, _ = in_memory(store=store)
-    token = (await SessionManager(newer._sessions).create(WiderSession(user_id=1, theme="dark"))).access_token
-    manager = SessionManager(older._sessions)
-    await manager.authenticate(token)
+    ann = await newer.login(WiderSession(user_id=1, theme="dark"))
+    manager = await older.manager(ann.token)
     manager.require().cart.append("tea")
     await manager.update()
     await manager.mutate(lambda session: session.cart.append("milk"))
     moved = await manager.regenerate()
-    again = SessionManager(newer._sessions)
-    await again.authenticate(moved.access_token)
+    again = await newer.manager(moved.access_token)
     assert again.require() == WiderSession(user_id=1, cart=["tea", "milk"], theme="dark")
 
 
 async def test_no_increment_is_lost(engine: servers.Server) -> None:
     """Eight tasks change one session on a real server at once: every change is there afterwards."""
     provider = SessionProvider(UserSession, secret=SECRET, encryption_keys=[KEY], redis_url=engine.url)
-    token = (await SessionManager(provider._sessions).create(UserSession(user_id=0))).access_token
 
     def increment(session: UserSession) -> None:
         session.user_id += 1
 
-    async def work() -> None:
-        for _ in range(5):
-            manager = SessionManager(provider._sessions)
-            await manager.authenticate(token)
-            await manager.mutate(increment)
+    async with AsyncSessionTester(provider) as tester:
+        token = (await tester.login(UserSession(user_id=0))).token
 
-    try:
+        async def work() -> None:
+            for _ in range(5):
+                await (await tester.manager(token)).mutate(increment)
+
         await asyncio.gather(*(work() for _ in range(8)))
-        manager = SessionManager(provider._sessions)
-        await manager.authenticate(token)
-        assert manager.require().user_id == 40
+        assert (await tester.manager(token)).require().user_id == 40
         assert all(map(sealed, stored(engine).values()))
-    finally:
-        await provider._store.close()
 
 
 async def test_the_size_cap_counts_the_session_and_not_its_seal() -> None:
     """A session of exactly the largest size is stored and read; one byte more is 413, and the old one stays."""
-    provider, store = in_memory()
-    manager = SessionManager(provider._sessions)
+    tester, store = in_memory()
+    manager = await tester.manager()
     token = (await manager.create(UserSession(user_id=1))).access_token
     empty = len(UserSession(user_id=1, cart=[""]).model_dump_json())
     await manager.update(UserSession(user_id=1, cart=["x" * (MAX_SESSION_BYTES - empty)]))
-    ((value, _),) = store._sessions.values()
-    assert len(value) == MAX_SESSION_BYTES + 33
+    (kept,) = store.contents.values()
+    assert len(kept.value) == MAX_SESSION_BYTES + 33
     with pytest.raises(SessionTooLargeError):
         await manager.update(UserSession(user_id=1, cart=["x" * (MAX_SESSION_BYTES - empty + 1)]))
     with pytest.raises(SessionTooLargeError):
         await manager.regenerate(UserSession(user_id=1, cart=["x" * MAX_SESSION_BYTES]))
     with pytest.raises(InvalidArgumentError):
         await manager.update(UserSession.model_construct(user_id="no number"))
-    again = SessionManager(provider._sessions)
-    await again.authenticate(token)
+    again = await tester.manager(token)
     assert len(again.require().cart[0]) == MAX_SESSION_BYTES - empty
 
 
 async def test_a_sealed_value_that_is_too_large_is_corrupt() -> None:
     """What somebody with the key has stored beyond the cap is not taken into memory as a session."""
-    provider, store = in_memory()
-    manager = SessionManager(provider._sessions)
-    token = (await manager.create(UserSession(user_id=1))).access_token
-    ((session_id, (_, ends)),) = store._sessions.items()
+    tester, store = in_memory()
+    ann = await tester.login(UserSession(user_id=1))
     large = b'{"user_id": 1, "cart": ["' + b"x" * MAX_SESSION_BYTES + b'"]}'
-    store._sessions[session_id] = (provider._sessions._sealer.seal(session_id, large), ends)
-    again = SessionManager(provider._sessions)
-    await again.authenticate(token)
+    store.put(ann.id, Encryption([KEY], "sess:", "require").seal(ann.id, large))
+    again = await tester.manager(ann.token)
     with pytest.raises(SessionCorruptError):
         again.require()
 

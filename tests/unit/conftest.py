@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 
-from jwtsession import Claims, MemorySessionStore, Session, SessionManager, SessionProvider
+from jwtsession import Claims, Session, SessionManager, SessionProvider
+from jwtsession.testing import AsyncSessionTester, InspectableStore
 from tests.conftest import SECRET, Clock, started
 
 
@@ -31,32 +32,32 @@ def request(token: str | None = None) -> Request:
 class World:
     """One provider, and requests to it."""
 
-    def __init__(self, clock: Clock, store: MemorySessionStore | None = None, **options: Any) -> None:
+    def __init__(self, clock: Clock, store: InspectableStore | None = None, **options: Any) -> None:
         self.clock = clock
-        self.store = store or MemorySessionStore(clock=clock)
+        self.store = store or InspectableStore(clock)
         options = {"max_age": 1000, "absolute_max_age": 5000, "touch_interval": 0} | options
         self.provider = started(
             SessionProvider(UserSession, UserClaims, secret=SECRET, store=self.store, clock=clock, **options)
         )
+        self.tester = AsyncSessionTester(self.provider)
 
     async def request(self, token: str | None = None) -> Manager:
         """The manager of a request with this token."""
-        return await self.provider.get_manager(request(token))
+        return await self.tester.manager(token)
 
     async def log_in(self, **claims: Any) -> str:
         """The token of a new session."""
-        manager = await self.request()
-        return (await manager.create(UserSession(user_id=1), UserClaims(**claims))).access_token
+        return (await self.tester.login(UserSession(user_id=1), UserClaims(**claims))).token
 
     def stored(self, manager: Manager) -> Any:
         """What stands in the store for the manager's session."""
         assert manager.id is not None
-        return json.loads(self.store._sessions[manager.id][0])
+        return json.loads(self.store.contents[manager.id].value)
 
     def left(self, session_id: str | None) -> float:
         """The seconds that the session has left."""
         assert session_id is not None
-        return self.store._sessions[session_id][1] - self.clock()
+        return self.store.contents[session_id].expires - self.clock()
 
 
 @pytest.fixture

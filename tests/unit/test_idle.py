@@ -70,7 +70,7 @@ def test_only_a_request_that_uses_the_session_keeps_it_alive(
     uses = Uses(clock, user_index=user_index)
     with TestClient(uses.app) as client:
         token = client.post("/session").json()
-        (session_id,) = uses.world.store._sessions
+        (session_id,) = uses.world.store.contents
         clock.advance(100)
         assert client.get(path, headers=bearer(token)).status_code == status
         assert uses.world.left(session_id) == (1000 if used else 900)
@@ -85,7 +85,7 @@ def test_a_session_that_is_gone_is_a_401_before_all_else(clock: Clock, path: str
     uses = Uses(clock)
     with TestClient(uses.app) as client:
         token = client.post("/session").json()
-        (session_id,) = uses.world.store._sessions
+        (session_id,) = uses.world.store.contents
         clock.advance(100)
         client.portal.call(uses.world.provider.revoke, session_id)  # type: ignore[union-attr]
         answer = client.get(path, headers=bearer(token))
@@ -108,7 +108,7 @@ async def test_a_session_that_ends_between_a_look_and_a_use_is_a_401(world: Worl
     """What comes after the look finds the session gone, in the same request too."""
     made = request(await world.log_in())
     await world.provider.peek_session(made)
-    (session_id,) = world.store._sessions
+    (session_id,) = world.store.contents
     await world.provider.revoke(session_id)
     with pytest.raises(SessionNotFoundError):
         await world.provider.get_session(made)

@@ -12,7 +12,6 @@ from jwtsession import (
     ExpiredTokenError,
     InvalidArgumentError,
     InvalidTokenError,
-    MemorySessionStore,
     MissingTokenError,
     Session,
     SessionConflictError,
@@ -24,7 +23,9 @@ from jwtsession import (
     TooManySessionsError,
 )
 from jwtsession.stores import Outcome
+from jwtsession.testing import InspectableStore
 from tests.conftest import SECRET, Clock
+from tests.parts import parts
 from tests.unit.conftest import Manager, UserClaims, UserSession, World, empty
 
 NEED_A_SESSION: list[Callable[[Manager], Awaitable[Any]]] = [
@@ -66,7 +67,7 @@ async def test_verbs_that_need_a_session_say_that_there_is_none(
     with pytest.raises(SessionNotFoundError):
         await verb(manager)
     assert empty(manager)
-    assert world.store._sessions == {}
+    assert world.store.contents == {}
 
 
 async def test_create_gives_the_manager_its_session(world: World) -> None:
@@ -90,10 +91,10 @@ async def test_ids_are_random_and_never_the_callers(world: World) -> None:
     ids = {(await world.request(await world.log_in())).id for _ in range(10)}
     assert len(ids) == 10
     assert all(session_id is not None and len(session_id) == 43 for session_id in ids)
-    before = dict(world.store._sessions)
+    before = world.store.contents
     with pytest.raises(InvalidArgumentError, match="jti"):
         await world.log_in(jti="an-id-of-an-attackers-own-choice")
-    assert world.store._sessions == before
+    assert world.store.contents == before
 
 
 @pytest.mark.parametrize(
@@ -115,10 +116,10 @@ async def test_what_can_not_be_stored_or_signed_loses_nothing(
     """A bad session or bad claims are an error, and the session that there is goes on."""
     token = await world.log_in()
     manager = await world.request(token)
-    before = dict(world.store._sessions)
+    before = world.store.contents
     with pytest.raises(error):
         await getattr(manager, verb)(session, claims)
-    assert world.store._sessions == before
+    assert world.store.contents == before
     assert (await world.request(token)).session is not None
 
 
@@ -128,7 +129,7 @@ async def test_create_ends_the_session_that_came_with_the_request(world: World) 
     manager = await world.request(token)
     await manager.create({"user_id": 2})
     assert empty(await world.request(token))
-    assert list(world.store._sessions) == [manager.id]
+    assert [*world.store.contents] == [manager.id]
 
 
 async def test_update_stores_changes_in_place_or_another_session(world: World) -> None:
@@ -187,13 +188,13 @@ async def test_reload_of_what_can_not_be_read_is_corrupt_and_keeps_it(world: Wor
     manager = await world.request(await world.log_in())
     session_id = manager.id
     assert session_id is not None
-    world.store._sessions[session_id] = (b"garbage", world.clock() + 100)
+    world.store.put(session_id, b"garbage")
     with pytest.raises(SessionCorruptError):
         await manager.reload()
     assert empty(manager)
-    assert world.store._sessions[session_id][0] == b"garbage"
+    assert world.store.contents[session_id].value == b"garbage"
     await manager.destroy()  # the token is genuine: logging out works all the same
-    assert world.store._sessions == {}
+    assert world.store.contents == {}
 
 
 async def test_touch_starts_the_idle_timeout_again(world: World) -> None:
@@ -225,7 +226,7 @@ async def test_no_verb_outlives_the_token(world: World) -> None:
         with pytest.raises(AuthenticationError):
             await verb()
     with pytest.raises(ExpiredTokenError):
-        (await world.request(manager._token)).require()
+        (await world.request(token)).require()
 
 
 async def test_reads_extend_once_in_touch_interval(clock: Clock) -> None:
@@ -328,7 +329,7 @@ async def test_regenerate_moves_the_session(world: World) -> None:
     manager = await world.request(token)
     old = manager.id
     assert old is not None
-    world.store._sessions[old] = (b'{"user_id":1,"theirs":2}', world.clock() + 10)
+    world.store.put(old, b'{"user_id":1,"theirs":2}')
     await manager.reload()
     manager.require().cart.append("tea")
     moved = await manager.regenerate()
@@ -347,7 +348,7 @@ async def test_of_many_that_regenerate_one_wins(world: World) -> None:
     answers = await asyncio.gather(*(manager.regenerate() for manager in managers), return_exceptions=True)
     assert [isinstance(answer, SessionNotFoundError) for answer in answers].count(True) == 9
     (winner,) = [manager for manager in managers if not empty(manager)]
-    assert [*world.store._sessions] == [winner.id]
+    assert [*world.store.contents] == [winner.id]
 
 
 async def test_regenerate_tells_a_conflict_and_leaves_the_session(world: World) -> None:
@@ -393,7 +394,7 @@ async def test_a_session_that_is_destroyed_during_a_mutate_stays_so(world: World
     with pytest.raises(SessionNotFoundError):
         await manager.mutate(log_out)
     assert empty(manager)
-    assert world.store._sessions == {}
+    assert world.store.contents == {}
 
 
 @pytest.mark.parametrize("bad", [5, {"user_id": "x"}, Session(user_id=1), UserSession(user_id=1, cart=["x" * 70_000])])
@@ -408,11 +409,11 @@ async def test_a_mutate_that_returns_what_does_not_fit_stores_nothing(world: Wor
 async def test_an_id_that_is_taken_is_never_overwritten(clock: Clock) -> None:
     """Where the store says that the new id is taken, there is no session under it, and no token: 503."""
 
-    class Full(MemorySessionStore):
+    class Full(InspectableStore):
         async def create(self, session_id: str, value: bytes, ttl: int) -> bool:
             return False
 
-    manager = await World(clock, Full(clock=clock)).request()
+    manager = await World(clock, Full(clock)).request()
     with pytest.raises(StoreUnavailableError) as caught:
         await manager.create(UserSession(user_id=1))
     assert caught.value.code == "session_id_taken"
@@ -452,7 +453,7 @@ async def test_a_login_beyond_the_limit_is_refused_or_ends_the_oldest(clock: Clo
     await refusing.log_in(sub="ann")
     with pytest.raises(TooManySessionsError):
         await refusing.log_in(sub="ann")
-    assert len(refusing.store._sessions) == 1
+    assert len(refusing.store.contents) == 1
     evicting = World(clock, user_index=True, max_sessions=1, too_many_sessions="evict")
     old = await evicting.log_in(sub="ann")
     new = await evicting.log_in(sub="ann")
@@ -463,28 +464,27 @@ async def test_a_login_beyond_the_limit_is_refused_or_ends_the_oldest(clock: Clo
 async def test_a_session_that_is_ended_on_its_way_to_a_new_id_has_ended(clock: Clock) -> None:
     """A `revoke_all` between the end of the old id and the start of the new one leaves neither: 401."""
 
-    class Between(MemorySessionStore):
+    class Between(InspectableStore):
         async def compare_and_delete(self, session_id: str, expected: bytes) -> Outcome:
             outcome = await super().compare_and_delete(session_id, expected)
             await world.provider.revoke_all("ann")
             return outcome
 
-    world = World(clock, Between(clock=clock), user_index=True)
+    world = World(clock, Between(clock), user_index=True)
     manager = await world.request(await world.log_in(sub="ann"))
     with pytest.raises(SessionNotFoundError):
         await manager.regenerate()
     assert empty(manager)
-    assert world.store._sessions == {}
+    assert world.store.contents == {}
 
 
 async def test_nothing_shows_what_is_secret(world: World) -> None:
     """No repr and no str tells a token, an id, a secret or data: of manager, provider, settings, codec, keys, token."""
     manager = await world.request()
     token = await manager.create(UserSession(user_id=1, cart=["canary"]))
-    sessions = manager._sessions
     settings = SessionSettings(secret=SECRET, redis_url="redis://:canary@host")
-    shown = [manager, manager.sync, world.provider, world.store, token, settings]
-    shown += [sessions, sessions.codec, sessions.codec._keys, world.provider._finder, world.provider.get_session]
+    shown = parts(manager, manager.sync, world.provider, token, settings)
+    assert {"KeyRing", "TokenCodec", "InspectableStore"} <= {type(each).__name__ for each in shown}
     for secret in ("canary", SECRET, manager.id, manager.token):
         assert secret is not None
         assert all(secret not in f"{each!r} {each}" for each in shown)
@@ -507,8 +507,8 @@ async def test_a_login_that_no_index_can_have_is_warned_of_once(clock: Clock, ca
 @pytest.mark.parametrize("claims", [None, UserClaims(), "those that were read"])
 async def test_regenerate_after_the_limit_was_lowered_gives_the_limit(clock: Clock, claims: Any) -> None:
     """An inherited idle timeout above `max_age_limit` becomes the limit, and the user moves on."""
-    generous, strict = World(clock, max_age_limit=3000), World(clock, max_age_limit=2000)
-    strict.store._sessions = generous.store._sessions
+    generous = World(clock, max_age_limit=3000)
+    strict = World(clock, generous.store, max_age_limit=2000)
     login = await generous.request()
     token = await login.create(UserSession(user_id=1), UserClaims(sub="ann"), max_age=3000)
     manager = await strict.request(token.access_token)

@@ -22,6 +22,7 @@ from jwtsession import (
     SessionProvider,
     SessionSettings,
 )
+from jwtsession.testing import InspectableStore
 from tests.conftest import SECRET, Clock, started
 
 
@@ -150,7 +151,7 @@ async def test_a_store_that_fails_to_close_leaves_nothing_behind() -> None:
 
 async def test_sessions_are_reached_outside_a_request(clock: Clock) -> None:
     """Get reads without extending, revoke ends, ping asks the store; what is no id is nobody's session."""
-    store = MemorySessionStore(clock=clock)
+    store = InspectableStore(clock)
     sessions = started(provider(store=store, clock=clock))
     scope = {"type": "http", "method": "GET", "headers": [], "query_string": b""}
     manager = await sessions.get_manager(Request(scope))
@@ -159,7 +160,7 @@ async def test_sessions_are_reached_outside_a_request(clock: Clock) -> None:
     assert session_id is not None
     clock.advance(100)
     assert await sessions.get(session_id) == UserSession(user_id=1)
-    assert store._sessions[session_id][1] == clock() + 86_300
+    assert store.contents[session_id].expires == clock() + 86_300
     assert await sessions.ping()
     assert await sessions.revoke(session_id)
     assert not await sessions.revoke(session_id)
@@ -167,7 +168,7 @@ async def test_sessions_are_reached_outside_a_request(clock: Clock) -> None:
     for bad in ("", "*", "user:x", "../" * 10, "x" * 200):
         assert await sessions.get(bad) is None
         assert not await sessions.revoke(bad)
-    store._sessions[session_id] = (b"garbage", clock() + 5)
+    store.put(session_id, b"garbage", 5000)
     with pytest.raises(SessionCorruptError):
         await sessions.get(session_id)
 
@@ -253,7 +254,7 @@ def test_what_is_no_number_of_seconds_is_refused_at_once(max_age: Any) -> None:
 async def test_a_required_manager_needs_a_genuine_token_and_no_more(clock: Clock) -> None:
     """A log-out is a 401 without a token or with a bad one; a session that is gone or unreadable can be ended."""
     told: list[SessionEvent] = []
-    store = MemorySessionStore(clock=clock)
+    store = InspectableStore(clock)
     sessions = provider(store=store, clock=clock, on_event=told.append)
     async with sessions:
         for token, error, code in (
@@ -266,11 +267,11 @@ async def test_a_required_manager_needs_a_genuine_token_and_no_more(clock: Clock
         manager = await sessions.get_manager(Request(scope_with(None)))
         token = (await manager.create(UserSession(user_id=1))).access_token
         session_id = str(manager.id)
-        store._sessions[session_id] = (b"garbage", clock() + 5)
+        store.put(session_id, b"garbage", 5000)
         manager = await sessions.get_required_manager(Request(scope_with(token)))
         assert manager.session is None
         await manager.destroy()
-        assert store._sessions == {}
+        assert store.contents == {}
         await (await sessions.get_required_manager(Request(scope_with(token)))).destroy()
     assert [event.code for event in told if event.name == "refused"][:2] == ["missing_token", "token_malformed"]
 

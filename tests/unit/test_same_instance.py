@@ -19,6 +19,7 @@ from jwtsession import (
     StoreUnavailableError,
 )
 from jwtsession.stores import Outcome
+from jwtsession.testing import InspectableStore
 from tests.conftest import SECRET, Clock, started
 from tests.unit.conftest import Manager, UserClaims, UserSession, World, request
 
@@ -245,14 +246,14 @@ async def test_a_failed_update_leaves_the_session_as_it_was(world: World) -> Non
 async def test_a_mutate_whose_reply_is_lost_leaves_the_session_as_it_was(clock: Clock) -> None:
     """Whether it was applied is not known, so nothing of it is shown, and update() is a conflict where it was."""
 
-    class Mute(MemorySessionStore):
+    class Mute(InspectableStore):
         async def update(self, *args: Any, **options: Any) -> Outcome:
             outcome = await super().update(*args, **options)
             if mute:
                 raise StoreUnavailableError
             return outcome
 
-    world, mute = World(clock, Mute(clock=clock)), True
+    world, mute = World(clock, Mute(clock)), True
     manager = await world.request(await world.log_in())
     with pytest.raises(StoreUnavailableError):
         await manager.mutate(adds("tea"))

@@ -68,7 +68,7 @@ async def test_every_verb_works_from_a_thread(clock: Clock) -> None:
 
     await in_a_thread(work)
     assert empty(manager)
-    assert world.store._sessions == {}
+    assert world.store.contents == {}
 
 
 def test_a_def_endpoint_uses_it(world: World) -> None:

@@ -1,0 +1,22 @@
+"""What objects consist of: to look at all that a provider holds without naming any of it."""
+
+import gc
+
+CONTAINERS = (dict, list, tuple, set, frozenset)
+
+
+def parts(*objects: object) -> list[object]:
+    """These objects, and all of the package's own classes that they hold, however deep."""
+    found: dict[int, object] = {}
+    waiting: list[object] = [*objects]
+    while waiting:
+        each = waiting.pop()
+        if id(each) in found or not (is_ours(each) or isinstance(each, CONTAINERS)):
+            continue
+        found[id(each)] = each
+        waiting += gc.get_referents(each)
+    return [each for each in found.values() if is_ours(each)]
+
+
+def is_ours(each: object) -> bool:
+    return type(each).__module__.partition(".")[0] == "jwtsession"
