@@ -6,7 +6,7 @@ CONTAINERS = (dict, list, tuple, set, frozenset)
 
 
 def parts(*objects: object) -> list[object]:
-    """These objects, and all of the package's own classes that they hold, however deep."""
+    """These objects, and all instances of the package's classes that they hold, however deep."""
     found: dict[int, object] = {}
     waiting: list[object] = [*objects]
     while waiting:
@@ -19,4 +19,4 @@ def parts(*objects: object) -> list[object]:
 
 
 def is_ours(each: object) -> bool:
-    return type(each).__module__.partition(".")[0] == "jwtsession"
+    return any(base.__module__.partition(".")[0] == "jwtsession" for base in type(each).__mro__)

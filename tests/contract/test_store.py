@@ -88,7 +88,7 @@ async def subject(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator
             clock.advance((await remaining(session_id)) / 1000)
 
         async def remaining(session_id: str) -> int:
-            return round((memory._sessions[session_id][1] - clock()) * 1000)
+            return (await memory.remaining([session_id]))[0]
 
         yield Subject(memory, pass_time, remaining)
         return

@@ -223,7 +223,7 @@ class Cut(MemorySessionStore):
 
     def __init__(self, store: SessionStore, step: int, done: bool) -> None:
         self._store = store
-        self._step = step
+        self.step = step
         self._done = done
         self.taken = 0
         """Steps, all in all."""
@@ -235,9 +235,9 @@ class Cut(MemorySessionStore):
 
         async def taken(*args: Any, **options: Any) -> Any:
             self.taken += 1
-            if self.taken == self._step and self._done:
+            if self.taken == self.step and self._done:
                 await step(*args, **options)
-            if self.taken >= self._step:
+            if self.taken >= self.step:
                 raise asyncio.CancelledError
             return await step(*args, **options)
 
@@ -261,7 +261,7 @@ class Interrupted:
         cut = Cut(self._store, 10_000, done)
         sessions = provider(cut)
         manager = await request(sessions, self.old.token)
-        cut._step, cut.taken = step, 0
+        cut.step, cut.taken = step, 0
         with contextlib.suppress(asyncio.CancelledError):
             await verb(sessions, manager)
         return cut.taken >= step

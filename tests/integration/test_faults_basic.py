@@ -36,13 +36,14 @@ from jwtsession import (
     NotStartedError,
     RedisSessionStore,
     SessionCorruptError,
-    SessionManager,
     SessionProvider,
     StoreUnavailableError,
 )
+from jwtsession.testing import AsyncSessionTester
 from tests import servers, verbs
 from tests.conftest import SECRET, started
 from tests.proxy import Proxy
+from tests.security.forge import genuine
 
 ID = "an-id-of-the-tests-of-faults"
 HOUR = 3_600_000
@@ -125,7 +126,7 @@ def test_a_server_that_is_down_at_start_stops_nobody(tmp_path: Path, caplog: pyt
     """The application starts, ping is false, everything that needs the server is 503; when it comes all work."""
     server = servers.valkey(tmp_path / "late")
     sessions = provider_of(server.url)
-    token, _ = sessions._sessions.codec.encode(ID)
+    token = genuine(ID)
     with TestClient(verbs.application(sessions)) as client:
         assert client.get("/ping").json() is False
         assert_all_unavailable(client, verbs.bearer(token), AT_ONCE)
@@ -210,7 +211,7 @@ def test_a_wrong_password_is_503_until_it_is_right(own: servers.Server, caplog: 
     own.command("CONFIG", "SET", "requirepass", "other one")
     with serving(own.url.replace("redis://", "redis://:right%20one@")) as client:
         assert client.get("/ping").json() is False
-        token, _ = provider_of(own.url)._sessions.codec.encode(ID)
+        token = genuine(ID)
         assert_all_unavailable(client, verbs.bearer(token), AT_ONCE)
         assert own.command("PING").startswith(b"-NOAUTH")
         _as_admin(own, "other one", "CONFIG", "SET", "requirepass", "right one")
@@ -402,12 +403,10 @@ async def test_the_callers_own_client_stays_open(engine: servers.Server) -> None
         for _ in range(2):
             async with sessions.lifespan(app):
                 assert await sessions.ping()
-                manager = SessionManager(sessions._sessions)
-                await manager.create(verbs.UserSession(user_id=1))
-                assert manager.id is not None
-            assert await client.get(f"sess:{manager.id}") is not None
+                ann = await AsyncSessionTester(sessions).login(verbs.UserSession(user_id=1))
+            assert await client.get(f"sess:{ann.id}") is not None
         with pytest.raises(NotStartedError):
-            await sessions.get(manager.id)
+            await sessions.get(ann.id)
 
 
 async def test_a_client_that_decodes_is_refused() -> None:
@@ -628,7 +627,7 @@ def test_a_server_that_takes_no_connection_is_503_within_the_deadline() -> None:
             client.setblocking(False)
             client.connect_ex(listener.getsockname())
         sessions = provider_of(f"redis://127.0.0.1:{listener.getsockname()[1]}")
-        token, _ = sessions._sessions.codec.encode(ID)
+        token = genuine(ID)
         with TestClient(verbs.application(sessions)) as client:
             users = [verbs.bearer(token)] * len(verbs.USING)
             for what, answer in all_at_once(client, users, verbs.USING).items():

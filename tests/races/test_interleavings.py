@@ -10,7 +10,6 @@ from starlette.requests import Request
 
 from jwtsession import (
     Claims,
-    MemorySessionStore,
     RedisSessionStore,
     Session,
     SessionConflictError,
@@ -19,6 +18,7 @@ from jwtsession import (
     SessionProvider,
     SessionStore,
 )
+from jwtsession.testing import InspectableStore
 from tests import servers
 from tests.conftest import SECRET, Clock, started
 
@@ -96,8 +96,8 @@ class Process:
 @pytest.fixture(params=["memory", "valkey", "redis", "cluster"])
 async def world(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator[World]:
     if request.param == "memory":
-        memory = MemorySessionStore(clock=clock)
-        yield World(memory, clock, lambda: {*memory._sessions})
+        memory = InspectableStore(clock)
+        yield World(memory, clock, lambda: {*memory.contents})
         return
     server: servers.Server = request.getfixturevalue(f"{request.param}_server")
     server.command("FLUSHALL")

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+import time
 from typing import Any
 
 from tests.conftest import SECRET, Clock
@@ -24,6 +25,12 @@ def signed(header: Any = HEADER, payload: Any = CLAIMS, key: bytes = SECRET.enco
     """A compact token of any header and payload, with a right HMAC-SHA256."""
     text = f"{encoded(header)}.{encoded(payload)}"
     return f"{text}.{encoded(hmac.new(key, text.encode(), hashlib.sha256).digest())}"
+
+
+def genuine(session_id: str = ID, key: str = SECRET) -> str:
+    """A good token of a session that nobody has stored, in the time that it is."""
+    now = int(time.time())
+    return signed(payload={"jti": session_id, "iat": now, "exp": now + 1000}, key=key.encode())
 
 
 def with_claims(**claims: Any) -> str:

@@ -7,8 +7,10 @@ import httpx2
 import jwt
 import pytest
 from fastapi import FastAPI
+from fastapi.testclient import TestClient
 
 from jwtsession import Key, Session, SessionProvider
+from jwtsession.tokens import KeyRing, KeySpec
 from tests import servers
 from tests.conftest import SECRET, Clock
 from tests.fleet import Fleet, running
@@ -22,6 +24,13 @@ PRIVATE_MEMBERS = {"d", "p", "q", "dp", "dq", "qi", "oth", "k"}
 
 # Issued tokens count in the time of the injected clock.
 TIMELESS: Any = {"verify_exp": False, "verify_iat": False, "verify_nbf": False}
+
+
+def document(sessions: SessionProvider[Any, Any]) -> str:
+    """What a provider publishes."""
+    app = FastAPI()
+    app.include_router(sessions.jwks_router())
+    return TestClient(app).get(PATH).text
 
 
 def published(client: httpx2.Client) -> list[dict[str, Any]]:
@@ -42,17 +51,18 @@ def verified(client: httpx2.Client, token: str, algorithm: str) -> dict[str, Any
 @pytest.mark.parametrize("algorithm", ASYMMETRIC)
 def test_another_service_verifies_with_the_published_keys(algorithm: str, valkey: servers.Server, clock: Clock) -> None:
     """Each algorithm: PyJWT's client fetches the set over HTTP, finds the token's key and verifies with it."""
-    sessions = SessionProvider(secret=pem(private_key(algorithm)), algorithm=algorithm, redis_url=valkey.url)
+    own, foreign = pem(private_key(algorithm)), pem(private_key(algorithm, 2))
+    sessions = SessionProvider(secret=own, algorithm=algorithm, redis_url=valkey.url)
     app = FastAPI(lifespan=sessions.lifespan)
     app.include_router(sessions.jwks_router())
-    token = sessions._keys.sign({"jti": "0123456789abcdef012345", "sub": "ann"})
-    forged = SessionProvider(secret=pem(private_key(algorithm, 2)), algorithm=algorithm, redis_url=valkey.url)
+    token = KeyRing([KeySpec(None, own)], algorithm).sign({"sub": "ann"})
+    forged = KeyRing([KeySpec(None, foreign)], algorithm).sign({"sub": "eve"})
     with serving(app) as client:
         (key,) = published(client)
         assert (key["alg"], key["use"]) == (algorithm, "sig")
         assert verified(client, token, algorithm)["sub"] == "ann"
         head, payload, _ = token.split(".")
-        other = forged._keys.sign({"jti": "0123456789abcdef012345", "sub": "eve"}).split(".")
+        other = forged.split(".")
         with pytest.raises(jwt.InvalidSignatureError):
             verified(client, f"{head}.{payload}.{other[2]}", algorithm)
         with pytest.raises(jwt.PyJWKClientError):
@@ -115,7 +125,7 @@ def test_a_verify_only_service_publishes_what_it_has(form: str, valkey: servers.
     """The public key of a service that issues nothing is published as the issuer's own, by the same name."""
     private, public = private_and_public("RS256", form)
     published_by = [
-        SessionProvider(secret=material, algorithm="RS256", redis_url=valkey.url)._keys.jwks()
+        document(SessionProvider(secret=material, algorithm="RS256", redis_url=valkey.url))
         for material in (private, public)
     ]
     assert published_by[0] == published_by[1]
@@ -158,7 +168,7 @@ def test_the_set_is_read_by_pyjwt_without_its_client(valkey: servers.Server) -> 
     keys = [Key(kid=str(number), secret=pem(private_key("ES512", number))) for number in (1, 2)]
     keys.append(Key(kid="3", secret=public_pem(private_key("ES512", 3))))
     provider = SessionProvider(keys=keys, algorithm="ES512", redis_url=valkey.url)
-    found = jwt.PyJWKSet.from_json(json.dumps(provider._keys.jwks()))
+    found = jwt.PyJWKSet.from_json(document(provider))
     assert [key.key_id for key in found.keys] == ["1", "2", "3"]
-    token = provider._keys.sign({"sub": "ann"})
+    token = jwt.encode({"sub": "ann"}, keys[0].secret.get_secret_value(), "ES512", headers={"kid": "1"})
     assert jwt.decode(token, found["1"], algorithms=["ES512"])["sub"] == "ann"

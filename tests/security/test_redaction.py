@@ -28,9 +28,11 @@ from jwtsession import (
     SessionSettings,
     Token,
 )
+from jwtsession.testing import AsyncSessionTester
 from tests import servers
 from tests.conftest import started
-from tests.security.forge import with_claims
+from tests.parts import parts
+from tests.security.forge import genuine, with_claims
 from tests.web import bearer
 
 SECRET = "canary-of-the-secret-0123456789-abcdefgh"
@@ -122,10 +124,10 @@ def test_nothing_secret_is_logged_or_shown(world: World, caplog: pytest.LogCaptu
         manager = world.managers[0]
         session_id = manager.id
         forbidden = canaries(token, session_id)
-        shown = [repr(each) for each in (world.sessions, manager, manager.sync, world.sessions._store, world.settings)]
+        held = parts(world.sessions, manager, manager.sync, world.settings, Token(access_token=token))
+        assert {"KeyRing", "RedisSessionStore", "UserSession"} <= {type(each).__name__ for each in held}
+        shown = [repr(each) for each in (*held, world.settings.keys)]
         shown += [str(world.settings), repr(world.settings.model_dump()), world.settings.model_dump_json()]
-        shown += [repr(world.sessions._keys), repr(world.sessions._sessions._sealer), repr(world.settings.keys)]
-        shown += [repr(Token(access_token=token)), repr(manager._record)]
         for headers in (bearer(token), bearer(token[:-3] + "AAA"), bearer("x"), bearer(with_claims()), {}):
             client.get("/session", headers=headers)
         client.get("/session", headers=bearer(token) | {"x-access-token": "another"})
@@ -184,8 +186,8 @@ def test_a_model_that_refuses_shows_no_value() -> None:
 
 async def test_errors_cross_processes_without_their_secrets(clock: Any) -> None:
     """What a task queue pickles of an error is its code."""
-    sessions = SessionProvider(UserSession, secret=SECRET, store=MemorySessionStore())
-    manager = SessionManager(sessions._sessions)
+    sessions = started(SessionProvider(UserSession, secret=SECRET, store=MemorySessionStore()))
+    manager = await AsyncSessionTester(sessions).manager()
     with pytest.raises(InvalidArgumentError) as caught:
         await manager.create({"name": [DATA]})
     assert DATA.encode() not in pickle.dumps(caught.value)
@@ -194,7 +196,7 @@ async def test_errors_cross_processes_without_their_secrets(clock: Any) -> None:
 async def test_what_tells_of_sessions_does_not_show_their_ids() -> None:
     """A log line of the claims, or of a user's sessions, has no id: it would be enough to revoke the session."""
     sessions = started(SessionProvider(UserSession, secret=SECRET, store=MemorySessionStore(), user_index=True))
-    manager = SessionManager(sessions._sessions)
+    manager = await AsyncSessionTester(sessions).manager()
     await manager.create(UserSession(name=DATA), Claims(sub=CLAIM))
     assert manager.id
     assert manager.id not in f"{manager.claims!r} {await sessions.list_sessions(CLAIM)!r}"
@@ -203,7 +205,7 @@ async def test_what_tells_of_sessions_does_not_show_their_ids() -> None:
 async def test_a_conflict_shows_neither_side() -> None:
     """Two requests changed one session: the error of the later one holds nothing of either's data."""
     sessions = started(SessionProvider(UserSession, secret=SECRET, store=MemorySessionStore()))
-    first = SessionManager(sessions._sessions)
+    first = await AsyncSessionTester(sessions).manager()
     token = (await first.create(UserSession(name=DATA))).access_token
     second = await sessions.get_manager(request_with(token))
     await first.update(UserSession(name=DATA + "1"))
@@ -269,14 +271,15 @@ async def test_the_locals_of_an_error_of_the_store_are_forgotten(tmp_path: Path,
         )
         sessions = started(SessionProvider(UserSession, secret=SECRET, redis_url=url))
         session_id = "an-id-of-the-canaries-in-a-token"
-        token, _ = sessions._sessions.codec.encode(session_id)
+        token = genuine(session_id, SECRET)
+        manager = await AsyncSessionTester(sessions).manager()
         if fault == "another type":
             server.command("HSET", f"sess:{session_id}", "f", DATA)
         calls: list[Any] = [lambda: sessions.get(session_id)]
         if fault != "another type":
             calls += [
                 lambda: sessions.get_session(request_with(token)),
-                lambda: SessionManager(sessions._sessions).create(UserSession(name=DATA), Claims(sub=CLAIM)),
+                lambda: manager.create(UserSession(name=DATA), Claims(sub=CLAIM)),
             ]
         caught_any = 0
         for call in calls:
@@ -286,14 +289,14 @@ async def test_the_locals_of_an_error_of_the_store_are_forgotten(tmp_path: Path,
                 caught_any += 1
                 assert_forgotten(error, *canaries(token, session_id))
         assert caught_any or fault == "no right"
-        await sessions._store.close()
+        await sessions.store.close()
     finally:
         server.kill()
 
 
 async def test_the_locals_of_a_mistake_are_forgotten() -> None:
     """What the application handed over and could not be stored is not in the frames of the error."""
-    sessions = SessionProvider(UserSession, secret=SECRET, store=MemorySessionStore())
+    sessions = started(SessionProvider(UserSession, secret=SECRET, store=MemorySessionStore()))
     for call in (
         lambda manager: manager.create({"name": [DATA]}),
         lambda manager: manager.create(UserSession(name=DATA * 10_000)),
@@ -301,7 +304,7 @@ async def test_the_locals_of_a_mistake_are_forgotten() -> None:
         lambda manager: manager.update(UserSession(name=DATA)),
     ):
         with pytest.raises(JWTSessionError) as caught:
-            await call(SessionManager(sessions._sessions))
+            await call(await AsyncSessionTester(sessions).manager())
         assert_forgotten(caught.value, *canaries())
 
 

@@ -11,8 +11,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jwtsession import ConfigurationError, MemorySessionStore, SessionCorruptError, SessionProvider, SessionSettings
+from jwtsession import ConfigurationError, SessionCorruptError, SessionProvider, SessionSettings
 from jwtsession.encryption import Encryption, Plain
+from jwtsession.testing import AsyncSessionTester, InspectableStore
 from tests.conftest import SECRET
 
 ID = "0123456789abcdefghijkl"
@@ -231,10 +232,13 @@ def test_keys_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
     assert KEY not in "".join(traceback.format_exception(refused.value))
 
 
-def test_the_provider_encrypts_by_default_where_there_are_keys() -> None:
+@pytest.mark.anyio
+async def test_the_provider_encrypts_by_default_where_there_are_keys() -> None:
     """Keys alone are enough: `require` is the default mode."""
-    provider = SessionProvider(secret=SECRET, encryption_keys=[KEY], store=MemorySessionStore())
-    sealer = provider._sessions._sealer
-    assert sealer.seal(ID, VALUE) != VALUE
-    with pytest.raises(SessionCorruptError):
-        sealer.unseal(ID, VALUE)
+    store = InspectableStore()
+    async with AsyncSessionTester(SessionProvider(secret=SECRET, encryption_keys=[KEY], store=store)) as tester:
+        ann = await tester.login({"name": "ann"})
+        assert b"ann" not in store.contents[ann.id].value
+        store.put(ann.id, VALUE)
+        with pytest.raises(SessionCorruptError):
+            (await tester.manager(ann.token)).require()
