@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from jwtsession import __version__
+from tests import reaper
 
 from . import goals, page, plan, single
 from .environments import ROOT
@@ -200,6 +201,7 @@ def main() -> None:
         return
     changes = {name: value for name in ("rounds", "seconds") if (value := getattr(arguments, name)) is not None}
     effort = replace(QUICK if arguments.quick else THOROUGH, **changes)
+    reaper.end_all_with_this_process()
     found = measure(arguments.only or [*plan.NAMES], effort, also_in_process=not arguments.http)
     print(page.text(found))
     arguments.json.parent.mkdir(parents=True, exist_ok=True)

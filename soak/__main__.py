@@ -20,7 +20,7 @@ from typing import IO, Any, cast
 
 from redis import Redis
 
-from tests import servers
+from tests import reaper, servers
 
 ROOT = Path(__file__).parents[1]
 WORKERS = 2
@@ -215,6 +215,7 @@ def main() -> int:
     arguments = parser.parse_args()
     seed = arguments.seed if arguments.seed is not None else secrets.randbelow(1_000_000)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    reaper.end_all_with_this_process()
     with tempfile.TemporaryDirectory() as folder:
         soak = Soak(Path(folder), seed)
         with soak.running():

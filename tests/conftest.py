@@ -10,10 +10,12 @@ import pytest
 
 from jwtsession import SessionProvider
 from jwtsession.testing import Clock as Clock
-from tests import servers
+from tests import reaper, servers
 
 SECRET = "a secret of the tests, and long enough for HS512: 0123456789abcdef"
 
+
+reaper.end_all_with_this_process()
 
 LIMIT_SECONDS = 300
 """How long each of a test's three parts may take: set-up, test, tear-down."""
