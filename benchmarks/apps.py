@@ -126,25 +126,30 @@ async def log_out_by_hand(credentials: Credentials) -> None:
 
 # 4. This package; what differs from its default settings stands in the environment.
 
-sessions = SessionProvider(UserSession)
-jwtsession = FastAPI(lifespan=sessions.lifespan)
-Manager = Annotated[SessionManager[UserSession, Claims], Depends(sessions.get_manager)]
+
+def with_sessions(sessions: SessionProvider[UserSession, Claims]) -> FastAPI:
+    """The application, on the sessions of this provider."""
+    app = FastAPI(lifespan=sessions.lifespan)
+
+    @app.get("/")
+    async def read_session(session: Annotated[UserSession, Depends(sessions.get_session)]) -> dict[str, Any]:
+        """The session as a model."""
+        return {"user_id": session.user_id, "items": len(session.cart)}
+
+    @app.post("/session")
+    async def log_in(
+        request: Request, manager: Annotated[SessionManager[UserSession, Claims], Depends(sessions.get_manager)]
+    ) -> dict[str, str]:
+        """A session of the body."""
+        token = await manager.create(UserSession.model_validate_json(await request.body()), Claims(sub="1"))
+        return {"authorization": f"Bearer {token.access_token}"}
+
+    @app.delete("/session")
+    async def log_out(manager: Annotated[SessionManager[UserSession, Claims], Depends(sessions.get_manager)]) -> None:
+        """The end of the session."""
+        await manager.destroy()
+
+    return app
 
 
-@jwtsession.get("/")
-async def read_session(session: Annotated[UserSession, Depends(sessions.get_session)]) -> dict[str, Any]:
-    """The session as a model."""
-    return {"user_id": session.user_id, "items": len(session.cart)}
-
-
-@jwtsession.post("/session")
-async def log_in(request: Request, manager: Manager) -> dict[str, str]:
-    """A session of the body."""
-    token = await manager.create(UserSession.model_validate_json(await request.body()), Claims(sub="1"))
-    return {"authorization": f"Bearer {token.access_token}"}
-
-
-@jwtsession.delete("/session")
-async def log_out(manager: Manager) -> None:
-    """The end of the session."""
-    await manager.destroy()
+jwtsession = with_sessions(SessionProvider(UserSession))

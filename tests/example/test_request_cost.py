@@ -1,0 +1,96 @@
+"""What a request costs, in instructions and in its path through the package: the tools that tell work."""
+
+import asyncio
+import gc
+import importlib
+import itertools
+import os
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+
+from jwtsession import MemorySessionStore, SessionProvider
+
+
+@pytest.fixture
+def app(monkeypatch: pytest.MonkeyPatch) -> FastAPI:
+    """The benchmarks' application, on a store of its own."""
+    monkeypatch.setenv("JWTSESSION_SECRET", os.urandom(64).hex())
+    monkeypatch.setenv("JWTSESSION_REDIS_URL", "redis://127.0.0.1:1/0")
+    from benchmarks import apps
+
+    return apps.with_sessions(SessionProvider(apps.UserSession, store=MemorySessionStore()))
+
+
+async def test_requests_are_counted_between_two_marks(app: FastAPI) -> None:
+    """Logins and the first requests, which fill caches, are before the first mark; the collector rests in between."""
+    from benchmarks import direct, instructions
+
+    asked: list[str] = []
+
+    @app.middleware("http")
+    async def note(request, call_next):  # type: ignore[no-untyped-def]
+        asked.append(request.method)
+        return await call_next(request)
+
+    marks: list[tuple[int, bool]] = []
+    await instructions.run([app], 2, lambda: marks.append((len(asked), gc.isenabled())))
+    (first, collects), (last, collects_still) = marks
+    assert "POST" not in asked[first:]
+    assert last - first == 2 * direct.CONNECTIONS == len(asked) - first
+    assert (collects, collects_still, gc.isenabled()) == (False, False, True)
+
+
+def test_a_request_that_fails_is_not_measured(app: FastAPI) -> None:
+    """It would be a cheap one."""
+    from benchmarks import direct
+
+    async def without_token() -> None:
+        async with app.router.lifespan_context(app):
+            await direct.ask(app, [])
+
+    with pytest.raises(RuntimeError, match="401 for GET /"):
+        asyncio.run(without_token())
+
+
+def test_the_total_is_read_from_a_file_of_callgrind() -> None:
+    """Its calls have counts too."""
+    from benchmarks import instructions
+
+    assert instructions.instructions("events: Ir\nsummary: 12\n\nfn=(1) x\ncalls=1 7\n0 3\n\ntotals: 12\n") == 12
+
+
+async def test_the_path_of_a_request_is_every_call_of_the_package_and_none_of_others(app: FastAPI) -> None:
+    """In order, with the file of each; who calls is less deep than who is called."""
+    from benchmarks import path
+
+    found = await path.trace(app)
+    names = [name for _, _, name in found.calls]
+    assert names.index("SessionDependency.__call__") < names.index("MemorySessionStore.load")
+    assert all((path.PACKAGE / file).is_file() for file in found.files)
+    assert {file for _, file, _ in found.calls} == found.files
+    assert "stores/memory.py" in found.files
+    depths = [depth for depth, _, _ in found.calls]
+    assert all(after <= before + 1 for before, after in itertools.pairwise(depths))
+
+
+def test_waiting_and_going_on_are_counted_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A function that waits has not ended: it is called once, and there are two switches, or four with the wait."""
+    from benchmarks import path
+
+    (tmp_path / "path_outer.py").write_text("import path_inner\nasync def outer(): await path_inner.inner()\n")
+    (tmp_path / "path_inner.py").write_text("import asyncio\nasync def inner(): await asyncio.sleep(0)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(path, "PACKAGE", tmp_path)
+    outer = importlib.import_module("path_outer").outer
+
+    async def record() -> path.Trace:
+        found = path.Trace()
+        with found.recording():
+            await outer()
+        return found
+
+    found = asyncio.run(record())
+    assert found.calls == [(0, "path_outer.py", "outer"), (1, "path_inner.py", "inner")]
+    assert (found.switches, found.switches_and_waits) == (2, 4)
