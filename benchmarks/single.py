@@ -18,6 +18,7 @@ from redis.asyncio.connection import Connection, ConnectionPool
 from starlette.requests import Request
 
 from jwtsession import Claims, RedisSessionStore, Session, SessionProvider
+from jwtsession.stores import CachedSessionStore
 from jwtsession.tokens import KeyRing, KeySpec, TokenCodec
 
 from .cpu import resident_bytes
@@ -151,7 +152,7 @@ def store_us(port: int, rounds: int, seconds: float) -> dict[str, list[float]]:
         client, store, caching = (
             Redis.from_url(url),
             RedisSessionStore(url),
-            RedisSessionStore(url, near_cache_bytes=10**6),
+            CachedSessionStore(RedisSessionStore(url), 10**6),
         )
         ids = _ids(3)
         for each in ids:
@@ -175,7 +176,7 @@ def store_us(port: int, rounds: int, seconds: float) -> dict[str, list[float]]:
     return uvloop.run(measure())
 
 
-async def _tracked(store: RedisSessionStore, port: int) -> None:
+async def _tracked(store: CachedSessionStore, port: int) -> None:
     """Return when the near cache is on: the server has been asked to tell of changes."""
     client = Redis(port=port)
     while not (await client.info("clients"))["tracking_clients"]:
@@ -262,7 +263,7 @@ def _growth(fill: Callable[[], None]) -> int:
 
 
 async def _near(port: int, limit: int) -> int:
-    store = RedisSessionStore(f"redis://127.0.0.1:{port}", near_cache_bytes=limit)
+    store = CachedSessionStore(RedisSessionStore(f"redis://127.0.0.1:{port}"), limit)
     ids = [f"{number:043d}" for number in range(CACHED)]
     await _tracked(store, port)
 

@@ -14,7 +14,7 @@ from .audit import AuditTrail
 from .errors import ConfigurationError, NotStartedError
 from .eviction import EvictionWatch
 from .startup import Tenant
-from .stores import RedisSessionStore
+from .stores import ServerStore
 
 
 class Lifespan:
@@ -112,7 +112,7 @@ class Lifespan:
             return
         if self._loop is None or not self._is_open or self._loop.is_closed():
             self._loop, self._gate = loop, asyncio.Lock()
-        elif isinstance(self._store, RedisSessionStore):
+        elif isinstance(self._store, ServerStore):
             raise ConfigurationError(
                 f"{self.tenant.name} is started on another event loop of this process, and its connections belong to "
                 "that one: end it first (two TestClients one after the other), or make a provider for each, in the "

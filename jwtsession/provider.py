@@ -42,7 +42,7 @@ from .serialization import Migrate, SessionSerializer
 from .settings import SessionSettings
 from .sockets import close_failed_sockets
 from .startup import Tenant
-from .stores import RedisSessionStore, SessionStore, has_user_index
+from .stores import CachedSessionStore, RedisSessionStore, SessionStore, has_user_index
 from .sync import SyncSessionProvider
 from .tokens import KeyRing, KeySpec, TokenCodec, is_session_id
 from .transports import TokenFinder
@@ -150,8 +150,9 @@ class SessionProvider(Generic[S, C]):
         settings = settings or SessionSettings(**options)
         if store is None:
             url = None if client is not None else settings.redis_url.get_secret_value()
-            near = settings.near_cache_bytes
-            store = RedisSessionStore(url, client=client, keyspace=settings.keyspace, near_cache_bytes=near)
+            store = redis = RedisSessionStore(url, client=client, keyspace=settings.keyspace)
+            if settings.near_cache_bytes:
+                store = CachedSessionStore(redis, settings.near_cache_bytes)
         self._keys = KeyRing(_key_specs(settings), settings.algorithm)
         codec: TokenCodec[C] = TokenCodec(
             self._keys,

@@ -15,7 +15,7 @@ from .errors import AuthenticationError, ConfigurationError, InvalidArgumentErro
 from .injection import class_alone
 from .manager import SessionManager
 from .models import Claims, Session
-from .stores import RedisSessionStore, SessionStore
+from .stores import ServerStore, SessionStore
 from .tokens import TokenCodec
 
 # Parts of a core schema that tell how to write a value or describe it, not how to make one of what a client sends.
@@ -94,7 +94,7 @@ def _check_places(tenant: Tenant, other: Tenant) -> None:
 def _overlap(one: SessionStore, other: SessionStore) -> Literal["same", "nested", "unknown", None]:
     if one is other:
         return "same"
-    if not (isinstance(one, RedisSessionStore) and isinstance(other, RedisSessionStore)):
+    if not (isinstance(one, ServerStore) and isinstance(other, ServerStore)):
         return None
     # redis:// and valkey:// may be one server.
     here, there = (store.location.partition("://")[2] for store in (one, other))
@@ -125,7 +125,7 @@ def _accept(one: Tenant, other: Tenant) -> bool:
 
 def place(store: SessionStore) -> str:
     """Where a store keeps sessions, for people."""
-    if isinstance(store, RedisSessionStore):
+    if isinstance(store, ServerStore):
         return f"{store.location}, under {store.keyspace!r}"
     return repr(store)
 

@@ -12,10 +12,14 @@ from .base import (
     has_user_index,
 )
 from .memory import MemorySessionStore
-from .redis import RedisSessionStore
+from .redis import CachedSessionStore, RedisSessionStore
+
+ServerStore = RedisSessionStore | CachedSessionStore
+"""Stores on a server, which other providers may use too. Their connections belong to one event loop."""
 
 __all__ = [
     "FORMER",
+    "CachedSessionStore",
     "Entry",
     "IndexAddition",
     "IndexPage",
@@ -23,6 +27,7 @@ __all__ = [
     "MemorySessionStore",
     "Outcome",
     "RedisSessionStore",
+    "ServerStore",
     "SessionStore",
     "UserIndexStore",
     "has_user_index",

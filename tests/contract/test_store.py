@@ -18,7 +18,7 @@ from jwtsession import (
     SessionStore,
     StoreUnavailableError,
 )
-from jwtsession.stores import FORMER, Entry, Outcome
+from jwtsession.stores import FORMER, CachedSessionStore, Entry, Outcome
 from tests import servers
 from tests.conftest import Clock
 
@@ -43,16 +43,16 @@ class Subject:
         self.ttl = ttl
 
 
-class NearStore(RedisSessionStore):
+class NearStore(CachedSessionStore):
     """A store whose loads are answered from its near cache: what is stored is loaded at once, and each load is two."""
 
     def __init__(self, url: str) -> None:
-        super().__init__(url, near_cache_bytes=1_000_000)
+        super().__init__(RedisSessionStore(url), 1_000_000)
 
     async def open(self) -> None:
         await super().open()
         deadline = time.monotonic() + 10
-        while self._near is None or not any(self._near._leases.values()):
+        while self._cache is None or not any(self._cache.tracking._leases.values()):
             await super().load("nothing-that-is-there", allow_cached=True)
             assert time.monotonic() < deadline
             await asyncio.sleep(0.001)
@@ -62,14 +62,14 @@ class NearStore(RedisSessionStore):
         await self.load(session_id)
         return done
 
-    async def load(self, session_id: str, ttl: int | None = None, *, near: bool = False) -> bytes | None:
+    async def load(self, session_id: str, ttl: int | None = None, *, allow_cached: bool = False) -> bytes | None:
         await super().load(session_id, ttl, allow_cached=True)
         return await super().load(session_id, None, allow_cached=True)
 
     async def heard(self, session_id: str) -> None:
         """Wait for the server to tell of a session."""
         deadline = time.monotonic() + 10
-        while self._near is not None and self._near.get(session_id) is not None:
+        while self._cache is not None and self._cache.get(session_id) is not None:
             assert time.monotonic() < deadline
             await asyncio.sleep(0.001)
 

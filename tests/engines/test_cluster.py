@@ -9,14 +9,14 @@ from redis.crc import key_slot
 
 from jwtsession import RedisSessionStore, StoreUnavailableError
 from jwtsession.stores import Outcome
-from jwtsession.stores.redis import DEADLINE
+from jwtsession.stores.redis._exchange import DEADLINE_SECONDS
 from tests import servers
 from tests.contract.test_store import RIGHTS
 from tests.engines.load import Load, application, opened, serving
 from tests.web import bearer
 
 HOUR = 3_600_000
-LONGEST = 2 * DEADLINE
+LONGEST = 2 * DEADLINE_SECONDS
 
 SLOTS = range(40)
 """What the migrations move."""

@@ -6,9 +6,10 @@ import time
 import pytest
 from redis.crc import key_slot
 
-from jwtsession import RedisSessionStore, StoreUnavailableError
-from jwtsession.stores._cluster import ClusterNodes
-from jwtsession.stores._near import STALENESS
+from jwtsession import StoreUnavailableError
+from jwtsession.stores import CachedSessionStore
+from jwtsession.stores.redis.client_cache.tracking import STALENESS_SECONDS
+from jwtsession.stores.redis.cluster import ClusterNodes
 from tests import servers
 from tests.engines.test_sentinel import fail_over, kill
 from tests.integration.test_near import HOUR, cache, gets, keeps, kept, opened, read, until
@@ -16,7 +17,7 @@ from tests.integration.test_near import HOUR, cache, gets, keeps, kept, opened, 
 ID = "an-id-of-the-near-cache-tests"
 
 
-async def is_right(store: RedisSessionStore, expected: bytes | None, seconds: float) -> None:
+async def is_right(store: CachedSessionStore, expected: bytes | None, seconds: float) -> None:
     """Soon every read is this; until then it may be unavailable."""
     deadline, right = time.monotonic() + seconds, 0
     while right < 20:
@@ -44,14 +45,18 @@ async def test_a_failover_changes_the_server_that_is_followed(replicated: server
         await until(lambda: new.command("SET", f"sess:{ID}", "2", "XX", "KEEPTTL") == b"+OK\r\n", "the new primary")
         changed = time.monotonic()
         # Nobody loads: the heartbeat alone has to notice.
-        await until(lambda: not keeps(store), "the end of what was kept", STALENESS)
+        await until(lambda: not keeps(store), "the end of what was kept", STALENESS_SECONDS)
         print(f"{happens.__name__}: known {time.monotonic() - changed:.3f} s after the change")  # type: ignore[attr-defined]
         await is_right(store, b"2", 5)
         await kept(store, b"2")
         new.command("SET", f"sess:{ID}", "3", "KEEPTTL")
-        await until(lambda: not keeps(store), "the word of the new primary", STALENESS / 2)
+        await until(lambda: not keeps(store), "the word of the new primary", STALENESS_SECONDS / 2)
         assert await read(store) == b"3"
-        await until(lambda: len(cache(store)._leases) == len(cache(store)._trackers) == 1, "the old tracker's end", 10)
+        await until(
+            lambda: len(cache(store).tracking._leases) == len(cache(store).tracking._tasks) == 1,
+            "the old tracker's end",
+            10,
+        )
     await asyncio.to_thread(replicated.heal)
 
 
@@ -88,7 +93,7 @@ async def test_each_node_tells_of_its_own(cluster: servers.Cluster) -> None:
             await other.create(each, b"1", HOUR)
         for each in IDS:
             await kept(store, b"1", each)
-        assert len(cache(store)._leases) == 3
+        assert len(cache(store).tracking._leases) == 3
         for node in cluster.primaries:
             node.command("CONFIG", "RESETSTAT")
         for each in IDS:
@@ -96,7 +101,7 @@ async def test_each_node_tells_of_its_own(cluster: servers.Cluster) -> None:
         assert sum(gets(node) for node in cluster.primaries) <= 15  # heartbeats
         for each in IDS:
             await other.update(each, b"1", b"2", HOUR)
-        await until(lambda: not any(keeps(store, each) for each in IDS), "the nodes' word", STALENESS / 2)
+        await until(lambda: not any(keeps(store, each) for each in IDS), "the nodes' word", STALENESS_SECONDS / 2)
         for each in IDS:
             assert await read(store, each) == b"2"
 
@@ -115,13 +120,13 @@ async def test_a_slot_that_moves(cluster: servers.Cluster) -> None:
             assert await read(store) == b"%d" % number
             await asyncio.to_thread(cluster.move_keys, [slot], old, new)
             # The first one answers ASK now, and what comes from the other is not kept.
-            await until(lambda: not keeps(store), "the word that it has left", STALENESS / 2)
+            await until(lambda: not keeps(store), "the word that it has left", STALENESS_SECONDS / 2)
             assert await read(store) == b"%d" % number
             assert not keeps(store)
             await asyncio.to_thread(cluster.close_slots, [slot], old, new)
             new.command("SET", key, f"{number + 1}", "KEEPTTL")
             assert await read(store) == b"%d" % (number + 1)
-        assert cache(store)._entries == {} or keeps(store)
+        assert not len(cache(store)._entries) or keeps(store)
 
 
 async def test_a_slot_that_moves_in_silence(cluster: servers.Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,7 +169,7 @@ async def test_a_node_that_is_cut_off(cluster: servers.Cluster, monkeypatch: pyt
                 each.freeze()
         try:
             await asyncio.to_thread(owner.wait_until, b"cluster_state:fail", "CLUSTER", "INFO")
-            await until(lambda: not keeps(store), "the end of what was kept", STALENESS)
+            await until(lambda: not keeps(store), "the end of what was kept", STALENESS_SECONDS)
             assert owner.command("PING") == b"+PONG\r\n"
             with pytest.raises(StoreUnavailableError):
                 await read(store)
@@ -189,13 +194,13 @@ async def test_a_primary_that_dies(cluster: servers.Cluster, happens: str) -> No
         getattr(old, happens)()
         died = time.monotonic()
         await until(lambda: not keeps(store), "the end of the lease", 2)
-        assert time.monotonic() - died <= STALENESS + 0.01
+        assert time.monotonic() - died <= STALENESS_SECONDS + 0.01
         assert await read(store, other) == b"1"
         await asyncio.to_thread(servers.until, lambda: cluster.owner(key) is not old, "the successor")
         await is_right(store, b"1", 10)
         await kept(store, b"1")
         cluster.owner(key).command("SET", key, "2", "KEEPTTL")
-        await until(lambda: not keeps(store), "the successor's word", STALENESS)
+        await until(lambda: not keeps(store), "the successor's word", STALENESS_SECONDS)
         assert await read(store) == b"2"
     await asyncio.to_thread(cluster.heal)
 
@@ -210,10 +215,10 @@ async def test_a_planned_failover_of_a_primary(cluster: servers.Cluster) -> None
         (replica,) = cluster.replicas(old)
         assert replica.command("CLUSTER", "FAILOVER") == b"+OK\r\n"
         await asyncio.to_thread(servers.until, lambda: cluster.owner(key) is replica, "the failover")
-        lease = next(iter(cache(store)._leases.values()))
+        lease = next(iter(cache(store).tracking._leases.values()))
         assert lease is not None
         await until(lambda: not keeps(store), "the end of what was kept", 2)
         assert await read(store) == b"1"
         await kept(store, b"1")
-        assert cache(store)._entries[ID].lease.server == f"127.0.0.1:{replica.port}"
+        assert dict(cache(store)._entries.items())[ID].lease.server == f"127.0.0.1:{replica.port}"
     await asyncio.to_thread(cluster.heal)

@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from jwtsession import StoreUnavailableError
-from jwtsession.stores.redis import DEADLINE
+from jwtsession.stores.redis._exchange import DEADLINE_SECONDS
 from tests import servers
 from tests.engines.load import Load, application, opened, serving
 
 # A request takes two calls at most, and each has the deadline.
-LONGEST = 2 * DEADLINE
+LONGEST = 2 * DEADLINE_SECONDS
 
 
 @contextlib.asynccontextmanager

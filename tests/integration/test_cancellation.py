@@ -177,7 +177,7 @@ async def test_a_storm_of_cancelled_requests(
 ) -> None:
     """Of thousands of requests a third is cancelled: no answer is another session's, no connection or task is left."""
     # A slow machine may take its time: what is asked here is what cancellations leave, and a leak would end it too.
-    monkeypatch.setattr("jwtsession.stores.redis.DEADLINE", 60.0)
+    monkeypatch.setattr("jwtsession.stores.redis._exchange.DEADLINE_SECONDS", 60.0)
     patient = "max_connections={}&timeout=60&socket_timeout=60&socket_connect_timeout=60"
     server: servers.Server = request.getfixturevalue("cluster_server" if kind == "redis+cluster" else "valkey_server")
     server.command("FLUSHALL")
@@ -198,8 +198,7 @@ async def test_a_storm_of_cancelled_requests(
         assert storm.outcomes.keys() == {"right", "cancelled"}
         assert storm.outcomes["cancelled"] > requests / 10
         if kind == "redis":
-            assert store._client is not None
-            pool = store._client.connection_pool  # type: ignore[union-attr]
+            pool = store._connections.servers.client.connection_pool  # type: ignore[union-attr]
             assert len(pool._in_use_connections) == 0
             assert connections(server) - others <= 8 + 2  # two more for loads alone
             # Only the proxy's own, one for each connection.

@@ -96,7 +96,7 @@ class Place:
         return [pid for pid, line in command_lines() if f"{self.path}/jwtsession-" in line and kind in line]
 
     def guards(self) -> list[int]:
-        return self.pids("_embedded_guard.py")
+        return self.pids("embedded/guard.py")
 
     def servers(self) -> list[int]:
         return self.pids("unixsocket:")

@@ -557,8 +557,10 @@ def test_one_event_loop_after_another_works(valkey: servers.Server) -> None:
 LATE = """
 import asyncio, sys
 from jwtsession import RedisSessionStore
+from jwtsession.stores import CachedSessionStore
 
-store = RedisSessionStore(sys.argv[1], near_cache_bytes=int(sys.argv[2]))
+store, near = RedisSessionStore(sys.argv[1]), int(sys.argv[2])
+store = CachedSessionStore(store, near) if near else store
 asyncio.run(store.create("an-id", b"1", 60_000))
 asyncio.run(store.load("an-id", allow_cached=True))
 asyncio.run(store.close())

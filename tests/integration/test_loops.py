@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from jwtsession import RedisSessionStore
+from jwtsession.stores import CachedSessionStore
 from tests import servers
 
 HOUR = 3_600_000
@@ -27,17 +28,18 @@ def uncollected() -> Iterator[None]:
 
 
 @pytest.fixture(params=["redis", "near", "redis+cluster", "redis+sentinel"])
-def store(request: pytest.FixtureRequest, valkey: servers.Server) -> RedisSessionStore:
+def store(request: pytest.FixtureRequest, valkey: servers.Server) -> RedisSessionStore | CachedSessionStore:
     if request.param == "redis+cluster":
         server: servers.Server = request.getfixturevalue("cluster_server")
         return RedisSessionStore(f"redis+cluster://127.0.0.1:{server.port}")
     if request.param == "redis+sentinel":
         server = request.getfixturevalue("sentinel_server")
         return RedisSessionStore(f"redis+sentinel://127.0.0.1:{server.port}/mymaster")
-    return RedisSessionStore(valkey.url, near_cache_bytes=1_000_000 if request.param == "near" else 0)
+    redis = RedisSessionStore(valkey.url)
+    return CachedSessionStore(redis, 1_000_000) if request.param == "near" else redis
 
 
-async def job(store: RedisSessionStore, number: int) -> None:
+async def job(store: RedisSessionStore | CachedSessionStore, number: int) -> None:
     """Some connections, in the pool and for loads, and the one of a near cache."""
     ids = [f"session-{number}-{each}" for each in range(5)]
     await asyncio.gather(*(store.create(each, b"1", HOUR) for each in ids))
@@ -45,7 +47,7 @@ async def job(store: RedisSessionStore, number: int) -> None:
 
 
 @pytest.mark.usefixtures("uncollected")
-def test_a_job_leaves_no_descriptor_behind(store: RedisSessionStore) -> None:
+def test_a_job_leaves_no_descriptor_behind(store: RedisSessionStore | CachedSessionStore) -> None:
     """60 jobs with an `asyncio.run` each have as many when they are over as there were before."""
     before = descriptors()
     for number in range(60):
@@ -56,7 +58,7 @@ def test_a_job_leaves_no_descriptor_behind(store: RedisSessionStore) -> None:
 
 
 @pytest.mark.usefixtures("uncollected")
-def test_close_leaves_no_descriptor_behind(store: RedisSessionStore) -> None:
+def test_close_leaves_no_descriptor_behind(store: RedisSessionStore | CachedSessionStore) -> None:
     """What is closed in the loop that used it is closed then, and can be opened again."""
 
     async def twice() -> None:

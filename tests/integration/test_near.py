@@ -17,7 +17,10 @@ from redis.asyncio.connection import Connection
 from starlette.requests import Request
 
 from jwtsession import RedisSessionStore, SessionProvider, StoreUnavailableError
-from jwtsession.stores._near import STALENESS, NearCache, _Server
+from jwtsession.stores import CachedSessionStore
+from jwtsession.stores.redis.client_cache.cache import ClientCache
+from jwtsession.stores.redis.client_cache.topology import _Server
+from jwtsession.stores.redis.client_cache.tracking import STALENESS_SECONDS
 from tests import servers, verbs
 from tests.conftest import SECRET, Clock, started
 from tests.contract.test_store import RIGHTS
@@ -37,30 +40,30 @@ async def until(done: Callable[[], Any], what: str, seconds: float = 10, pause: 
 
 
 @contextlib.asynccontextmanager
-async def opened(url: str, near_cache_bytes: int = MEGABYTE) -> AsyncIterator[RedisSessionStore]:
-    store = RedisSessionStore(url, near_cache_bytes=near_cache_bytes)
+async def opened(url: str, near_cache_bytes: int = MEGABYTE) -> AsyncIterator[CachedSessionStore]:
+    store = CachedSessionStore(RedisSessionStore(url), near_cache_bytes)
     try:
         yield store
     finally:
         await store.close()
 
 
-def cache(store: RedisSessionStore) -> NearCache:
-    assert store._near is not None
-    return store._near
+def cache(store: CachedSessionStore) -> ClientCache:
+    assert store._cache is not None
+    return store._cache
 
 
-def keeps(store: RedisSessionStore, session_id: str = ID) -> bool:
+def keeps(store: CachedSessionStore, session_id: str = ID) -> bool:
     """Whether a load would be answered without the server."""
-    return store._near is not None and store._near.get(session_id) is not None
+    return store._cache is not None and store._cache.get(session_id) is not None
 
 
-async def read(store: RedisSessionStore, session_id: str = ID) -> bytes | None:
+async def read(store: CachedSessionStore, session_id: str = ID) -> bytes | None:
     """As a request does."""
     return await store.load(session_id, allow_cached=True)
 
 
-async def kept(store: RedisSessionStore, value: bytes, session_id: str = ID) -> None:
+async def kept(store: CachedSessionStore, value: bytes, session_id: str = ID) -> None:
     """Read until it is kept: as soon as the server is followed."""
     deadline = time.monotonic() + 10
     while not keeps(store, session_id):
@@ -75,7 +78,7 @@ def gets(server: servers.Server) -> int:
 
 
 @pytest.fixture
-async def ours(engine: servers.Server) -> AsyncIterator[RedisSessionStore]:
+async def ours(engine: servers.Server) -> AsyncIterator[CachedSessionStore]:
     """A worker that keeps a session, and reads it without the server."""
     async with opened(engine.url) as store:
         assert await store.create(ID, b"1", HOUR)
@@ -84,7 +87,7 @@ async def ours(engine: servers.Server) -> AsyncIterator[RedisSessionStore]:
 
 
 @pytest.fixture
-async def theirs(engine: servers.Server) -> AsyncIterator[RedisSessionStore]:
+async def theirs(engine: servers.Server) -> AsyncIterator[CachedSessionStore]:
     """Another worker."""
     async with opened(engine.url) as store:
         yield store
@@ -93,7 +96,7 @@ async def theirs(engine: servers.Server) -> AsyncIterator[RedisSessionStore]:
 # --- what it is for --------------------------------------------------------------------------------------------------
 
 
-async def test_a_hit_asks_nobody_and_waits_for_nothing(ours: RedisSessionStore, engine: servers.Server) -> None:
+async def test_a_hit_asks_nobody_and_waits_for_nothing(ours: CachedSessionStore, engine: servers.Server) -> None:
     """A session that is near is there at the first step of the coroutine, a thousand times without a command."""
     engine.command("CONFIG", "RESETSTAT")
     for _ in range(1000):
@@ -103,7 +106,7 @@ async def test_a_hit_asks_nobody_and_waits_for_nothing(ours: RedisSessionStore, 
     assert gets(engine) == 0
 
 
-async def test_only_who_asks_for_near_gets_it(ours: RedisSessionStore, engine: servers.Server) -> None:
+async def test_only_who_asks_for_near_gets_it(ours: CachedSessionStore, engine: servers.Server) -> None:
     """A plain load and one that extends the time to live are the server's, whatever is kept."""
     engine.command("CONFIG", "RESETSTAT")
     assert await ours.load(ID) == b"1"
@@ -132,7 +135,7 @@ async def test_requests_read_near_and_verbs_do_not(engine: servers.Server) -> No
     manager = await sessions.get_manager(verbs_request())
     token = (await manager.create(verbs.UserSession(user_id=1))).access_token
     store = sessions._store
-    assert isinstance(store, RedisSessionStore)
+    assert isinstance(store, CachedSessionStore)
     deadline = time.monotonic() + 10
     while not keeps(store, str(manager.id)):
         await sessions.get_manager(verbs_request(token))
@@ -177,15 +180,15 @@ def verbs_request(token: str | None = None) -> Any:
     ids=["update", "destroy", "destroy_all", "compare_and_delete", "SET", "expiry", "RENAME", "FLUSHALL", "FLUSHDB"],
 )
 async def test_what_another_worker_does_is_known(
-    ours: RedisSessionStore,
-    theirs: RedisSessionStore,
+    ours: CachedSessionStore,
+    theirs: CachedSessionStore,
     engine: servers.Server,
-    change: Callable[[RedisSessionStore, servers.Server], Awaitable[Any]],
+    change: Callable[[CachedSessionStore, servers.Server], Awaitable[Any]],
     found: bytes | None,
 ) -> None:
     """The server tells, and the next load is what there is; far sooner than the lease would see to it."""
     await change(theirs, engine)
-    await until(lambda: not keeps(ours), "the word of the server", STALENESS / 2)
+    await until(lambda: not keeps(ours), "the word of the server", STALENESS_SECONDS / 2)
     deadline = time.monotonic() + 1
     while (value := await read(ours)) != found:
         assert value == b"1"  # about to expire
@@ -202,23 +205,23 @@ async def test_what_another_worker_does_is_known(
     ids=lambda words: words[0],
 )
 async def test_what_takes_a_sessions_place_is_known(
-    ours: RedisSessionStore, engine: servers.Server, words: tuple[str, ...]
+    ours: CachedSessionStore, engine: servers.Server, words: tuple[str, ...]
 ) -> None:
     """By whatever command it comes there."""
     with Blocking(port=engine.port) as client:
         client.set("elsewhere", "2")
         dumped = client.dump("elsewhere")
         client.execute_command(*[dumped if word == "<dump>" else word for word in words])
-    await until(lambda: not keeps(ours), "the word of the server", STALENESS / 2)
+    await until(lambda: not keeps(ours), "the word of the server", STALENESS_SECONDS / 2)
     assert await read(ours) == b"2"
 
 
 async def test_what_moves_to_another_database_or_is_evicted_is_known(
-    ours: RedisSessionStore, engine: servers.Server
+    ours: CachedSessionStore, engine: servers.Server
 ) -> None:
     """A session that goes without having been ended is gone here too."""
     assert engine.command("MOVE", f"sess:{ID}", "9") == b":1\r\n"
-    await until(lambda: not keeps(ours), "the word of the server", STALENESS / 2)
+    await until(lambda: not keeps(ours), "the word of the server", STALENESS_SECONDS / 2)
     assert await read(ours) is None
     await ours.create(ID, b"1", HOUR)
     await kept(ours, b"1")
@@ -226,7 +229,7 @@ async def test_what_moves_to_another_database_or_is_evicted_is_known(
     engine.command("CONFIG", "SET", "maxmemory", "1")
     try:
         engine.command("SET", "whatever", "needs memory")
-        await until(lambda: not keeps(ours), "the word of the server", STALENESS / 2)
+        await until(lambda: not keeps(ours), "the word of the server", STALENESS_SECONDS / 2)
         assert await read(ours) is None
     finally:
         engine.command("CONFIG", "SET", "maxmemory", "0")
@@ -234,7 +237,7 @@ async def test_what_moves_to_another_database_or_is_evicted_is_known(
 
 
 async def test_swapped_databases_are_told_by_nobody(
-    ours: RedisSessionStore, engine: servers.Server, clock: Clock
+    ours: CachedSessionStore, engine: servers.Server, clock: Clock
 ) -> None:
     """SWAPDB is known when a read extends the idle timeout, within touch_interval; or when the connections are ended,
     as the guide says.
@@ -254,13 +257,13 @@ async def test_swapped_databases_are_told_by_nobody(
         await until_near(ours, manager.id)
         engine.command("SWAPDB", "0", "9")
         engine.command("CLIENT", "KILL", "TYPE", "pubsub")
-        await until(lambda: not keeps(ours, str(manager.id)), "the end of the connection", STALENESS / 2)
+        await until(lambda: not keeps(ours, str(manager.id)), "the end of the connection", STALENESS_SECONDS / 2)
         assert (await sessions.get_manager(verbs_request(token))).session is None
     finally:
         engine.command("FLUSHALL")
 
 
-async def until_near(store: RedisSessionStore, session_id: str) -> None:
+async def until_near(store: CachedSessionStore, session_id: str) -> None:
     """Read until it is kept."""
     deadline = time.monotonic() + 10
     while not keeps(store, session_id):
@@ -269,19 +272,19 @@ async def until_near(store: RedisSessionStore, session_id: str) -> None:
         await asyncio.sleep(0.002)
 
 
-async def test_another_workers_touch_moves_the_end(ours: RedisSessionStore, theirs: RedisSessionStore) -> None:
+async def test_another_workers_touch_moves_the_end(ours: CachedSessionStore, theirs: CachedSessionStore) -> None:
     """A session that is kept alive does not end here at its old time, nor live here beyond a new, earlier one."""
     assert await theirs.touch(ID, 400)
     await until(lambda: not keeps(ours), "the word of the server")
     await kept(ours, b"1")
-    assert cache(ours)._entries[ID].deadline <= time.monotonic() + 0.4
+    assert dict(cache(ours)._entries.items())[ID].deadline <= time.monotonic() + 0.4
     assert await theirs.touch(ID, HOUR)
     await until(lambda: not keeps(ours), "the word of the server")
     await kept(ours, b"1")
-    assert cache(ours)._entries[ID].deadline > time.monotonic() + 3000
+    assert dict(cache(ours)._entries.items())[ID].deadline > time.monotonic() + 3000
 
 
-async def test_own_writes_are_read_at_once(ours: RedisSessionStore) -> None:
+async def test_own_writes_are_read_at_once(ours: CachedSessionStore) -> None:
     """A worker reads what it has just written, each time, although it had the value before."""
     for number in range(1, 200):
         await kept(ours, b"%d" % number)
@@ -294,7 +297,7 @@ async def test_own_writes_are_read_at_once(ours: RedisSessionStore) -> None:
 
 
 async def test_what_was_read_at_the_server_is_not_followed_by_something_older(
-    ours: RedisSessionStore, theirs: RedisSessionStore
+    ours: CachedSessionStore, theirs: CachedSessionStore
 ) -> None:
     """After a plain load found a new value, a near one does not give the old one, though the server's word is late."""
     cache(ours).invalidate = lambda keys: None  # type: ignore[method-assign]
@@ -360,7 +363,7 @@ async def test_a_session_expires_in_time_without_a_word(own: servers.Server) -> 
         await kept(store, b"1")
         told: list[Any] = []
         cache(store).invalidate = told.append  # type: ignore[method-assign]
-        assert cache(store)._entries[ID].deadline - created <= 1.001
+        assert dict(cache(store)._entries.items())[ID].deadline - created <= 1.001
         await until(lambda: not keeps(store), "the end of the session")
         assert told == []
         await until(lambda: time.monotonic() - created > 1.01, "the server's end of it")
@@ -373,7 +376,7 @@ async def test_a_session_expires_in_time_without_a_word(own: servers.Server) -> 
 @pytest.fixture
 async def followed(
     engine: servers.Server,
-) -> AsyncIterator[tuple[RedisSessionStore, RedisSessionStore, Proxy]]:
+) -> AsyncIterator[tuple[CachedSessionStore, CachedSessionStore, Proxy]]:
     """A worker whose loads reach the server, and that follows it through a proxy; another worker; the proxy."""
     with Proxy(engine.port).running() as proxy:
         async with opened(engine.url) as store, opened(engine.url) as other:
@@ -394,7 +397,7 @@ def black_hole(proxy: Proxy) -> None:
 
 @pytest.mark.parametrize("fails", [mute, black_hole])
 async def test_a_silent_failure_is_over_within_the_lease(
-    followed: tuple[RedisSessionStore, RedisSessionStore, Proxy], fails: Callable[[Proxy], None]
+    followed: tuple[CachedSessionStore, CachedSessionStore, Proxy], fails: Callable[[Proxy], None]
 ) -> None:
     """What the server tells gets lost and no connection ends: the old value is served for a second, and no longer."""
     store, other, proxy = followed
@@ -403,19 +406,19 @@ async def test_a_silent_failure_is_over_within_the_lease(
     changed = time.monotonic()
     assert await read(store) == b"1"  # else there was nothing to fear
     late = 0.0
-    while (began := time.monotonic()) < changed + 2 * STALENESS:
+    while (began := time.monotonic()) < changed + 2 * STALENESS_SECONDS:
         if await read(store) == b"1":
             late = began - changed
         await asyncio.sleep(0.001)
     print(f"{fails.__name__}: the old value was served for {late:.3f} s")
-    assert 0 < late <= STALENESS
+    assert 0 < late <= STALENESS_SECONDS
     # The connection is given up, and all is as before when the network is well again.
     proxy.mute = proxy.black_hole = False
     await kept(store, b"2")
 
 
 async def test_a_long_black_hole_costs_nobody_anything(
-    followed: tuple[RedisSessionStore, RedisSessionStore, Proxy],
+    followed: tuple[CachedSessionStore, CachedSessionStore, Proxy],
 ) -> None:
     """While the server can't be followed loads go on as without a cache, right and at once."""
     store, other, proxy = followed
@@ -432,18 +435,18 @@ async def test_a_long_black_hole_costs_nobody_anything(
 
 @pytest.mark.parametrize("ends", ["kill", "reset"])
 async def test_a_lost_connection_empties_the_cache(
-    followed: tuple[RedisSessionStore, RedisSessionStore, Proxy], engine: servers.Server, ends: str
+    followed: tuple[CachedSessionStore, CachedSessionStore, Proxy], engine: servers.Server, ends: str
 ) -> None:
     """When it ends all is forgotten, loads are right throughout, and later all is kept again."""
     store, other, proxy = followed
     for number in range(1, 6):
         await kept(store, b"%d" % number)
-        lease = cache(store)._leases[""]
+        lease = cache(store).tracking._leases[""]
         if ends == "kill":
             assert int(engine.command("CLIENT", "KILL", "TYPE", "pubsub")[1:]) >= 1
         else:
             proxy.reset()
-        await until(lambda lease=lease: cache(store)._leases.get("") is not lease, "the end of the connection")
+        await until(lambda lease=lease: cache(store).tracking._leases.get("") is not lease, "the end of the connection")
         assert not keeps(store)
         await other.update(ID, b"%d" % number, b"%d" % (number + 1), HOUR)
         assert await read(store) == b"%d" % (number + 1)
@@ -455,7 +458,7 @@ async def test_a_server_that_restarts_empty(own: servers.Server) -> None:
         await store.create(ID, b"1", HOUR)
         await kept(store, b"1")
         own.kill()
-        await until(lambda: not keeps(store), "the end of the connection", STALENESS)
+        await until(lambda: not keeps(store), "the end of the connection", STALENESS_SECONDS)
         with pytest.raises(StoreUnavailableError):
             await read(store)
         own.start()
@@ -472,7 +475,7 @@ async def test_a_server_that_hangs(own: servers.Server) -> None:
         own.freeze()
         frozen = time.monotonic()
         await until(lambda: not keeps(store), "the end of the lease")
-        assert time.monotonic() - frozen <= STALENESS
+        assert time.monotonic() - frozen <= STALENESS_SECONDS
         with pytest.raises(StoreUnavailableError):
             await read(store)
         own.thaw()
@@ -480,11 +483,11 @@ async def test_a_server_that_hangs(own: servers.Server) -> None:
 
 
 async def test_a_worker_that_was_busy_does_not_serve_what_it_missed(
-    ours: RedisSessionStore, theirs: RedisSessionStore, engine: servers.Server
+    ours: CachedSessionStore, theirs: CachedSessionStore, engine: servers.Server
 ) -> None:
     """An event loop that stood still has not heard the server: the first load after that asks it."""
     engine.command("SET", f"sess:{ID}", "2")
-    time.sleep(STALENESS + 0.01)  # noqa: ASYNC251  the loop stands still
+    time.sleep(STALENESS_SECONDS + 0.01)  # noqa: ASYNC251  the loop stands still
     assert await read(ours) == b"2"
 
 
@@ -523,7 +526,7 @@ async def test_a_missing_right_is_a_warning_and_no_cache(
     engine: servers.Server, missing: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All works without the cache, however often it is tried again, and it is told once."""
-    monkeypatch.setattr("jwtsession.stores._near._PAUSES", (0.001, 0.002))
+    monkeypatch.setattr("jwtsession.stores.redis.client_cache.tracking._PAUSE_SECONDS", (0.001, 0.002))
     rights = [right for right in [*RIGHTS, *NEAR_RIGHTS] if right != missing]
     async with opened(url_with(engine, rights)) as store:
         with caplog.at_level(logging.DEBUG, "jwtsession"):
@@ -542,7 +545,7 @@ async def test_a_missing_right_is_a_warning_and_no_cache(
 
 async def test_nothing_is_left_when_the_store_closes(engine: servers.Server) -> None:
     """No task and no connection, whenever it closes; and a store that is opened again works."""
-    store = RedisSessionStore(engine.url, near_cache_bytes=MEGABYTE)
+    store = CachedSessionStore(RedisSessionStore(engine.url), MEGABYTE)
     listening = engine.command("CLIENT", "LIST").count(b"sub=1")
     before = asyncio.all_tasks()
     for _ in range(20):
@@ -555,21 +558,21 @@ async def test_nothing_is_left_when_the_store_closes(engine: servers.Server) -> 
     await kept(store, b"1")
     mine = cache(store)
     await store.close()
-    assert not mine._entries
+    assert not len(mine._entries)
     await until(lambda: engine.command("CLIENT", "LIST").count(b"sub=1") <= listening, "the connection to go")
 
 
 def test_each_event_loop_has_its_own(engine: servers.Server) -> None:
     """A store whose loop is over begins anew in the next one, with nothing kept."""
-    store = RedisSessionStore(engine.url, near_cache_bytes=MEGABYTE)
+    store = CachedSessionStore(RedisSessionStore(engine.url), MEGABYTE)
     engine.command("SET", f"sess:{ID}", "1")
 
-    async def once() -> NearCache:
+    async def once() -> ClientCache:
         assert await read(store) is not None
         await kept(store, b"1")
         return cache(store)
 
-    async def closing() -> NearCache:
+    async def closing() -> ClientCache:
         try:
             return await once()
         finally:
@@ -583,7 +586,7 @@ def test_each_event_loop_has_its_own(engine: servers.Server) -> None:
 # --- under load ------------------------------------------------------------------------------------------------------
 
 
-async def test_no_old_value_after_the_lease(ours: RedisSessionStore, theirs: RedisSessionStore) -> None:
+async def test_no_old_value_after_the_lease(ours: CachedSessionStore, theirs: CachedSessionStore) -> None:
     """While many write and read through two workers, none reads what was replaced more than a lease ago.
 
     Nor does a worker, having read something, read anything older afterwards.
@@ -597,14 +600,14 @@ async def test_no_old_value_after_the_lease(ours: RedisSessionStore, theirs: Red
     delays: list[float] = []
     hits = 0
 
-    async def write(session_id: str, store: RedisSessionStore) -> None:
+    async def write(session_id: str, store: CachedSessionStore) -> None:
         while time.monotonic() < end:
             number = written[session_id][-1][0]
             await store.update(session_id, b"%d" % number, b"%d" % (number + 1), HOUR)
             written[session_id].append((number + 1, time.monotonic()))
             await asyncio.sleep(0.02)
 
-    async def look(session_id: str, store: RedisSessionStore) -> None:
+    async def look(session_id: str, store: CachedSessionStore) -> None:
         nonlocal hits
         newest = 0
         while time.monotonic() < end:
@@ -616,7 +619,7 @@ async def test_no_old_value_after_the_lease(ours: RedisSessionStore, theirs: Red
             replaced = next((at for value, at in written[session_id] if value == number + 1), None)
             if replaced is not None and replaced < began:
                 delays.append(began - replaced)
-                assert began - replaced <= STALENESS
+                assert began - replaced <= STALENESS_SECONDS
             await asyncio.sleep(0)
 
     tasks = [write(each, stores[n % 2]) for n, each in enumerate(ids)]
@@ -661,4 +664,4 @@ async def test_the_delay_of_a_revocation(engine: servers.Server) -> None:
             *(1000 * each for each in figures)
         )
     )
-    assert delays[-1] < STALENESS
+    assert delays[-1] < STALENESS_SECONDS

@@ -45,9 +45,9 @@ def test_the_wheel_has_the_package_and_nothing_else(wheel: Path) -> None:
     assert names == package
     assert {
         "jwtsession/py.typed",
-        "jwtsession/stores/update.lua",
-        "jwtsession/stores/compare_and_delete.lua",
-        "jwtsession/stores/_embedded_guard.py",
+        "jwtsession/stores/redis/lua/update.lua",
+        "jwtsession/stores/redis/lua/compare_and_delete.lua",
+        "jwtsession/stores/embedded/guard.py",
     } <= names
     assert len(licenses) == 1
 

@@ -1,16 +1,17 @@
-"""The index of a user's sessions in Redis: a sorted set of their ids, and a hash of what is known of each.
+"""The index of a user's sessions in Redis: a sorted set of their ids, and a hash with what is known of each.
 
-Both have one hash tag, so that a cluster keeps them together. The format before it was one hash: it is read, and what
-it names can be taken out, for as long as workers of an older version write it.
+Both keys have one hash tag, so that a cluster keeps them on one node. The format before this one was a single hash.
+Workers of an older version may still write it: its entries are read, and can be removed.
 """
 
 import contextlib
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-from ..errors import SessionCorruptError, StoreUnavailableError
+from ...errors import SessionCorruptError, StoreUnavailableError
+from ..base import FORMER, Entry, IndexAddition, IndexPage
 from ._script import Script
-from .base import FORMER, Entry, IndexAddition, IndexPage
+from .executor import Executor
 
 _ADD = Script("index_add.lua")
 _PAGE = Script("index_page.lua")
@@ -18,25 +19,17 @@ _REMOVE = Script("index_remove.lua")
 _SCAN = Script("index_scan.lua")
 
 
-class Evaluate(Protocol):
-    """Runs a script, and tries again where the connection failed."""
-
-    def __call__(self, script: Script, keys: Sequence[str], *args: str | bytes | int) -> Awaitable[Any]: ...
-
-
 class RedisUserIndex:
     """The indices of all users under one prefix.
 
     Args:
-        prefix: Of the keys.
-        evaluate: Runs a script.
-        call: Runs a command.
+        prefix: The beginning of the keys.
+        executor: Runs the scripts.
     """
 
-    def __init__(self, prefix: str, evaluate: Evaluate, call: Callable[..., Awaitable[Any]]) -> None:
+    def __init__(self, prefix: str, executor: Executor) -> None:
         self._prefix = prefix
-        self._evaluate = evaluate
-        self._call = call
+        self._executor = executor
 
     async def add(
         self,
@@ -81,7 +74,7 @@ class RedisUserIndex:
     async def has(self, user: str, session_id: str) -> bool:
         """See `UserIndexStore.index_has`: one command."""
         with _not_the_sessions():
-            return await self._call("HGET", self._keys(user)[-1], f"{session_id}:seen") is not None
+            return await self._executor.call("HGET", self._keys(user)[-1], f"{session_id}:seen") is not None
 
     async def _remove(self, user: str, pairs: Sequence[tuple[str, str]]) -> None:
         if pairs:
@@ -89,7 +82,7 @@ class RedisUserIndex:
 
     async def _run(self, script: Script, user: str, *args: str | bytes | int) -> Any:
         with _not_the_sessions():
-            return await self._evaluate(script, self._keys(user), *args)
+            return await self._executor.evaluate(script, self._keys(user), *args)
 
     def _keys(self, user: str) -> list[str]:
         if user.startswith(FORMER):
@@ -100,7 +93,7 @@ class RedisUserIndex:
 
 @contextlib.contextmanager
 def _not_the_sessions() -> Iterator[None]:
-    """Where somebody put another type in the index's place no session is to blame: nobody is logged out."""
+    """If the index's key holds another type, no session is corrupt: no user is logged out for it."""
     try:
         yield
     except SessionCorruptError as error:

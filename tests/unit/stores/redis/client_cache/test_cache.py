@@ -1,4 +1,4 @@
-"""Tests of jwtsession.stores._near: what is kept, for how long, and what is never kept. No server is needed here."""
+"""Tests of jwtsession.stores.redis.client_cache: what is kept, and for how long. No server is needed."""
 
 import asyncio
 import gc
@@ -13,7 +13,9 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError, TimeoutError
 
 from jwtsession import ConfigurationError, RedisSessionStore
-from jwtsession.stores._near import _HEARTBEAT, STALENESS, Lease, NearCache
+from jwtsession.stores import CachedSessionStore
+from jwtsession.stores.redis.client_cache.cache import ClientCache
+from jwtsession.stores.redis.client_cache.tracking import _HEARTBEAT_SECONDS, STALENESS_SECONDS, Lease
 from tests.conftest import Clock
 
 MINUTE = 60_000
@@ -45,9 +47,9 @@ class Near:
     def __init__(self, clock: Clock, limit: int = 1_000_000) -> None:
         self.clock = clock
         self.topology = Located()
-        self.cache = NearCache(limit, "sess:", self.topology, clock)
+        self.cache = ClientCache(limit, "sess:", self.topology, clock)
         self.lease = Lease("a", clock())
-        self.cache._leases["a"] = self.lease
+        self.cache.tracking._leases["a"] = self.lease
 
     def keep(self, session_id: str, value: bytes = b"1", left: Any = MINUTE) -> None:
         """A load from begin to end."""
@@ -80,7 +82,7 @@ def test_what_is_too_large_is_not_kept(clock: Clock) -> None:
     near = Near(clock, limit=1000)
     near.keep("large", b"x" * 1000)
     assert near.cache.get("large") is None
-    assert near.cache._size == 0
+    assert near.cache._entries.size == 0
 
 
 @pytest.mark.parametrize("size", [100, 4096])
@@ -109,9 +111,9 @@ def test_the_count_of_bytes_is_exact(near: Near) -> None:
     near.cache.forget("other")
     near.cache.forget("other")
     near.cache.invalidate([b"sess:same", b"sess:never-seen"])
-    assert near.cache._size > 0
+    assert near.cache._entries.size > 0
     near.cache.invalidate(None)
-    assert near.cache._size == 0
+    assert near.cache._entries.size == 0
     assert not near.cache._fetches
 
 
@@ -129,7 +131,7 @@ def test_a_session_ends_here_when_it_ends_there(near: Near) -> None:
     assert near.cache.get("a") == b"1"
     near.clock.advance(0.02)
     assert near.cache.get("a") is None
-    assert near.cache._size == 0
+    assert near.cache._entries.size == 0
 
 
 def test_a_session_without_an_end_has_none(near: Near) -> None:
@@ -152,13 +154,13 @@ def test_what_is_not_there_is_not_kept(near: Near) -> None:
     fetch = near.cache.fetch("a")
     assert fetch is not None
     near.cache.fill("a", fetch, None, -2)
-    assert not near.cache._entries
+    assert not len(near.cache._entries)
 
 
 def test_silence_counts_for_a_second(near: Near) -> None:
     """Without a heartbeat nothing is answered after the promised time; with one it goes on."""
     near.keep("a")
-    near.clock.advance(STALENESS)
+    near.clock.advance(STALENESS_SECONDS)
     assert near.cache.get("a") == b"1"
     near.clock.advance(0.001)
     assert near.cache.get("a") is None
@@ -180,8 +182,8 @@ def test_a_lost_connection_takes_all_with_it(near: Near) -> None:
     assert fetch is not None
     near.cache._end(near.lease)
     near.cache.fill("b", fetch, b"1", MINUTE)
-    assert not near.cache._entries
-    assert near.cache._size == 0
+    assert not len(near.cache._entries)
+    assert near.cache._entries.size == 0
 
 
 # --- what came in between --------------------------------------------------------------------------------------------
@@ -281,7 +283,7 @@ class Told:
 
     async def listen(self, *script: tuple[float, Any]) -> None:
         self.script = [*script]
-        await self.near.cache._listen(self, self.near.lease)  # type: ignore[arg-type]
+        await self.near.cache.tracking._listen(self, self.near.lease)  # type: ignore[arg-type]
 
 
 def pong(number: int) -> list[bytes]:
@@ -297,8 +299,9 @@ async def test_a_pong_confirms_what_was_before_the_ping_before(near: Near) -> No
         confirmed.append(near.lease.confirmed)
 
     near.topology.check = check  # type: ignore[method-assign]
+    times = _HEARTBEAT_SECONDS + 0.1, _HEARTBEAT_SECONDS, _HEARTBEAT_SECONDS
     with pytest.raises(asyncio.CancelledError):
-        await told.listen((_HEARTBEAT + 0.1, pong(1)), (_HEARTBEAT, pong(2)), (_HEARTBEAT, pong(3)))
+        await told.listen(*((seconds, pong(number)) for number, seconds in enumerate(times, 1)))
     (_, first), (_, second), _ = told.pings
     assert confirmed[2] == first
     assert near.lease.confirmed == second
@@ -310,9 +313,9 @@ async def test_a_pong_that_was_not_asked_for_confirms_nothing(near: Near, wrong:
     told = Told(near)
     began = near.clock()
     with pytest.raises(TimeoutError):
-        await told.listen((_HEARTBEAT + 0.1, wrong), (math.inf, None))
+        await told.listen((_HEARTBEAT_SECONDS + 0.1, wrong), (math.inf, None))
     assert near.lease.confirmed == began
-    assert near.clock() - began <= _HEARTBEAT + STALENESS + 0.02
+    assert near.clock() - began <= _HEARTBEAT_SECONDS + STALENESS_SECONDS + 0.02
     assert near.topology.checks == 0
 
 
@@ -336,9 +339,9 @@ async def test_what_is_told_counts_between_ping_and_pong(near: Near) -> None:
     talk = [(0.01, [b"message", b"__redis__:invalidate", [b"sess:x"]])] * 60
     with pytest.raises(asyncio.CancelledError):
         await told.listen(
-            (_HEARTBEAT + 0.1, [b"message", b"__redis__:invalidate", [b"sess:a"]]), (0.01, pong(1)), *talk
+            (_HEARTBEAT_SECONDS + 0.1, [b"message", b"__redis__:invalidate", [b"sess:a"]]), (0.01, pong(1)), *talk
         )
-    assert set(near.cache._entries) == {"b"}
+    assert set(dict(near.cache._entries.items())) == {"b"}
     assert len(told.pings) == 2
 
 
@@ -349,7 +352,7 @@ async def test_a_client_of_ones_own_has_no_near_cache() -> None:
     """It is refused at once: nothing is known of such a client's connections."""
     client = Redis()
     with pytest.raises(ConfigurationError, match="near_cache_bytes"):
-        RedisSessionStore(client=client, near_cache_bytes=1)
+        CachedSessionStore(RedisSessionStore(client=client), 1)
     await client.aclose()
 
 
@@ -369,11 +372,11 @@ async def test_it_closes_where_a_cancellation_gets_lost(near: Near) -> None:
         async def disconnect(self, nowait: bool) -> None:
             pass
 
-    near.cache._leases.clear()
+    near.cache.tracking._leases.clear()
     near.topology.connection = lambda server: Stubborn()  # type: ignore[method-assign]
     near.cache.fetch("a")
     await asyncio.sleep(0)
     async with asyncio.timeout(2):
         await near.cache.close()
     assert swallowed.is_set()
-    assert not near.cache._trackers
+    assert not near.cache.tracking._tasks

@@ -1,4 +1,4 @@
-"""Runs the embedded server until nobody holds its pipe. A script of the standard library alone: see `embedded.py`.
+"""Runs the embedded server until nobody holds its pipe. A script of the standard library alone: see `server.py`.
 
 Arguments: the folder where the application's processes meet, the server's directory, the server's command.
 Standard input: the pipe's reading end.

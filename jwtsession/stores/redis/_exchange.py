@@ -1,7 +1,7 @@
 """One exchange on one connection: commands go out and replies come back, or it is known whether anything went out.
 
-redis-py's own clients do not tell a connection that was dead before a command was written from a reply that was lost
-after it. To a caller who must not do a thing twice these are two answers.
+redis-py's clients do not tell a connection that was dead before a command was written from a reply that was lost after
+it. A caller that must not do a thing twice has to know which of the two it was.
 """
 
 import asyncio
@@ -19,16 +19,21 @@ from redis.exceptions import (
     TimeoutError,
 )
 
+DEADLINE_SECONDS = 2.5
+"""How long one call of a store may take, with all its tries, before it is a `StoreUnavailableError`."""
+
 Command = Sequence[str | bytes | int]
+Read = tuple[str | int, ...]
+"""A command that may run twice."""
 Parse = Callable[..., Awaitable[Any]]
-"""Reads one reply of a connection: `Redis.parse_response`, or that of a cluster's node."""
+"""Reads one reply of a connection: `Redis.parse_response`, or a cluster node's."""
 
 
 class Call:
     """One call of a store, over all its tries.
 
     Args:
-        retry: Whether what was written may be written again where its reply was lost.
+        retry: Whether a command that was written may be written again after its reply was lost.
     """
 
     __slots__ = ("retry", "unanswered")
@@ -36,18 +41,27 @@ class Call:
     def __init__(self, *, retry: bool = True) -> None:
         self.retry = retry
         self.unanswered = 0
-        """How often the call was written and got no reply: it may have been done."""
+        """How often the call was written and got no reply: the server may have done it."""
 
     @property
     def may_repeat(self) -> bool:
-        """Whether there may be another try. Always where nothing was written."""
+        """Whether another try is allowed. It always is where nothing was written."""
         return self.retry or not self.unanswered
 
 
-async def has_ended(connection: AbstractConnection) -> bool:
-    """Whether the server has closed the connection, or has said what nobody asked for: it is of no use then.
+def packed(*words: str | int) -> bytes:
+    """A command in the form in which it is sent (RESP)."""
+    sent = b"*%d\r\n" % len(words)
+    for word in words:
+        part = str(word).encode()
+        sent += b"$%d\r\n%s\r\n" % (len(part), part)
+    return sent
 
-    redis-py looks as well, but passes over the end while maintenance notifications are on, and over a reset.
+
+async def has_ended(connection: AbstractConnection) -> bool:
+    """Whether the connection is of no use: the server has closed it, or has sent what nobody asked for.
+
+    redis-py checks that too, but misses a closed connection while maintenance notifications are on, and a reset one.
     """
     try:
         return await connection.read_response(timeout=0) is not None
@@ -56,15 +70,15 @@ async def has_ended(connection: AbstractConnection) -> bool:
 
 
 async def ready(connection: AbstractConnection) -> bool:
-    """Have a connection that lives: what was closed while nobody used it is connected anew. Nothing is written yet.
+    """Make sure that the connection lives: one that was closed while it was unused is made anew. Writes no command.
 
     Returns:
-        False where it had died in silence, which others may have done with it.
+        False where the connection had died without a word; others of the pool may have died with it.
 
     Raises:
         RedisError: The server can't be reached, or refuses the connection.
     """
-    await asyncio.sleep(0)  # what has come while the event loop was busy is read now
+    await asyncio.sleep(0)  # lets the event loop read what has come while it was busy
     if connection.should_reconnect() or (connection.is_connected and await has_ended(connection)):  # type: ignore[no-untyped-call]
         await connection.disconnect(nowait=True)
     await connection.connect()  # type: ignore[no-untyped-call]
@@ -81,7 +95,7 @@ async def exchange(connection: AbstractConnection, parse: Parse, commands: Seque
     """Write commands on a connection that is `ready`, and read their replies; errors stand in their places.
 
     Raises:
-        RedisError: The connection failed. It is closed, so that no reply goes astray.
+        RedisError: The connection failed. It is closed, so that no reply reaches another caller.
     """
     replies: list[Any] = []
     call.unanswered += 1
@@ -94,7 +108,7 @@ async def exchange(connection: AbstractConnection, parse: Parse, commands: Seque
                 replies.append(error)
     except BaseException as error:
         if isinstance(error, (AuthenticationError, BusyLoadingError)):
-            call.unanswered -= 1  # replies too, though redis-py takes them for the end of the connection
+            call.unanswered -= 1  # these are replies, though redis-py takes them for the end of the connection
         await connection.disconnect(nowait=True)
         raise
     call.unanswered -= 1
@@ -102,7 +116,7 @@ async def exchange(connection: AbstractConnection, parse: Parse, commands: Seque
 
 
 async def exchange_pooled(client: Redis, commands: Sequence[Command], call: Call) -> list[Any]:
-    """Commands that go together, on a connection of the client's pool; the replies.
+    """Send commands together, on a connection of the client's pool, and return their replies.
 
     Raises:
         RedisError: A command was refused, or the connection failed.

@@ -1,7 +1,7 @@
 """The primary that the Sentinels name now, and not the one that they named when a connection was made.
 
-redis-py asks a Sentinel when it connects. In a planned failover nothing disconnects: the old primary takes writes for
-ten seconds more, until it is made a replica and drops them all.
+redis-py asks a Sentinel when it connects. A planned failover closes no connection: the old primary takes writes for ten
+more seconds, until it becomes a replica and drops them all.
 """
 
 import asyncio
@@ -13,15 +13,15 @@ from redis.asyncio.sentinel import MasterNotFoundError, SentinelConnectionPool
 from redis.exceptions import RedisError
 
 _CONFIRM_SECONDS = 0.25
-"""So old the Sentinels' word may get before they are asked again, beside the calls that go on."""
-_PATIENCE = 0.5
-"""So old it may get before a call waits for their answer."""
+"""When the Sentinels' answer is older, they are asked again; calls go on meanwhile."""
+_PATIENCE_SECONDS = 0.5
+"""When the Sentinels' answer is older, a call waits for the next one."""
 _HANGING_SECONDS = 0.2
-"""How long that is waited for."""
+"""How long a call waits for the Sentinels."""
 
 
 class NewestSentinel(Sentinel):
-    """Asks all Sentinels at the same time and takes the newest word: one may not have heard of a failover yet."""
+    """Asks all Sentinels at the same time and takes the newest answer: one may not know of a failover yet."""
 
     async def discover_master(self, service_name: str) -> tuple[str, int]:
         """Address of the primary.
@@ -32,7 +32,7 @@ class NewestSentinel(Sentinel):
         asked = [asyncio.ensure_future(_ask(sentinel, service_name)) for sentinel in self.sentinels]
         try:
             done, late = await asyncio.wait(asked, timeout=_HANGING_SECONDS)
-            # Those that hang are not waited for where another one has answered.
+            # As soon as one Sentinel has answered, those that hang are not waited for.
             while late and all(each.exception() for each in done):
                 more, late = await asyncio.wait(late, return_when=asyncio.FIRST_COMPLETED)
                 done |= more
@@ -50,20 +50,20 @@ class NewestSentinel(Sentinel):
 
 
 async def _ask(sentinel: "Redis", service_name: str) -> tuple[int, bool, tuple[str, int]]:
-    """A Sentinel's word: how new it is (every failover raises the number), whether the primary is up, its address."""
+    """A Sentinel's answer: its epoch (every failover raises it), whether the primary is up, the primary's address."""
     pipeline = sentinel.pipeline(transaction=False)
-    # In this order: a new number never comes with an old address.
+    # In this order a new epoch never comes with an old address.
     pipeline.execute_command("SENTINEL MASTER", service_name)
     pipeline.execute_command("SENTINEL GET-MASTER-ADDR-BY-NAME", service_name)
     state, (host, port) = await pipeline.execute()
     address = (host.decode(), port)
-    # While a failover goes on the state still is the old primary's, and the address already the new one's.
+    # During a failover the state still is the old primary's, while the address is the new one's already.
     is_up = address != (state["ip"], state["port"]) or not (state["is_sdown"] or state["is_odown"])
     return state["config-epoch"], is_up, address
 
 
 class PrimaryPool(SentinelConnectionPool, BlockingConnectionPool):
-    """Connections to the primary: they leave the old one together, and who finds none free waits for one."""
+    """Connections to the primary. All of them leave an old primary; a caller that finds none free waits for one."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)  # type: ignore[no-untyped-call]
@@ -71,22 +71,22 @@ class PrimaryPool(SentinelConnectionPool, BlockingConnectionPool):
         self._confirmed = 0.0
 
     async def ensure_connection(self, connection: Any) -> None:
-        """Connect, and anew where the connection leads to another server than the Sentinels' primary."""
+        """Connect; connect anew if the connection leads to another server than the Sentinels' primary."""
         if connection.is_connected and (connection.host, connection.port) != self.master_address:
             await connection.disconnect()
         await super().ensure_connection(connection)
 
     async def confirm(self) -> None:
-        """See to it that the primary is the one that the Sentinels named a moment ago.
+        """Ask the Sentinels for the primary, unless they have told it a moment ago.
 
-        Waits for them only where nobody has asked for long; where they do not answer the known primary goes on.
+        Waits for their answer only if the last one is old. If they do not answer, the known primary stays in use.
         """
         age = asyncio.get_running_loop().time() - self._confirmed
         if age < _CONFIRM_SECONDS:
             return
         if self._asking is None:
             self._asking = asyncio.create_task(self._confirm())
-        if age > _PATIENCE:
+        if age > _PATIENCE_SECONDS:
             await asyncio.wait({self._asking}, timeout=_HANGING_SECONDS)
 
     async def _confirm(self) -> None:
@@ -97,7 +97,7 @@ class PrimaryPool(SentinelConnectionPool, BlockingConnectionPool):
             self._confirmed, self._asking = asyncio.get_running_loop().time(), None
 
     async def aclose(self) -> None:
-        """Close all connections, those to the Sentinels too, which redis-py leaves open."""
+        """Close all connections, also those to the Sentinels, which redis-py leaves open."""
         if self._asking is not None:
             self._asking.cancel()
             await asyncio.wait({self._asking})

@@ -19,9 +19,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
-from ..errors import ConfigurationError
+from ...errors import ConfigurationError
 
-_GUARD = Path(__file__).with_name("_embedded_guard.py")
+_GUARD = Path(__file__).with_name("guard.py")
 _START_SECONDS = 10.0
 _MAX_SOCKET_PATH = 103  # bytes on macOS; Linux takes four more
 _SERVERS_FILES = ("appendonlydir", "dump.rdb", "temp-")

@@ -1,4 +1,4 @@
-"""Tests of jwtsession.stores._connect: every URL is understood, or refused at start with what is wrong with it."""
+"""Tests of jwtsession.stores.redis.connect: each URL is understood, or refused at the start with what is wrong."""
 
 import ssl
 from typing import Any
@@ -8,7 +8,9 @@ from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
 from redis.asyncio.connection import SSLConnection, UnixDomainSocketConnection
 
 from jwtsession import ConfigurationError, MemorySessionStore, RedisSessionStore, SessionProvider
-from jwtsession.stores._connect import connect, parse
+from jwtsession.stores.redis._url import parse
+from jwtsession.stores.redis.cluster import ClusterNodes
+from jwtsession.stores.redis.connect import connect
 from tests.conftest import SECRET
 
 LOCATIONS = {
@@ -41,8 +43,9 @@ async def test_every_url_is_understood_and_says_where_it_leads(url: str) -> None
     assert store.location == LOCATIONS[url]
     assert repr(store) == f"RedisSessionStore({LOCATIONS[url]!r}, keyspace='sess:')"
     assert "secret" not in repr(parse(url))
-    client, nodes = connect(parse(url))
-    assert isinstance(client, RedisCluster) == (nodes is not None) == ("cluster" in url)
+    servers = connect(parse(url))
+    client = servers.client
+    assert isinstance(client, RedisCluster) == isinstance(servers, ClusterNodes) == ("cluster" in url)
     if isinstance(client, Redis):
         assert isinstance(client.connection_pool, BlockingConnectionPool)
         secure = "ssl" in str(client.connection_pool.connection_class).lower()
@@ -62,15 +65,15 @@ async def test_other_stores_say_where_they_are_too() -> None:
 
 async def test_what_the_url_says_reaches_the_connection() -> None:
     """Credentials with any character, options as the types that redis-py wants, and a Unix socket's path."""
-    client, _ = connect(
+    client = connect(
         parse("rediss://us%2Fer:p%40ss@h/1?socket_timeout=0.5&ssl_cert_reqs=none&ssl_check_hostname=false")
-    )
+    ).client
     assert isinstance(client, Redis)
     options = client.connection_pool.connection_kwargs
     assert (options["username"], options["password"], options["db"]) == ("us/er", "p@ss", 1)
     assert (options["socket_timeout"], options["socket_connect_timeout"]) == (0.5, 1.0)
     assert client.connection_pool.connection_class is SSLConnection
-    client, _ = connect(parse("unix:///run/val%20key.sock?db=3"))
+    client = connect(parse("unix:///run/val%20key.sock?db=3")).client
     assert isinstance(client, Redis)
     options = client.connection_pool.connection_kwargs
     assert client.connection_pool.connection_class is UnixDomainSocketConnection
@@ -83,7 +86,7 @@ async def test_what_the_url_says_reaches_the_connection() -> None:
 async def test_sentinels_have_a_user_and_password_of_their_own() -> None:
     """Those in the URL's front are the servers'; what tells whom to trust counts for both."""
     url = "rediss+sentinel://ann:one@a/m?sentinel_username=bob&sentinel_password=two&ssl_ca_certs=/ca&protocol=3"
-    client, _ = connect(parse(url))
+    client = connect(parse(url)).client
     assert isinstance(client, Redis)
     pool: Any = client.connection_pool
     assert (pool.connection_kwargs["username"], pool.connection_kwargs["password"]) == ("ann", "one")

@@ -1,4 +1,4 @@
-"""From `redis_url` to a client: every URL is understood, or refused at start with what is wrong with it."""
+"""What a `redis_url` means. A URL that can't be used is refused when the application starts, with the reason."""
 
 import dataclasses
 import difflib
@@ -7,34 +7,12 @@ import math
 import re
 import ssl
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
-from redis.asyncio.cluster import ClusterNode
-from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.asyncio import RedisCluster
 
-from ..errors import ConfigurationError
-from ._cluster import ClusterNodes
-from ._sentinel import NewestSentinel, PrimaryPool
-
-# redis-py's own defaults hold a request for up to a minute when a server stalls. Options in the URL override these.
-OPTIONS: dict[str, Any] = {
-    "socket_connect_timeout": 1.0,
-    "socket_timeout": 1.0,
-    "health_check_interval": 30,
-    "decode_responses": False,
-}
-POOL_OPTIONS: dict[str, Any] = {"max_connections": 50, "timeout": 0.5}
-
-# With them redis-py passes over the end of a connection that the server has closed. Versions before 8 have none.
-_QUIET: dict[str, Any] = {}
-if "maint_notifications_config" in inspect.signature(Redis.__init__).parameters:
-    from redis.maint_notifications import MaintNotificationsConfig
-
-    _QUIET["maint_notifications_config"] = MaintNotificationsConfig(enabled=False)
+from ...errors import ConfigurationError
 
 
 def _integer(least: int, most: int = 2**31 - 1) -> Callable[[str], int]:
@@ -124,9 +102,9 @@ _TLS: dict[str, Callable[[str], Any]] = {
     "ssl_include_verify_flags": _verify_flags,
     "ssl_exclude_verify_flags": _verify_flags,
 }
-_SENTINEL: dict[str, Callable[[str], Any]] = {"sentinel_username": _text, "sentinel_password": _text}
+SENTINEL_OPTIONS: dict[str, Callable[[str], Any]] = {"sentinel_username": _text, "sentinel_password": _text}
 _CLUSTER: dict[str, Callable[[str], Any]] = {"require_full_coverage": _boolean, "dynamic_startup_nodes": _boolean}
-_ALL = _CONNECTION | _TCP | _TLS | _SENTINEL | _CLUSTER
+_ALL = _CONNECTION | _TCP | _TLS | SENTINEL_OPTIONS | _CLUSTER
 
 _SCHEME = re.compile(r"(redis|rediss|valkey|valkeys|unix)(?:\+(sentinel|cluster))?")
 _SCHEMES = "redis, rediss, unix, redis+sentinel, redis+cluster (and the same with valkey and with TLS), or embedded"
@@ -134,37 +112,37 @@ _SCHEMES = "redis, rediss, unix, redis+sentinel, redis+cluster (and the same wit
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """Where the sessions are, and how to get there."""
+    """Where the sessions are, and how to connect to it."""
 
     kind: str
     """`sentinel`, `cluster`, or empty for one server."""
     tls: bool
     hosts: list[tuple[str, int]]
     path: str
-    """Of a Unix socket."""
+    """The Unix socket's path, or empty."""
     service: str
-    """That the Sentinels know."""
+    """The name by which the Sentinels know the primary, or empty."""
     options: Mapping[str, Any] = dataclasses.field(repr=False)
     location: str
-    """For a log: the URL without user, password and options."""
+    """The URL without user, password and options, for a log."""
 
     @property
     def secrets(self) -> list[str]:
-        """What no log may show."""
+        """The passwords, which no log may show."""
         return [self.options[name] for name in self.options if name.endswith("password")]
 
 
 def parse(url: str) -> Place:
-    """What a URL means.
+    """Read a URL.
 
     Raises:
-        ConfigurationError: It can't be used. The message tells why and shows no part that may be a password.
+        ConfigurationError: The URL can't be used. The message says why, and shows no part that may be a password.
     """
     try:
         return _parse(url)
     except ValueError as error:
         wrong = str(error)
-    # Outside of the handler: the errors of others may show what was given.
+    # Raised outside of the handler: the message of an error of another library may show the URL.
     raise ConfigurationError(f"redis_url: {wrong}")
 
 
@@ -211,7 +189,7 @@ def _parse(url: str) -> Place:
 
 def _options(query: str, name: str, kind: str) -> dict[str, Any]:
     known = _CONNECTION | (_TCP if name != "unix" else {}) | (_TLS if name in ("rediss", "valkeys") else {})
-    known |= {"sentinel": _SENTINEL, "cluster": _CLUSTER, "": {}}[kind]
+    known |= {"sentinel": SENTINEL_OPTIONS, "cluster": _CLUSTER, "": {}}[kind]
     if kind == "cluster":
         accepted = inspect.signature(RedisCluster.__init__).parameters
         known = {each: parser for each, parser in known.items() if each in accepted or each in ("db", "timeout")}
@@ -233,12 +211,12 @@ def _unknown(option: str, known: Mapping[str, Any]) -> str:
         return f"the option {option} is for TLS: " + (
             "leave it out, rediss:// says it" if option == "ssl" and "ssl_ca_certs" in known else "use rediss://"
         )
-    if option in _SENTINEL:
+    if option in SENTINEL_OPTIONS:
         return f"the option {option} is for redis+sentinel://"
     if option in _ALL:
         return f"the option {option} can't be used with this kind of URL"
     near = difflib.get_close_matches(option, known, 1)
-    # What is no name may be the end of a password that was not encoded.
+    # A text that is no option's name may be the end of a password that was not percent-encoded.
     shown = f" {option}" if near or re.fullmatch("[a-z_]{1,40}", option) else ""
     return f"unknown option{shown}" + (f", did you mean {near[0]}?" if near else f": there are {', '.join(known)}")
 
@@ -261,58 +239,3 @@ def _host_and_port(text: str, default: int) -> tuple[str, int]:
     if port == 0:
         raise ValueError("a port must be a number from 1 to 65535")
     return unquote(host), default if port is None else port
-
-
-def connect(place: Place) -> "tuple[Redis | RedisCluster, ClusterNodes | None]":
-    """A client, in a cluster also its nodes; it connects when it is first used.
-
-    Raises:
-        ConfigurationError: redis-py refuses an option.
-    """
-    try:
-        return _connect(place)
-    except Exception as error:
-        wrong = type(error).__name__
-    raise ConfigurationError(f"redis_url: can't be used ({wrong})")
-
-
-def _connect(place: Place) -> "tuple[Redis | RedisCluster, ClusterNodes | None]":
-    retry = Retry(NoBackoff(), 0)  # the store does it, knowing what may run twice
-    given = {name: value for name, value in place.options.items() if name not in _SENTINEL}
-    options: dict[str, Any] = OPTIONS | POOL_OPTIONS | _QUIET | given | {"retry": retry}
-    if not place.kind:
-        if place.path:
-            options |= {"connection_class": UnixDomainSocketConnection, "path": place.path}
-        else:
-            ((host, port),) = place.hosts
-            options |= {"connection_class": SSLConnection if place.tls else Connection, "host": host, "port": port}
-        pool = BlockingConnectionPool(**options)
-        pool.connection_class(**pool.connection_kwargs)  # what it would refuse at a request it refuses now
-        return Redis.from_pool(pool), None
-    if place.tls:
-        options["ssl"] = True
-    if place.kind == "cluster":
-        wait = options.pop("timeout")
-        cluster = RedisCluster(startup_nodes=[ClusterNode(*each) for each in place.hosts], **options)
-        return cluster, ClusterNodes(cluster, wait)
-    # What tells whom to trust and who one is counts for the Sentinels too. Their user and password are their own.
-    # redis-py before 8 can't read their answers with RESP3.
-    theirs = {"protocol": 2} | {name: value for name, value in options.items() if name.startswith("ssl")}
-    theirs |= {name.removeprefix("sentinel_"): place.options[name] for name in _SENTINEL if name in place.options}
-    sentinel = NewestSentinel(place.hosts, sentinel_kwargs=OPTIONS | _QUIET | theirs | {"retry": retry}, **options)  # type: ignore[no-untyped-call]
-    client = cast("Redis", sentinel.master_for(place.service, connection_pool_class=PrimaryPool))
-    client.connection_pool.connection_class(**client.connection_pool.connection_kwargs)
-    return client, None
-
-
-def location_of(client: "Redis | RedisCluster") -> str:
-    """Where a client of somebody else leads, for a log."""
-    if isinstance(client, RedisCluster):
-        nodes = client.nodes_manager.startup_nodes.values()
-        return "redis+cluster://" + ",".join(f"{node.host}:{node.port}" for node in nodes)
-    options = client.connection_pool.connection_kwargs
-    if "path" in options:
-        return f"unix://{options['path']}"
-    if service := getattr(client.connection_pool, "service_name", ""):
-        return f"redis+sentinel://{service}"
-    return f"redis://{options.get('host', 'localhost')}:{options.get('port', 6379)}/{options.get('db', 0)}"

@@ -1,9 +1,9 @@
-"""Commands to a cluster, each to the node that has its key, wherever that has moved.
+"""Commands to a cluster: each goes to the node that has its key, also after the key's slot has moved.
 
-redis-py's asyncio client follows a cluster's redirections as well, but it sends ASKING over another connection than the
-command that it is for, can't follow to a node that it has not heard of, sends what comes before its first look at the
-cluster to nodes at random, and closes all connections, with the commands that are under way on them, at every fifth
-MOVED. Here it keeps the map of slots and the connections; public names of it are all that is used.
+redis-py's asyncio client follows a cluster's redirections too. But it sends ASKING on another connection than the
+command that needs it, can't follow to a node that it does not know, sends commands to nodes at random before it has
+loaded the map of slots, and closes all connections at every fifth MOVED, together with the commands on them. So here it
+only keeps the map and the connections. Nothing but its public names is used.
 """
 
 import asyncio
@@ -22,11 +22,13 @@ from redis.exceptions import (
     MaxConnectionsError,
     MovedError,
     RedisClusterException,
+    ResponseError,
     SlotNotCoveredError,
     TimeoutError,
 )
 
-from ._exchange import Call, Command, exchange, ready
+from ._exchange import Call, Command, Read, exchange, ready
+from .autopipeline import AutoPipeline
 
 _REDIRECTIONS = 5
 _BEFORE_8 = "last_failed_node_name" not in inspect.signature(NodesManager.initialize).parameters
@@ -34,37 +36,40 @@ _REFRESH_SECONDS = 0.25
 
 
 class ClusterNodes:
-    """The nodes of a cluster, by the keys that they have.
+    """`Servers` that are a cluster: each key is on one of its nodes.
 
     Args:
-        client: Of the cluster.
-        wait: Seconds to wait where all connections to a node are in use.
+        client: The cluster's client.
+        wait: How many seconds a call waits while all connections to a node are in use.
     """
 
+    pipeline: AutoPipeline | None = None
+
     def __init__(self, client: RedisCluster, wait: float) -> None:
-        self._client = client
-        # redis-py before 8 forgets them, open, once it knows the cluster's own.
+        self.client = client
+        # redis-py before 8 forgets these without closing them, once it knows the cluster's nodes.
         self._first = [*client.nodes_manager.startup_nodes.values()]
         self._wait = wait
         self._places: dict[str, asyncio.Semaphore] = {}
         self._refreshed = 0.0
 
     async def close(self) -> None:
-        """Close all connections, and the client."""
-        await self._client.aclose()
+        """See `Servers.close`."""
+        await self.client.aclose()
         for node in self._first:
             await node.disconnect()
 
-    async def call(self, key: str, *commands: Command, call: Call | None = None) -> list[Any]:
-        """The replies of the key's primary to commands on one connection; only the first one may have a key.
+    async def reconnect(self) -> None:
+        """Nothing to do: a node that has become a replica answers MOVED."""
 
-        With `call` what is known of it is noted there.
+    async def call(self, key: str, *commands: Command, call: Call) -> list[Any]:
+        """See `Servers.call`. Only the first command may have a key.
 
         Raises:
             RedisError: A command was refused, or the node did not answer.
-            RedisClusterException: There is no cluster, or nobody has the key.
+            RedisClusterException: There is no cluster, or no node has the key.
         """
-        await self._client.initialize()
+        await self.client.initialize()
         node, asking = await self._node(key), False
         for _ in range(_REDIRECTIONS):
             replies = await self._send(node, [("ASKING",), *commands] if asking else commands, call)
@@ -80,14 +85,14 @@ class ClusterNodes:
                 raise error
         raise RedisClusterException("too many redirections")
 
-    async def each(self, commands: Sequence[tuple[str, str]]) -> list[Any]:
-        """The replies to commands with a key each, in one round trip to each node, all nodes at the same time.
+    async def each(self, commands: Sequence[tuple[str, str]], call: Call) -> list[Any]:
+        """See `Servers.each`. All nodes are asked at the same time.
 
         Raises:
             RedisError: As `call`.
             RedisClusterException: As `call`.
         """
-        await self._client.initialize()
+        await self.client.initialize()
         shares: dict[ClusterNode, list[int]] = {}
         for position, (_, key) in enumerate(commands):
             shares.setdefault(await self._node(key), []).append(position)
@@ -97,37 +102,47 @@ class ClusterNodes:
             replies |= zip(share, received, strict=True)
         for position, reply in replies.items():
             if isinstance(reply, AskError):  # or MOVED, which is one
-                (replies[position],) = await self.call(commands[position][1], commands[position])
+                (replies[position],) = await self.call(commands[position][1], commands[position], call=Call())
             elif isinstance(reply, Exception):
                 raise reply
         return [replies[position] for position in range(len(commands))]
 
+    async def read(self, command: Read, ttl: Read | None, node: str, call: Call) -> Any:
+        """See `Servers.read`."""
+        if ttl is not None:
+            replies = await self.ask(node, command, ttl)
+            if not any(isinstance(each, ResponseError) for each in replies):
+                return replies
+        # Perhaps another node has the session; what that one tells of its time to live does not count.
+        (value,) = await self.call(str(command[1]), command, call=call)
+        return value if ttl is None else [value, None]
+
     async def ask(self, name: str, *commands: Command) -> list[Any]:
-        """The replies of one node to commands on one connection, errors in their places; follows nobody elsewhere.
+        """One node's replies to commands on one connection, errors in their places. Follows no redirection.
 
         Raises:
             RedisError: The node did not answer.
             RedisClusterException: There is no such node.
         """
-        await self._client.initialize()
-        node = self._client.get_node(node_name=name)
+        await self.client.initialize()
+        node = self.client.get_node(node_name=name)
         if node is None:
             raise RedisClusterException("the node has left the cluster")
         return await self._send(node, commands)
 
-    async def ask_primaries(self, *command: str) -> dict[str, Any]:
-        """The reply of each primary to a command, or its error, by the node's name.
+    async def ask_primaries(self, *command: str, call: Call) -> dict[str, Any]:
+        """See `Servers.ask_primaries`.
 
         Raises:
             RedisError: One did not answer.
             RedisClusterException: There is no cluster.
         """
-        await self._client.initialize()
-        names = [str(node.name) for node in self._client.get_primaries()]
+        await self.client.initialize()
+        names = [str(node.name) for node in self.client.get_primaries()]
         return {name: (await self.ask(name, command))[0] for name in names}
 
     async def refresh(self, seconds: float) -> None:
-        """Have a map of slots that is at most so old.
+        """Load the map of slots, unless it is newer than so many seconds.
 
         Raises:
             RedisError: No node answers.
@@ -136,22 +151,22 @@ class ClusterNodes:
         if asyncio.get_running_loop().time() - self._refreshed >= seconds:
             await self._refresh()
 
-    async def ping(self) -> bool:
-        """Whether any primary answers: sessions on the others are served.
+    async def ping(self, call: Call) -> bool:
+        """Whether any primary answers: the sessions on that one can be used.
 
         Raises:
             RedisError: None does.
             RedisClusterException: There is no cluster.
         """
-        await self._client.initialize()
-        first, *others = random.sample(primaries := self._client.get_primaries(), len(primaries))
+        await self.client.initialize()
+        first, *others = random.sample(primaries := self.client.get_primaries(), len(primaries))
         for node in others:
             with contextlib.suppress(ConnectionError, TimeoutError):
                 return await self._send(node, [("PING",)]) == [True]
-        return await self._send(first, [("PING",)]) == [True]
+        return await self._send(first, [("PING",)], call) == [True]
 
     async def _send(self, node: ClusterNode, commands: Sequence[Command], call: Call | None = None) -> list[Any]:
-        """The replies, or the errors in their places."""
+        """One node's replies; errors stand in their places."""
         place = self._places.setdefault(node.name, asyncio.Semaphore(node.max_connections))
         try:
             async with asyncio.timeout(self._wait):
@@ -174,22 +189,22 @@ class ClusterNodes:
 
     async def _node(self, key: str) -> ClusterNode:
         try:
-            node = self._client.get_node_from_key(key)
+            node = self.client.get_node_from_key(key)
         except SlotNotCoveredError:
             await self._refresh()
-            node = self._client.get_node_from_key(key)
+            node = self.client.get_node_from_key(key)
         assert node is not None  # noqa: S101  None is for replicas
         return node
 
     async def _move_slot(self, error: MovedError) -> None:
-        """Note where a slot is now."""
-        moved: Any = self._client.nodes_manager.move_slot(error)
+        """Note which node has the slot now."""
+        moved: Any = self.client.nodes_manager.move_slot(error)
         if inspect.isawaitable(moved):  # from redis-py 8 on
             await moved
 
     def _known(self, host: str, port: int) -> ClusterNode:
-        """The node at an address, also one that has no slot yet."""
-        manager = self._client.nodes_manager
+        """The node at an address; it may have no slot yet."""
+        manager = self.client.nodes_manager
         node = manager.get_node(host, port)
         if node is None:
             node = ClusterNode(host, port, "primary", **manager.connection_kwargs)
@@ -197,15 +212,15 @@ class ClusterNodes:
         return node
 
     async def _refresh(self, failed: ClusterNode | None = None) -> None:
-        """Ask which node has which slots, unless somebody has just done so: the answer is large."""
+        """Load the map of slots, unless that has just been done: it is large."""
         now = asyncio.get_running_loop().time()
         if now - self._refreshed >= _REFRESH_SECONDS:
             self._refreshed = now
-            manager: Any = self._client.nodes_manager
+            manager: Any = self.client.nodes_manager
             if _BEFORE_8:
                 await manager.initialize()
-                # It makes new nodes for the map, which nobody closes, beside those that it knows, which have the
-                # connections and do not learn of their new roles.
+                # redis-py makes new nodes for the map, which nobody closes. The nodes that it knew have the
+                # connections, and do not learn their new roles: put those into the map again.
                 for nodes in {id(each): each for each in manager.slots_cache.values()}.values():
                     for position, new in enumerate(nodes):
                         nodes[position] = manager.nodes_cache.get(new.name, new)

@@ -1,0 +1,5 @@
+"""The Valkey server of `embedded://`, which the application's own processes start and stop."""
+
+from .server import EmbeddedServer
+
+__all__ = ["EmbeddedServer"]

@@ -1,0 +1,135 @@
+"""`CachedSessionStore`: a decorator of the Redis store, which answers loads from the worker's memory."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterator, Sequence
+
+from ....errors import ConfigurationError
+from ...base import Outcome
+from .._servers import Servers
+from ..connect import Close
+from ..store import RedisSessionStore
+from .cache import ClientCache
+from .topology import topology_of
+
+
+class CachedSessionStore:
+    """A `SessionStore` and `UserIndexStore`: a Redis store whose loads may be answered from memory.
+
+    Every call that may change a session forgets what is kept of it, however the call ends.
+
+    Args:
+        store: The store that has the sessions. It is opened and closed with this one.
+        limit: How many bytes of memory the kept sessions may take, in each worker.
+
+    Raises:
+        ConfigurationError: The store has a client of the application's own.
+    """
+
+    def __init__(self, store: RedisSessionStore, limit: int) -> None:
+        self._connections = store._connections
+        if self._connections.borrowed:
+            # The client's time limits and retries are not known, and neither is how long it lives.
+            raise ConfigurationError("near_cache_bytes: needs a URL, a client of your own can have no near cache")
+        self._connections.on_connect = self._begin
+        self._executor = store._executor
+        self._store = store
+        self._limit = limit
+        self._cache: ClientCache | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.location = store.location
+        self.keyspace = store.keyspace
+        # What the cache has no part in, the store does itself.
+        self.eviction_policies = store.eviction_policies
+        self.index_add = store.index_add
+        self.index_remove = store.index_remove
+        self.index_prune = store.index_prune
+        self.index_page = store.index_page
+        self.index_has = store.index_has
+
+    def __repr__(self) -> str:
+        return f"CachedSessionStore({self._store!r})"
+
+    async def open(self) -> None:
+        """See `RedisSessionStore.open`."""
+        await self._store.open()
+
+    async def close(self) -> None:
+        """See `RedisSessionStore.close`. Empties the cache."""
+        self._cache = None
+        await self._store.close()
+
+    async def ping(self) -> bool:
+        """See `SessionStore.ping`."""
+        return await self._store.ping()
+
+    async def create(self, session_id: str, value: bytes, ttl: int) -> bool:
+        """See `SessionStore.create`."""
+        with self._forgetting(session_id):
+            return await self._store.create(session_id, value, ttl)
+
+    async def load(self, session_id: str, ttl: int | None = None, *, allow_cached: bool = False) -> bytes | None:
+        """See `SessionStore.load`: with `allow_cached`, and no `ttl`, from memory if the session is there."""
+        cache, fetch = self._cache, None
+        if allow_cached and ttl is None and cache is not None and asyncio.get_running_loop() is self._loop:
+            value = cache.get(session_id)
+            if value is not None:
+                return value
+            fetch = cache.fetch(session_id)
+        if cache is None or fetch is None:
+            # Forgotten too: a caller that has read something newer must not read what is kept later.
+            with self._forgetting(session_id):
+                return await self._store.load(session_id, ttl)
+        key = self.keyspace + session_id
+        found: bytes | None
+        try:
+            found, left = await self._executor.read(("GET", key), ("PTTL", key), str(fetch.lease.server))
+            cache.fill(session_id, fetch, found, left)
+        finally:
+            cache.release(session_id, fetch)
+        return found
+
+    async def update(self, session_id: str, expected: bytes, value: bytes, ttl: int, *, retry: bool = True) -> Outcome:
+        """See `SessionStore.update`."""
+        with self._forgetting(session_id):
+            return await self._store.update(session_id, expected, value, ttl, retry=retry)
+
+    async def touch(self, session_id: str, ttl: int) -> bool:
+        """See `SessionStore.touch`."""
+        with self._forgetting(session_id):
+            return await self._store.touch(session_id, ttl)
+
+    async def destroy(self, session_id: str, wait_replicas: int = 0) -> bool:
+        """See `SessionStore.destroy`."""
+        with self._forgetting(session_id):
+            return await self._store.destroy(session_id, wait_replicas)
+
+    async def compare_and_delete(self, session_id: str, expected: bytes) -> Outcome:
+        """See `SessionStore.compare_and_delete`."""
+        with self._forgetting(session_id):
+            return await self._store.compare_and_delete(session_id, expected)
+
+    async def remaining(self, session_ids: Sequence[str]) -> list[int]:
+        """See `SessionStore.remaining`."""
+        return await self._store.remaining(session_ids)
+
+    async def destroy_all(self, session_ids: Sequence[str]) -> list[bool]:
+        """See `SessionStore.destroy_all`."""
+        with self._forgetting(*session_ids):
+            return await self._store.destroy_all(session_ids)
+
+    def _begin(self, servers: Servers) -> Close:
+        """Make a cache for servers that were just connected to."""
+        self._loop = self._connections.loop
+        self._cache = ClientCache(self._limit, self.keyspace, topology_of(servers, self.keyspace))
+        return self._cache.close
+
+    @contextlib.contextmanager
+    def _forgetting(self, *session_ids: str) -> Iterator[None]:
+        """However a call ends: afterwards nothing is kept that may be older than what the call did or found."""
+        try:
+            yield
+        finally:
+            if self._cache is not None:
+                for each in session_ids:
+                    self._cache.forget(each)

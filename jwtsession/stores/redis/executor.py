@@ -1,0 +1,184 @@
+"""`Executor`: the one path of every call to the servers, with its deadline, its second try and its error in the log."""
+
+import asyncio
+import logging
+import random
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    ConnectionError,
+    NoScriptError,
+    ReadOnlyError,
+    RedisClusterException,
+    RedisError,
+    ResponseError,
+    TimeoutError,
+)
+
+from ...errors import SessionCorruptError, StoreUnavailableError
+from . import _exchange
+from ._exchange import Call, Command, Read, packed
+from ._script import Script
+from ._servers import Servers
+from .connect import Connections
+
+logger = logging.getLogger("jwtsession")
+
+T = TypeVar("T")
+
+_PAUSE_SECONDS = 0.05
+"""The longest pause before a second try."""
+
+_MAX_COMMANDS = 1000
+"""In one round trip of `each`."""
+
+_REPEATED = ", with args beginning with"
+"""Behind these words a server repeats the arguments of a command that it does not know: the session's id and data."""
+
+
+class Executor:
+    """Runs commands on the servers.
+
+    Every method raises `StoreUnavailableError` where the servers do not answer within `DEADLINE_SECONDS` or refuse to
+    work, and `SessionCorruptError` where the key holds no string.
+
+    Args:
+        connections: The servers.
+        keyspace: Prefix of the sessions' keys; what follows it is not logged.
+    """
+
+    def __init__(self, connections: Connections, keyspace: str) -> None:
+        self._connections = connections
+        self._keyspace = keyspace
+
+    async def read(self, command: Read, ttl: Read | None = None, node: str = "") -> Any:
+        """Load a session. See `Servers.read`."""
+        sent, replies = (packed(*command), 1) if ttl is None else (packed(*command) + packed(*ttl), 2)
+        connections, failed, since = self._connections, None, None
+        if connections.pipeline is not None and (loop := asyncio.get_running_loop()) is connections.loop:
+            # Nearly every request goes this way: the first try has nothing but the round trip that it shares.
+            since = loop.time()
+            try:
+                return await connections.pipeline.request(sent, replies)
+            except (RedisError, OSError) as error:
+                failed = error
+        call = Call()
+        call.unanswered = int(failed is not None)
+        return await self._run(lambda servers: servers.read(command, ttl, node, call), call, failed=failed, since=since)
+
+    async def call(self, *command: str | bytes | int, call: Call | None = None) -> Any:
+        """The reply to one command, whose first key tells the server."""
+        key = command[3] if command[0] in ("EVAL", "EVALSHA") else command[1]
+        (reply,) = await self.together(str(key), command, call=call)
+        return reply
+
+    async def together(self, key: str, *commands: Command, call: Call | None = None) -> list[Any]:
+        """The replies to commands on one connection, to the server that has the key."""
+        noted = call or Call()
+        return await self._run(lambda servers: servers.call(key, *commands, call=noted), noted)
+
+    async def evaluate(
+        self, script: Script, keys: Sequence[str], *args: str | bytes | int, call: Call | None = None
+    ) -> Any:
+        """What a script returns. The server gets its source if it does not know it yet."""
+        try:
+            return await self.call("EVALSHA", script.sha, len(keys), *keys, *args, call=call)
+        except NoScriptError:
+            return await self.call("EVAL", script.source, len(keys), *keys, *args, call=call)
+
+    async def each(self, commands: Sequence[tuple[str, str]]) -> list[int]:
+        """The replies to commands that may run twice, with a key each: a thousand in one round trip to each server."""
+        replies: list[int] = []
+        for start in range(0, len(commands), _MAX_COMMANDS):
+            part, call = commands[start : start + _MAX_COMMANDS], Call()
+
+            async def attempt(servers: Servers, part: Sequence[tuple[str, str]] = part, call: Call = call) -> list[int]:
+                return await servers.each(part, call)
+
+            replies += await self._run(attempt, call)
+        return replies
+
+    async def ask_primaries(self, *command: str) -> dict[str, Any]:
+        """Each primary's reply to a command, or its error, by the server's name."""
+        call = Call()
+        return await self._run(lambda servers: servers.ask_primaries(*command, call=call), call)
+
+    async def ping(self) -> bool:
+        """Whether a server answers. Never raises."""
+        call = Call()
+        try:
+            return await self._run(lambda servers: servers.ping(call), call)
+        except StoreUnavailableError:
+            return False
+        except Exception as error:
+            # Whatever it is: the caller wants to know whether sessions can be used, and gets an answer.
+            logger.error("the session store can't be used: %s: %s", type(error).__name__, self._said(error))
+            return False
+
+    async def _run(
+        self,
+        attempt: Callable[[Servers], Awaitable[T]],
+        call: Call,
+        *,
+        failed: Exception | None = None,
+        since: float | None = None,
+    ) -> T:
+        """Try, and try again if the connection failed and the call may be repeated, all within the deadline.
+
+        Args:
+            attempt: Makes one try.
+            call: Says whether it may be repeated.
+            failed: The error of a first try that was made already.
+            since: When that try began, in the event loop's seconds.
+        """
+        try:
+            async with asyncio.timeout_at((since or asyncio.get_running_loop().time()) + _exchange.DEADLINE_SECONDS):
+                try:
+                    if failed is not None:
+                        raise failed
+                    return await attempt(self._connections.require())
+                except (ConnectionError, TimeoutError) as error:
+                    if not call.may_repeat or isinstance(error, (AuthenticationError, AuthorizationError)):
+                        raise
+                except ReadOnlyError:
+                    # A replica has refused it: the address may lead to another server by now.
+                    await self._connections.reconnect()
+                # At random, so that the callers of a server that restarts do not come back all at once.
+                await asyncio.sleep(random.uniform(0.0, _PAUSE_SECONDS))
+                return await attempt(self._connections.require())
+        except NoScriptError:
+            raise
+        except (RedisError, RedisClusterException, OSError) as error:
+            if isinstance(error, ResponseError) and "WRONGTYPE" in str(error):
+                raise SessionCorruptError from error
+            said = self._said(error)
+            logger.error(
+                "the session store is unavailable: %s: %s (redis_url: %s)%s",
+                type(error).__name__,
+                said,
+                self._connections.location,
+                _remedy(said, call),
+            )
+            message, found, _ = str(error).partition(_REPEATED)
+            raise StoreUnavailableError from (ResponseError(message) if found else error)
+
+    def _said(self, error: Exception) -> str:
+        """An error's message for a log: one line, without passwords and sessions' ids."""
+        said = " ".join(str(error).partition(_REPEATED)[0].split())
+        for secret in self._connections.secrets:
+            said = said.replace(secret, "***")
+        return re.sub(rf"{re.escape(self._keyspace)}[^\s'\"]+", "***", said)[:200] if self._keyspace else said[:200]
+
+
+def _remedy(said: str, call: Call) -> str:
+    """What to do where a server or a proxy does not understand how a connection begins."""
+    words = said.lower()
+    if "hello" in words or "noproto" in words:
+        return "; it knows no RESP3: add ?protocol=2 to redis_url"
+    if "connection closed by server" in words and not call.unanswered:
+        return "; if it is a proxy that knows no HELLO, add ?protocol=2 to redis_url"
+    return ""
