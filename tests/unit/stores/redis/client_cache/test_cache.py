@@ -14,7 +14,7 @@ from redis.exceptions import ResponseError, TimeoutError
 
 from jwtsession import ConfigurationError, RedisSessionStore
 from jwtsession.stores import CachedSessionStore
-from jwtsession.stores.redis.client_cache.cache import ClientCache
+from jwtsession.stores.redis.client_cache.cache import _OVERHEAD_BYTES, ClientCache
 from jwtsession.stores.redis.client_cache.tracking import _HEARTBEAT_SECONDS, STALENESS_SECONDS, Lease
 from tests.conftest import Clock
 
@@ -69,7 +69,7 @@ def near(clock: Clock) -> Near:
 
 def test_what_was_used_last_stays(clock: Clock) -> None:
     """Where it is full the session goes that nobody has read for longest, and a read counts as use."""
-    near = Near(clock, limit=3 * 500)
+    near = Near(clock, limit=3 * (1 + 150 + _OVERHEAD_BYTES))
     for name in ("a", "b", "c"):
         near.keep(name, b"x" * 150)
     assert near.cache.get("a") is not None
