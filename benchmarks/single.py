@@ -137,7 +137,7 @@ def codec_us(keys: dict[str, str], rounds: int, seconds: float) -> dict[str, lis
 
         plain, caching = codec(0), codec(1_000_000)
         session_id, claims = secrets.token_urlsafe(32), Claims(sub="1")
-        token, _ = plain.encode(session_id, claims)
+        token = plain.encode(session_id, claims)[0].token
         calls[f"sign, {algorithm}"] = lambda codec=plain, args=(session_id, claims): codec.encode(*args)
         calls[f"verify, {algorithm}"] = lambda codec=plain, token=token: codec.decode(token)
         calls[f"verify, {algorithm}, token cache"] = lambda codec=caching, token=token: codec.decode(token)
@@ -242,7 +242,7 @@ def _grown(cache: str, port: int) -> int:
         codec = TokenCodec(ring, Claims, absolute_max_age=86_400, cache_bytes=gigabyte, clock=time.time)
 
         def tokens(count: int) -> Iterator[str]:
-            return (codec.encode(each, Claims(sub="1"))[0] for each in _ids(count))
+            return (codec.encode(each, Claims(sub="1"))[0].token for each in _ids(count))
 
         _take(tokens(1_000), codec.decode)
         return _growth(lambda: _take(tokens(CACHED), codec.decode))

@@ -97,7 +97,7 @@ def seeds(name: str) -> list[bytes]:
         ]
     groups = json.loads(VECTORS.read_text())["testGroups"]
     found = [vector["jws"].encode() for group in groups for vector in group["tests"] if isinstance(vector["jws"], str)]
-    return [*found, CODECS[0].encode(ID, Claims(sub="1"))[0].encode()]
+    return [*found, CODECS[0].encode(ID, Claims(sub="1"))[0].token.encode()]
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """`ByteLRU`: a mapping that takes a bounded number of bytes. The least recently used entries go first."""
 
 from collections import OrderedDict
-from collections.abc import ItemsView
+from collections.abc import Iterator
 from typing import Generic, TypeVar
 
 V = TypeVar("V")
@@ -14,26 +14,25 @@ class ByteLRU(Generic[V]):
         limit: Bytes that all entries may cost together. 0 keeps nothing.
     """
 
-    __slots__ = ("_costs", "_limit", "_values", "size")
+    __slots__ = ("_entries", "_limit", "size")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        # A plain dict that loses its first key again and again takes ever longer to find the next one.
-        self._values: OrderedDict[str, V] = OrderedDict()
-        # Apart from the values, so that `get` has nothing to unpack.
-        self._costs: dict[str, int] = {}
+        # Each with its cost. A plain dict that loses its first key again and again takes ever longer to find the next.
+        self._entries: OrderedDict[str, tuple[V, int]] = OrderedDict()
         self.size = 0
         """Bytes that all entries cost now."""
 
     def __len__(self) -> int:
-        return len(self._values)
+        return len(self._entries)
 
     def get(self, key: str) -> V | None:
         """The value, which is the most recently used one from now on; None where there is none."""
-        value = self._values.get(key)
-        if value is not None:
-            self._values.move_to_end(key)
-        return value
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        self._entries.move_to_end(key)
+        return entry[0]
 
     def put(self, key: str, value: V, cost: int) -> None:
         """Keep a value, instead of the one that the key had, and evict others until all fit.
@@ -46,25 +45,24 @@ class ByteLRU(Generic[V]):
         self.pop(key)
         if cost > self._limit:
             return
-        self._values[key] = value
-        self._costs[key] = cost
+        self._entries[key] = value, cost
         self.size += cost
         while self.size > self._limit:
-            self.size -= self._costs.pop(self._values.popitem(last=False)[0])
+            self.size -= self._entries.popitem(last=False)[1][1]
 
     def pop(self, key: str) -> V | None:
         """Remove a value and return it; None where there is none."""
-        value = self._values.pop(key, None)
-        if value is not None:
-            self.size -= self._costs.pop(key)
-        return value
+        entry = self._entries.pop(key, None)
+        if entry is None:
+            return None
+        self.size -= entry[1]
+        return entry[0]
 
     def clear(self) -> None:
         """Remove all values."""
-        self._values.clear()
-        self._costs.clear()
+        self._entries.clear()
         self.size = 0
 
-    def items(self) -> ItemsView[str, V]:
+    def items(self) -> Iterator[tuple[str, V]]:
         """All keys and values, the least recently used first. To read them is no use of them."""
-        return self._values.items()
+        return ((key, value) for key, (value, _) in self._entries.items())

@@ -701,9 +701,9 @@ class SessionManager(Generic[S, C]):
 
     def _sign(self, claims: C | None, max_age: int | timedelta | None, *, sign_in: bool = True) -> tuple[str, str, C]:
         new_id, idle = secrets.token_urlsafe(32), self._sessions.check_idle_timeout(max_age)
-        token, issued = self._sessions.codec.encode(new_id, claims, sign_in=sign_in, idle_timeout=idle)
+        verified, issued = self._sessions.codec.encode(new_id, claims, sign_in=sign_in, idle_timeout=idle)
         self._sessions.check_idle_timeout(issued.jwtsession_idle_timeout)
-        return new_id, token, issued
+        return new_id, verified.token, issued
 
     def _sub(self) -> str | None:
         return self._claims.sub if self._claims is not None else None

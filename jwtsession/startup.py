@@ -113,7 +113,7 @@ def _accept(one: Tenant, other: Tenant) -> bool:
     """Whether a token of one passes at the other: tried out, and assumed where no token can be made here."""
     for issuer, reader in ((one, other), (other, one)):
         try:
-            token, _ = issuer.codec.encode(secrets.token_urlsafe(32))
+            token = issuer.codec.encode(secrets.token_urlsafe(32))[0].token
             reader.codec.decode(token)
         except AuthenticationError:
             continue

@@ -1,6 +1,8 @@
-"""The tokens: signing, strict reading, and what was verified before."""
+"""The tokens: signed, read strictly, and kept once they are verified."""
 
-from .codec import TokenCodec, VerifiedToken, is_session_id
+from .cache import VerifiedToken
+from .checks import is_session_id
+from .codec import TokenCodec
 from .keys import KeyRing, KeySpec
 
 __all__ = ["KeyRing", "KeySpec", "TokenCodec", "VerifiedToken", "is_session_id"]

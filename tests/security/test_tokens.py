@@ -327,7 +327,7 @@ def test_09_a_header_beyond_a_kilobyte_is_not_parsed(monkeypatch: pytest.MonkeyP
     """It is the one part that is parsed before the signature is checked: 8 KB of it cost 100 times a normal one."""
     big = signed({"alg": "HS256", "x": [{}] * 300})
     assert len(big.split(".")[0]) > 1_024
-    monkeypatch.setattr("jwtsession.tokens.codec._parsed", None)
+    monkeypatch.setattr("jwtsession.tokens.compact.read_json", None)
     with pytest.raises(InvalidTokenError) as refused:
         codec().decode(big)
     assert refused.value.code == "token_malformed"

@@ -1,4 +1,4 @@
-"""Tests of the cache of verified tokens in jwtsession.tokens."""
+"""Tests of jwtsession.tokens.cache, and of its use by the codec."""
 
 import gc
 import secrets
@@ -6,7 +6,7 @@ import tracemalloc
 from typing import Any
 
 import pytest
-from pydantic import field_validator
+from pydantic import ConfigDict, field_validator
 
 from jwtsession import Claims, ExpiredTokenError, InvalidTokenError
 from jwtsession.tokens import KeyRing, KeySpec, TokenCodec
@@ -19,9 +19,9 @@ class UserClaims(Claims):
     roles: list[str] = []
 
 
-def codec(clock: Clock, cache_bytes: int = 10_000, **options: Any) -> TokenCodec[UserClaims]:
+def codec(clock: Clock, cache_bytes: int = 10_000, model: type[Any] = UserClaims) -> TokenCodec[Any]:
     keys = KeyRing([KeySpec(None, SECRET)], "HS256")
-    return TokenCodec(keys, UserClaims, absolute_max_age=100, cache_bytes=cache_bytes, clock=clock, **options)
+    return TokenCodec(keys, model, absolute_max_age=100, cache_bytes=cache_bytes, clock=clock)
 
 
 def count_verifications(made: TokenCodec[UserClaims]) -> list[None]:
@@ -39,7 +39,8 @@ def count_verifications(made: TokenCodec[UserClaims]) -> list[None]:
 def test_a_token_is_verified_once(clock: Clock) -> None:
     """The second use of a token costs no cryptography and gives the same claims."""
     made = codec(clock)
-    token, issued = codec(clock).encode(ID, UserClaims(roles=["a"]))
+    verified, issued = codec(clock).encode(ID, UserClaims(roles=["a"]))
+    token = verified.token
     count = count_verifications(made)
     assert made.decode(token) == made.decode(token) == issued
     assert len(count) == 1
@@ -48,18 +49,18 @@ def test_a_token_is_verified_once(clock: Clock) -> None:
 def test_without_a_cache_it_is_verified_each_time(clock: Clock) -> None:
     """cache_bytes=0 keeps nothing."""
     made = codec(clock, cache_bytes=0)
-    token, _ = made.encode(ID)
+    token = made.encode(ID)[0].token
     count = count_verifications(made)
     made.decode(token)
     made.decode(token)
     assert len(count) == 2
-    assert not made._cache._verified
+    assert len(made._cache) == 0
 
 
 def test_times_are_checked_at_each_use(clock: Clock) -> None:
     """A token that is cached expires all the same."""
     made = codec(clock)
-    token, _ = made.encode(ID)
+    token = made.encode(ID)[0].token
     made.decode(token)
     clock.advance(100)
     with pytest.raises(ExpiredTokenError):
@@ -72,7 +73,7 @@ def test_times_are_checked_at_each_use(clock: Clock) -> None:
 def test_claims_are_not_shared_between_requests(clock: Clock) -> None:
     """What an endpoint does to its claims stays with it."""
     made = codec(clock)
-    token, _ = made.encode(ID, UserClaims(roles=["a"]))
+    token = made.encode(ID, UserClaims(roles=["a"]))[0].token
     made.decode(token).roles.append("admin")
     assert made.decode(token).roles == ["a"]
 
@@ -80,12 +81,12 @@ def test_claims_are_not_shared_between_requests(clock: Clock) -> None:
 def test_a_refused_token_is_never_cached(clock: Clock) -> None:
     """A bad signature leaves nothing behind, and a second spelling is refused beside the first."""
     made = codec(clock)
-    token, _ = made.encode(ID)
+    token = made.encode(ID)[0].token
     for bad in (token[:-2] + "AA", token + "=", " " + token, "x.y.z"):
         for _ in range(2):
             with pytest.raises(InvalidTokenError):
                 made.decode(bad)
-    assert list(made._cache._verified) == [token]
+    assert [key for key, _ in made._cache.items()] == [token]
 
 
 def test_memory_is_bounded_and_the_least_used_goes_first(clock: Clock) -> None:
@@ -93,27 +94,44 @@ def test_memory_is_bounded_and_the_least_used_goes_first(clock: Clock) -> None:
     made = codec(clock, cache_bytes=3_000)
     tokens = []
     for number in range(50):
-        tokens.append(made.encode(f"{ID}-{number}")[0])
+        tokens.append(made.encode(f"{ID}-{number}")[0].token)
         made.decode(tokens[0])
-        assert made._cache._size <= 3_000
-    assert tokens[0] in made._cache._verified
-    assert tokens[1] not in made._cache._verified
-    assert made._cache._size == sum(made._cache._cost(each) for each in made._cache._verified.values())
+        assert made._cache.size <= 3_000
+    assert made._cache.get(tokens[0]) is not None
+    assert made._cache.get(tokens[1]) is None
 
 
-def test_it_takes_no_more_memory_than_it_may(clock: Clock) -> None:
+@pytest.mark.parametrize(
+    "claims",
+    [{}, {"sub": "u" * 40, "scope": "read write " * 10}, {"sub": "\U0001f600" * 30}],
+    ids=["none", "two", "wide"],
+)
+def test_it_takes_no_more_memory_than_it_may(clock: Clock, claims: dict[str, Any]) -> None:
     """Full, and with tokens that come and go, it takes what it was given at most, and at least half of it."""
-    made = codec(clock, cache_bytes=1_000_000)
+
+    class Uncached(Claims):
+        model_config = ConfigDict(cache_strings="keys")  # or Pydantic keeps thousands of texts for itself
+
+    made = codec(clock, cache_bytes=1_000_000, model=Uncached)
     gc.collect()
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]
         for number in range(3_000):
-            made.verify(made.encode(f"{number}-{secrets.token_urlsafe(24)}")[0])
+            made.verify(made.encode(f"{number}-{secrets.token_urlsafe(24)}", Uncached(**claims))[0].token)
         most = tracemalloc.get_traced_memory()[0] - before
     finally:
         tracemalloc.stop()
     assert 500_000 < most <= 1_000_000
+
+
+def test_a_usual_token_takes_about_900_bytes(clock: Clock) -> None:
+    """As the settings tell; a user and scopes are counted too."""
+    made = codec(clock)
+    made.encode(ID, UserClaims(sub="1"))
+    assert 850 <= made._cache.size <= 1_000
+    made.encode(ID + "-2", UserClaims(sub="1" * 101, scope="a" * 100))
+    assert made._cache.size > 2 * 900 + 200
 
 
 def test_claims_are_made_when_somebody_asks(clock: Clock) -> None:
@@ -127,13 +145,10 @@ def test_claims_are_made_when_somebody_asks(clock: Clock) -> None:
             calls.append(None)
             return sub
 
-    made = TokenCodec(
-        KeyRing([KeySpec(None, SECRET)], "HS256"), Counted, absolute_max_age=100, cache_bytes=10_000, clock=clock
-    )
-    token, issued = made.encode(ID, Counted(sub="ann"))
+    made = codec(clock, model=Counted)
+    verified, issued = made.encode(ID, Counted(sub="ann"))
     calls.clear()
-    verified = made.verify(token)
-    assert made.verify(token) is verified
+    assert made.verify(verified.token) is verified
     assert not calls
     assert made.claims(verified) == made.claims(verified) == issued
     assert len(calls) == 2
@@ -142,12 +157,28 @@ def test_claims_are_made_when_somebody_asks(clock: Clock) -> None:
 def test_a_verified_token_shows_nothing(clock: Clock) -> None:
     """Neither the token nor the session's id stands in its `repr`."""
     made = codec(clock)
-    assert repr(made.verify(made.encode(ID)[0])) == "VerifiedToken()"
+    assert repr(made.verify(made.encode(ID)[0].token)) == "VerifiedToken()"
+
+
+def test_a_verified_token_has_what_decides(clock: Clock) -> None:
+    """Times, user and scopes are there without another look into the token; what it does not say is None."""
+    made = codec(clock, cache_bytes=0)
+    now = int(clock())
+    for claims, found in (
+        (UserClaims(), (None, None, None)),
+        (UserClaims(sub="ann", scope="a b", nbf=now), (now, "ann", "a b")),
+    ):
+        issued, _ = made.encode(ID, claims, idle_timeout=7)
+        assert (issued.nbf, issued.sub, issued.scope) == found
+        assert (issued.session_id, issued.exp, issued.iat, issued.jwtsession_idle_timeout) == (ID, now + 100, now, 7)
+        assert issued.auth_time == (now if claims.sub else None)
+        assert made.verify(issued.token) == issued
 
 
 def test_a_token_larger_than_the_cache_works(clock: Clock) -> None:
     """A cache that is too small for a token is no reason to refuse it."""
     made = codec(clock, cache_bytes=1)
-    token, issued = made.encode(ID)
+    verified, issued = made.encode(ID)
+    token = verified.token
     assert made.decode(token) == issued
-    assert not made._cache._verified
+    assert len(made._cache) == 0

@@ -31,7 +31,8 @@ def codec(clock: Clock | None = None, model: type[Any] = UserClaims, **options: 
 
 def issued(made: TokenCodec[Any], **claims: Any) -> dict[str, Any]:
     """The claims of a new token, as it holds them."""
-    token, told = made.encode(ID, UserClaims(**claims))
+    verified, told = made.encode(ID, UserClaims(**claims))
+    token = verified.token
     assert made.decode(token) == told
     return {name: value for name, value in told.model_dump().items() if value not in (None, [])}
 
@@ -72,7 +73,8 @@ def test_what_is_left_out_is_filled_in(options: dict[str, Any], claims: dict[str
 def test_claims_come_back_typed() -> None:
     """Dates, lists and models in the caller's claims are what they were; a claim that is null stays null."""
     given = UserClaims(role="admin", since=datetime(2026, 1, 2, tzinfo=UTC), tenants=[Tenant(name="ä")], extra=None)
-    token, told = codec().encode(ID, given)
+    verified, told = codec().encode(ID, given)
+    token = verified.token
     found = codec().decode(token)
     assert found == told
     assert (found.role, found.since, found.tenants) == (given.role, given.since, given.tenants)
@@ -82,7 +84,7 @@ def test_claims_come_back_typed() -> None:
 def test_a_fraction_of_a_second_is_no_future() -> None:
     """A token that is issued late in a second is good at once, and not good a moment longer."""
     clock = Clock(NOW + 0.9)
-    token, _ = codec(clock).encode(ID)
+    token = codec(clock).encode(ID)[0].token
     assert codec(clock).decode(token).iat == NOW
     assert refusal(codec(Clock(NOW + 100)), token) == "expired_token"
 
@@ -139,7 +141,7 @@ def test_milliseconds_are_no_time(name: str) -> None:
 )
 def test_times_are_those_of_the_clock(at: float, leeway: int, code: str | None) -> None:
     """A token works from `nbf` to just before `exp`, and `leeway` seconds longer at both ends."""
-    token, _ = codec().encode(ID, UserClaims(nbf=NOW))
+    token = codec().encode(ID, UserClaims(nbf=NOW))[0].token
     reader = codec(Clock(NOW + at), leeway=leeway)
     if code is None:
         assert reader.decode(token).jti == ID
@@ -165,7 +167,7 @@ def test_times_are_those_of_the_clock(at: float, leeway: int, code: str | None) 
 )
 def test_what_another_service_issued(issuer: dict[str, Any], reader: dict[str, Any], code: str | None) -> None:
     """Issuer and audience must be those that are configured, and `exp` must be there unless it may be missing."""
-    token, _ = codec(**issuer).encode(ID)
+    token = codec(**issuer).encode(ID)[0].token
     if code is None:
         assert codec(**reader).decode(token).jti == ID
     else:
@@ -182,8 +184,8 @@ def test_what_another_service_issued(issuer: dict[str, Any], reader: dict[str, A
         ("a.b", "token_malformed"),
         ("a" * 8193, "token_malformed"),
         ("e30.e30.e30", "token_algorithm"),
-        (codec().encode(ID)[0][:-4] + "AAAA", "token_signature"),
-        (codec().encode(ID)[0] + "=", "token_malformed"),
+        (codec().encode(ID)[0].token[:-4] + "AAAA", "token_signature"),
+        (codec().encode(ID)[0].token + "=", "token_malformed"),
     ],
 )
 def test_what_is_no_token_is_refused_with_its_reason(token: object, code: str) -> None:
@@ -202,7 +204,7 @@ def test_a_validator_that_raises_anything_is_a_refusal() -> None:
         def known(cls, value: str) -> str:
             return {"user": "user"}[value]
 
-    token, _ = codec().encode(ID, UserClaims(role="admin"))
+    token = codec().encode(ID, UserClaims(role="admin"))[0].token
     assert refusal(codec(model=Strict), token) == "token_claims"
 
 

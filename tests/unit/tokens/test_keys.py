@@ -52,7 +52,7 @@ def header(token: str) -> dict[str, Any]:
 
 
 def new_token(keys: KeyRing) -> str:
-    return codec(keys, Clock()).encode(secrets.token_urlsafe(32))[0]
+    return codec(keys, Clock()).encode(secrets.token_urlsafe(32))[0].token
 
 
 def accepts(keys: KeyRing, token: str) -> bool:

@@ -1,0 +1,113 @@
+"""The checks of a token's claims: their types, whom they are meant for, and when they are valid (RFC 7519)."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import ExpiredTokenError, InvalidArgumentError, InvalidTokenError
+from .cache import VerifiedToken
+
+# At least 128 bits; also a UUID, which the original uses. Nothing that could leave the keyspace.
+_SESSION_ID = re.compile(r"[A-Za-z0-9_-]{22,128}")
+
+# The largest integer that every JSON reader keeps exactly; also far beyond any date.
+_MAX_NUMBER = 2**53
+
+# As seconds the year 5138; as milliseconds 1973.
+_MILLISECONDS = 10**11
+
+
+def is_session_id(value: object) -> bool:
+    """Whether this has the form of a session's id: 22 to 128 characters of base64url."""
+    return isinstance(value, str) and _SESSION_ID.fullmatch(value) is not None
+
+
+def is_number(value: object) -> bool:
+    """Whether this is a number that every JSON reader keeps exactly."""
+    return type(value) in (int, float) and -_MAX_NUMBER <= value <= _MAX_NUMBER  # type: ignore[operator]
+
+
+def check_claims(claims: Mapping[str, Any], *, issuer: str | None, audience: str | None, exp_required: bool) -> None:
+    """Refuse claims of another type than RFC 7519 section 4.1 gives them, or that are meant for another service.
+
+    Args:
+        claims: As they stand in a token whose signature is good.
+        issuer: The only `iss` that is accepted; None accepts any.
+        audience: What `aud` must name; None accepts only a token without `aud`.
+        exp_required: Refuse a token without `exp`.
+
+    Raises:
+        InvalidTokenError: `code` says what is wrong.
+    """
+    for name in ("exp", "nbf", "iat", "auth_time"):
+        if name in claims and not is_number(claims[name]):
+            raise InvalidTokenError("token_claims")
+    idle = claims.get("jwtsession_idle_timeout", 1)
+    if type(idle) is not int or not 0 < idle <= _MAX_NUMBER:
+        raise InvalidTokenError("token_claims")
+    for name in ("iss", "sub", "scope"):
+        if name in claims and not isinstance(claims[name], str):
+            raise InvalidTokenError("token_claims")
+    if not is_session_id(claims.get("jti")):
+        raise InvalidTokenError("token_claims")
+    if exp_required and "exp" not in claims:
+        raise InvalidTokenError("token_claims")
+    if issuer is not None and claims.get("iss") != issuer:
+        raise InvalidTokenError("token_issuer")
+    if "aud" in claims or audience is not None:
+        audiences = claims.get("aud")
+        if isinstance(audiences, str):
+            audiences = [audiences]
+        if not isinstance(audiences, list) or not all(isinstance(each, str) for each in audiences):
+            raise InvalidTokenError("token_audience")
+        if audience not in audiences:
+            raise InvalidTokenError("token_audience")
+
+
+def check_times(verified: VerifiedToken, now: float, leeway: float) -> None:
+    """Refuse a genuine token that is not valid now.
+
+    Args:
+        verified: The token.
+        now: Seconds since the epoch.
+        leeway: Seconds by which clocks may differ.
+
+    Raises:
+        ExpiredTokenError: Its `exp` has passed.
+        InvalidTokenError: It is not valid yet, or claims to be issued in the future.
+    """
+    if verified.exp is not None and now >= verified.exp + leeway:
+        raise ExpiredTokenError
+    if verified.nbf is not None and now < verified.nbf - leeway:
+        raise InvalidTokenError("token_not_yet_valid")
+    if verified.iat is not None and now < verified.iat - leeway:
+        raise InvalidTokenError("token_issued_in_future")
+    if verified.auth_time is not None and now < verified.auth_time - leeway:
+        # Or it would be fresh for as long as it lies ahead: milliseconds for ever.
+        raise InvalidTokenError("token_authenticated_in_future")
+
+
+def check_new_times(issued: VerifiedToken, now: float, leeway: float) -> None:
+    """Refuse to issue a token that would never be valid, or for longer than anybody meant.
+
+    Args:
+        issued: The token.
+        now: Seconds since the epoch.
+        leeway: Seconds by which clocks may differ.
+
+    Raises:
+        InvalidArgumentError: The message names the claim.
+    """
+    exp, nbf = issued.exp, issued.nbf
+    if exp is not None and exp <= now:
+        raise InvalidArgumentError("these claims make a token that has expired: exp")
+    if nbf is not None and exp is not None and nbf >= exp:
+        raise InvalidArgumentError("these claims make a token that expires before it is valid: nbf")
+    for name, value in (("iat", issued.iat), ("auth_time", issued.auth_time)):
+        if value is not None and value > now + leeway:
+            raise InvalidArgumentError(
+                f"{name}: lies in the future, by more than leeway: give seconds since the epoch, not milliseconds"
+            )
+    for name, value in (("exp", exp), ("nbf", nbf)):
+        if value is not None and value >= _MILLISECONDS:
+            raise InvalidArgumentError(f"{name}: give seconds since the epoch, not milliseconds")
