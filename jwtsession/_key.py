@@ -7,7 +7,8 @@ from typing import NoReturn, NotRequired, TypedDict, Unpack, get_args
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
-from .errors import ConfigurationError, discreet
+from ._tracebacks import scrub_traceback
+from .errors import ConfigurationError
 
 
 class Unpicklable:
@@ -41,7 +42,7 @@ class Key(Unpicklable, BaseModel):
     verify_only: bool = False
     """Accept tokens of this key, but sign none with it: for a new key that not every worker knows yet."""
 
-    @discreet
+    @scrub_traceback
     def __init__(self, **values: Unpack[KeyOptions]) -> None:
         try:
             super().__init__(**values)

@@ -4,15 +4,10 @@ An error with an HTTP status is also Starlette's `HTTPException`, so that FastAP
 `code` tells programs and logs what happened; the body tells a client no more than the status does.
 """
 
-import functools
-import inspect
-import traceback
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, TypeVar, cast
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 from starlette.exceptions import HTTPException
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 REALM = "session"
 """Of the challenge without an error: RFC 6750 section 3 wants one parameter at least."""
@@ -204,48 +199,3 @@ class StoreUnavailableError(_HTTPError):
 
     def _headers(self) -> dict[str, str]:
         return super()._headers() | {"Retry-After": "1"}
-
-
-def discreet(function: F) -> F:
-    """Let errors leave the function without the local variables of the frames below it.
-
-    Those hold tokens, secrets and session data, and error trackers send them away. Files and lines stay.
-    """
-    if inspect.iscoroutinefunction(function):
-
-        @functools.wraps(function)
-        async def guarded_coroutine(*args: Any, **kwargs: Any) -> Any:
-            try:
-                return await function(*args, **kwargs)
-            except JWTSessionError as error:
-                del args, kwargs
-                forget_locals(error)
-                raise
-
-        return cast("F", guarded_coroutine)
-
-    @functools.wraps(function)
-    def guarded(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return function(*args, **kwargs)
-        except JWTSessionError as error:
-            del args, kwargs
-            forget_locals(error)
-            raise
-
-    return cast("F", guarded)
-
-
-def forget_locals(error: BaseException) -> None:
-    """Clear the local variables of all frames that an error and its causes have left."""
-    seen: set[int] = set()
-    waiting: list[BaseException | None] = [error]
-    while waiting:
-        each = waiting.pop()
-        if each is None or id(each) in seen:
-            continue
-        seen.add(id(each))
-        if each.__suppress_context__ and each.__context__ is not each.__cause__:
-            each.__context__ = None  # `from None`: nobody is meant to see it
-        traceback.clear_frames(each.__traceback__)
-        waiting += [each.__cause__, each.__context__]

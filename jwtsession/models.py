@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ._injectable import InjectableMeta
 from .errors import InvalidArgumentError
-from .injection import InjectableMeta
 
 _STATE = ("__dict__", "__pydantic_extra__", "__pydantic_fields_set__", "__pydantic_private__")
 """Where a Pydantic model keeps what it holds."""

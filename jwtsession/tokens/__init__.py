@@ -1,8 +1,7 @@
 """The tokens: signed, read strictly, and kept once they are verified."""
 
 from .cache import VerifiedToken
-from .checks import is_session_id
 from .codec import TokenCodec
 from .keys import KeyRing, KeySpec
 
-__all__ = ["KeyRing", "KeySpec", "TokenCodec", "VerifiedToken", "is_session_id"]
+__all__ = ["KeyRing", "KeySpec", "TokenCodec", "VerifiedToken"]

@@ -1,25 +1,17 @@
 """The checks of a token's claims: their types, whom they are meant for, and when they are valid (RFC 7519)."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
+from .._ids import is_session_id
 from ..errors import ExpiredTokenError, InvalidArgumentError, InvalidTokenError
 from .cache import VerifiedToken
-
-# At least 128 bits; also a UUID, which the original uses. Nothing that could leave the keyspace.
-_SESSION_ID = re.compile(r"[A-Za-z0-9_-]{22,128}")
 
 # The largest integer that every JSON reader keeps exactly; also far beyond any date.
 _MAX_NUMBER = 2**53
 
 # As seconds the year 5138; as milliseconds 1973.
 _MILLISECONDS = 10**11
-
-
-def is_session_id(value: object) -> bool:
-    """Whether this has the form of a session's id: 22 to 128 characters of base64url."""
-    return isinstance(value, str) and _SESSION_ID.fullmatch(value) is not None
 
 
 def is_number(value: object) -> bool:

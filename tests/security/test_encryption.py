@@ -22,8 +22,8 @@ from jwtsession import (
     SessionTooLargeError,
     Token,
 )
-from jwtsession.encryption import Encryption
-from jwtsession.serialization import MAX_SESSION_BYTES
+from jwtsession.sessions.encryption import AESGCMSealer
+from jwtsession.sessions.serialization import MAX_SESSION_BYTES
 from jwtsession.testing import AsyncSessionTester, InspectableStore
 from tests import servers
 from tests.conftest import SECRET, Clock, started
@@ -201,8 +201,8 @@ def test_forged_plain_and_foreign_values_are_refused_and_kept(fleet: Fleet, valk
         good[:-1],
         good + b"\0",
         b"\x01" + secrets.token_bytes(1_000_000),
-        Encryption([KEY], "other:", "require").seal(session_id, value),
-        Encryption([OTHER], "sess:", "require").seal(session_id, value),
+        AESGCMSealer([KEY], "other:", "require").seal(session_id, value),
+        AESGCMSealer([OTHER], "sess:", "require").seal(session_id, value),
     ):
         put(valkey, key, bad)
         assert_refused_and_kept(fleet, valkey, token)
@@ -350,7 +350,7 @@ async def test_a_sealed_value_that_is_too_large_is_corrupt() -> None:
     tester, store = in_memory()
     ann = await tester.login(UserSession(user_id=1))
     large = b'{"user_id": 1, "cart": ["' + b"x" * MAX_SESSION_BYTES + b'"]}'
-    store.put(ann.id, Encryption([KEY], "sess:", "require").seal(ann.id, large))
+    store.put(ann.id, AESGCMSealer([KEY], "sess:", "require").seal(ann.id, large))
     again = await tester.manager(ann.token)
     with pytest.raises(SessionCorruptError):
         again.require()

@@ -8,9 +8,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from jwtsession import Claims, ExpiredTokenError, InvalidTokenError, Session, SessionCorruptError
-from jwtsession.encryption import Encryption
-from jwtsession.serialization import SessionSerializer
-from jwtsession.tokens import KeyRing, KeySpec, TokenCodec, is_session_id
+from jwtsession._ids import is_session_id
+from jwtsession.sessions.encryption import AESGCMSealer
+from jwtsession.sessions.serialization import SessionSerializer
+from jwtsession.tokens import KeyRing, KeySpec, TokenCodec
 from tests.conftest import SECRET, Clock
 from tests.security.forge import CLAIMS, HEADER, ID, signed
 
@@ -30,7 +31,7 @@ def codec() -> TokenCodec[Claims]:
 
 
 CODEC = codec()
-ENCRYPTION = Encryption(["VGhpcnR5LXR3byByYW5kb20tbG9va2luZyBieXRlcyE"], "sess:", "write")
+ENCRYPTION = AESGCMSealer(["VGhpcnR5LXR3byByYW5kb20tbG9va2luZyBieXRlcyE"], "sess:", "write")
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -101,7 +102,7 @@ def test_no_stored_bytes_make_the_parser_raise_anything_else(value: bytes) -> No
     for model in (UserSession, Session):
         for stored in (value, b"\x01" + value):
             with contextlib.suppress(SessionCorruptError):
-                SessionSerializer(model).load(ENCRYPTION.unseal(ID, stored))
+                SessionSerializer(model).load(ENCRYPTION.open(ID, stored))
 
 
 @given(st.dictionaries(st.text(), json_values, max_size=5), st.lists(st.text()))
@@ -121,7 +122,7 @@ def test_unknown_fields_survive_a_change(fields: dict[str, Any], cart: list[str]
 def test_what_is_sealed_is_opened_for_its_own_session_alone(value: bytes) -> None:
     """Encryption is undone for the same id, and for no other."""
     sealed = ENCRYPTION.seal(ID, value)
-    assert ENCRYPTION.unseal(ID, sealed) == value
+    assert ENCRYPTION.open(ID, sealed) == value
     with contextlib.suppress(SessionCorruptError):
-        ENCRYPTION.unseal(ID + "x", sealed)
+        ENCRYPTION.open(ID + "x", sealed)
         raise AssertionError

@@ -438,7 +438,7 @@ async def test_a_users_sessions_are_indexed_through_their_lives(clock: Clock) ->
     with pytest.raises(InvalidArgumentError, match="needs a token with a sub"):
         await visitor.destroy_others()
     alone = World(clock)
-    with pytest.raises(InvalidArgumentError, match=r"needs user_index=True$"):
+    with pytest.raises(InvalidArgumentError, match=r"set user_index=True$"):
         await (await alone.request(await alone.log_in(sub="ann"))).destroy_others()
     await visitor.regenerate(claims=UserClaims(sub="ann"))
     assert await listed() == {ann[0].id, visitor.id}

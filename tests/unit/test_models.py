@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel, PrivateAttr, ValidationError
 
 from jwtsession import Claims, InvalidArgumentError, Session, Token
-from jwtsession.serialization import SessionSerializer
+from jwtsession.sessions.serialization import SessionSerializer
 from tests.unit.conftest import UserClaims, UserSession
 
 

@@ -5,7 +5,8 @@ from typing import Any
 
 from redis.asyncio import Redis, RedisCluster
 
-from ...errors import ConfigurationError, StoreUnavailableError, discreet
+from ..._tracebacks import scrub_traceback
+from ...errors import ConfigurationError, StoreUnavailableError
 from ..base import Entry, IndexAddition, IndexPage, Outcome
 from ._exchange import Call
 from ._script import Script
@@ -34,7 +35,7 @@ class RedisSessionStore:
         ConfigurationError: The URL can't be used, or the client decodes responses.
     """
 
-    @discreet
+    @scrub_traceback
     def __init__(
         self,
         url: str | None = None,

@@ -7,7 +7,8 @@ import pytest
 from pydantic import BaseModel, field_validator
 
 from jwtsession import Claims, ExpiredTokenError, InvalidArgumentError, InvalidTokenError
-from jwtsession.tokens import KeyRing, KeySpec, TokenCodec, is_session_id
+from jwtsession._ids import is_session_id
+from jwtsession.tokens import KeyRing, KeySpec, TokenCodec
 from tests.conftest import SECRET, Clock
 
 ID = "an-id-of-the-codecs-unit-tests"

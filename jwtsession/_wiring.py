@@ -1,0 +1,144 @@
+"""Makes the parts of a provider out of its settings. The one place that knows how they fit together."""
+
+from collections.abc import Callable, Mapping
+from typing import Generic, NamedTuple
+
+from ._request import Components
+from ._types import C, S
+from .errors import ConfigurationError
+from .observability import AuditTrail, SessionEvent
+from .sessions import (
+    AESGCMSealer,
+    EvictionWatch,
+    Migrate,
+    PlaintextSealer,
+    Sealer,
+    SessionAdmin,
+    SessionLifecycle,
+    SessionRepository,
+    SessionSerializer,
+    Timeouts,
+    UserIndex,
+    check_model,
+)
+from .settings import SessionSettings
+from .stores import SessionStore, has_user_index
+from .tokens import KeyRing, KeySpec, TokenCodec
+from .transports import TokenFinder
+from .web import openapi
+from .web.authenticate import Authenticator
+from .web.dependencies import Dependencies
+from .web.lifespan import Lifespan
+from .web.outgoing import response_headers
+from .web.tenants import Tenant
+
+
+class Parts(NamedTuple, Generic[S, C]):
+    """The parts of one provider."""
+
+    keys: KeyRing
+    admin: SessionAdmin[S]
+    lifespan: Lifespan
+    dependencies: Dependencies[S, C]
+
+    def __repr__(self) -> str:
+        return "Parts()"
+
+
+def wire(
+    settings: SessionSettings,
+    session_model: type[S],
+    claims_model: type[C],
+    store: SessionStore,
+    *,
+    shares_with: Tenant | None,
+    token_url: str | None,
+    scopes: Mapping[str, str],
+    migrate: Migrate | None,
+    on_event: Callable[[SessionEvent], object] | None,
+    clock: Callable[[], float],
+) -> Parts[S, C]:
+    """Make the parts of a provider. The arguments are those of `SessionProvider`.
+
+    Raises:
+        ConfigurationError: A setting or a model can't work.
+    """
+    check_model(claims_model)
+    keys = KeyRing(_key_specs(settings), settings.algorithm)
+    codec = _codec(settings, keys, claims_model, clock)
+    sealer, audit = _sealer(settings), AuditTrail(on_event)
+    timeouts = Timeouts(settings.max_age, settings.max_age_limit or settings.max_age, settings.touch_interval, clock)
+    serializer = SessionSerializer(session_model, migrate, node_compatible=settings.is_node_compatible)
+    repository = SessionRepository(serializer, sealer, store, timeouts)
+    index = _user_index(settings, store, sealer, keys, clock)
+    lifecycle = SessionLifecycle(repository, index, audit)
+    components = Components(codec, repository, lifecycle)
+
+    name = f"SessionProvider({session_model.__name__}, request_key={settings.request_key!r})"
+    tenant = Tenant(name, settings.request_key, session_model, store, codec, shares_with)
+    lifespan = Lifespan(tenant, audit, settings.request_arg, None if index is None else EvictionWatch(store, clock))
+    extractor = TokenFinder(
+        settings.token_sources,
+        header=settings.header_name,
+        name=settings.request_arg,
+        first_wins=settings.multiple_tokens == "first",
+    )
+    schemes = openapi.schemes(settings, token_url, scopes)
+    dependencies = Dependencies(
+        Authenticator(components, extractor, capture_client=settings.capture_client),
+        lifespan,
+        request_key=settings.request_key,
+        headers=response_headers(settings),
+        max_sessions=settings.max_sessions is not None,
+        shown={"schemes": schemes, "body_name": None if schemes else settings.request_arg},
+    )
+    return Parts(keys, SessionAdmin(store, repository, lifecycle), lifespan, dependencies)
+
+
+def _codec(
+    settings: SessionSettings, keys: KeyRing, claims_model: type[C], clock: Callable[[], float]
+) -> TokenCodec[C]:
+    return TokenCodec(
+        keys,
+        claims_model,
+        issuer=settings.issuer,
+        audience=settings.audience,
+        absolute_max_age=settings.absolute_max_age,
+        leeway=settings.leeway,
+        cache_bytes=settings.token_cache_bytes,
+        clock=clock,
+    )
+
+
+def _key_specs(settings: SessionSettings) -> list[KeySpec]:
+    specs = [KeySpec(key.kid, key.secret.get_secret_value(), key.verify_only) for key in settings.keys]
+    if settings.secret is not None:
+        specs.append(KeySpec(None, settings.secret.get_secret_value()))
+    return specs
+
+
+def _sealer(settings: SessionSettings) -> Sealer:
+    if not settings.encryption_keys:
+        return PlaintextSealer()
+    keys = [key.get_secret_value() for key in settings.encryption_keys]
+    return AESGCMSealer(keys, settings.keyspace, settings.encryption_mode)
+
+
+def _user_index(
+    settings: SessionSettings, store: SessionStore, sealer: Sealer, keys: KeyRing, clock: Callable[[], float]
+) -> UserIndex | None:
+    if not settings.user_index:
+        return None
+    if not has_user_index(store):
+        raise ConfigurationError(f"user_index: {type(store).__name__} does not have all methods of UserIndexStore")
+    own, names = settings.user_index_key, keys.derived(b"jwtsession user index")
+    return UserIndex(
+        store,
+        sealer,
+        keys=names if own is None else [own.get_secret_value().encode(), *names],
+        max_sessions=settings.max_sessions,
+        evict=settings.too_many_sessions == "evict",
+        touch_interval=min(settings.touch_interval, settings.max_age / 4),
+        max_age=settings.max_age,
+        clock=clock,
+    )

@@ -1,0 +1,6 @@
+"""What the package tells about itself: events for a log or a SIEM, and access logs without tokens."""
+
+from .access_log import ACCESS_LOGGERS, TokenRedactionFilter
+from .events import AuditTrail, SessionEvent, client_address
+
+__all__ = ["ACCESS_LOGGERS", "AuditTrail", "SessionEvent", "TokenRedactionFilter", "client_address"]

@@ -1,0 +1,32 @@
+"""Typed sessions: read, written and encrypted, their times, their users' index, and what happens to them."""
+
+from .admin import SessionAdmin
+from .encryption import AESGCMSealer, PlaintextSealer, Sealer
+from .eviction import EvictionWatch
+from .index_entries import Login, SessionInfo
+from .lifecycle import NewSession, SessionLifecycle
+from .repository import Record, SessionRepository
+from .roundtrip import check_model
+from .serialization import Migrate, SessionSerializer
+from .timeouts import SessionToken, Timeouts
+from .user_index import UserIndex
+
+__all__ = [
+    "AESGCMSealer",
+    "EvictionWatch",
+    "Login",
+    "Migrate",
+    "NewSession",
+    "PlaintextSealer",
+    "Record",
+    "Sealer",
+    "SessionAdmin",
+    "SessionInfo",
+    "SessionLifecycle",
+    "SessionRepository",
+    "SessionSerializer",
+    "SessionToken",
+    "Timeouts",
+    "UserIndex",
+    "check_model",
+]

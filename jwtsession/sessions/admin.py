@@ -1,0 +1,61 @@
+"""`SessionAdmin`: sessions by their ids and users, outside a request."""
+
+from typing import Generic
+
+from .._ids import is_session_id
+from .._types import S
+from ..errors import InvalidArgumentError
+from ..stores import SessionStore
+from .index_entries import SessionInfo, check_sub
+from .lifecycle import SessionLifecycle
+from .repository import SessionRepository
+
+
+class SessionAdmin(Generic[S]):
+    """Reads and ends sessions. `SessionProvider` has the same methods, and tells more of them.
+
+    Args:
+        store: Asked as it is: to read a session here is not a use of it.
+        repository: Reads what the store holds.
+        lifecycle: Ends sessions.
+    """
+
+    def __init__(self, store: SessionStore, repository: SessionRepository[S], lifecycle: SessionLifecycle[S]) -> None:
+        self._store = store
+        self._repository = repository
+        self._lifecycle = lifecycle
+
+    async def get(self, session_id: str) -> S | None:
+        """See `SessionProvider.get`."""
+        value = await self._store.load(session_id) if _can_be_id(session_id) else None
+        return None if value is None else self._repository.decode(session_id, value).session
+
+    async def revoke(self, session_id: str, *, sub: str | None = None, wait_replicas: int = 0) -> bool:
+        """See `SessionProvider.revoke`."""
+        index = None if sub is None else self._lifecycle.index
+        if not _can_be_id(session_id):
+            return False
+        if index is not None and not await index.has(check_sub(sub), session_id):
+            return False
+        return await self._lifecycle.end(session_id, sub, wait_replicas=wait_replicas)
+
+    async def list_sessions(self, sub: str) -> list[SessionInfo]:
+        """See `SessionProvider.list_sessions`."""
+        return await self._lifecycle.index.sessions(sub)
+
+    async def revoke_all(self, sub: str, except_id: str | None = None) -> int:
+        """See `SessionProvider.revoke_all`."""
+        if except_id is not None:
+            _can_be_id(except_id)
+        return await self._lifecycle.end_all(sub, except_id)
+
+
+def _can_be_id(session_id: object) -> bool:
+    """Whether it can be a session's id at all.
+
+    Raises:
+        InvalidArgumentError: It is no text.
+    """
+    if not isinstance(session_id, str):
+        raise InvalidArgumentError(f"a session's id is a text, not {type(session_id).__name__}")
+    return is_session_id(session_id)

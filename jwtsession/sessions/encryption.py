@@ -1,0 +1,102 @@
+"""Encryption at rest: what stands in the store is sealed to its key (AES-256-GCM, RFC 5116 and NIST SP 800-38D)."""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from .. import _base64
+from ..errors import ConfigurationError, SessionCorruptError
+
+# No JSON starts with this byte. A sealed value: mark, key's name, nonce, ciphertext with its tag.
+_MARK = b"\x01"
+_NAME_BYTES = 4
+_NONCE_BYTES = 12
+
+
+class Sealer(Protocol):
+    """Between the session's JSON and the bytes in the store."""
+
+    def seal(self, session_id: str, value: bytes) -> bytes:
+        """What to store."""
+        ...
+
+    def open(self, session_id: str, stored: bytes) -> bytes:
+        """What was sealed. Raises `SessionCorruptError` where it was not sealed for this session by a known key."""
+        ...
+
+
+class PlaintextSealer:
+    """No encryption: the store holds the JSON itself."""
+
+    def seal(self, session_id: str, value: bytes) -> bytes:
+        """The value."""
+        return value
+
+    def open(self, session_id: str, stored: bytes) -> bytes:
+        """The value."""
+        return stored
+
+
+class AESGCMSealer:
+    """AES-256-GCM with a random nonce for each write, and the store's key as associated data.
+
+    A value that was moved to another session's key, cut or changed does not open. One key is good for 2^32 writes
+    (NIST SP 800-38D section 8.3).
+
+    Args:
+        keys: 32 bytes each as base64url. The first seals, all open.
+        keyspace: Prefix of the store's keys.
+        mode: See `SessionSettings.encryption_mode`.
+
+    Raises:
+        ConfigurationError: `cryptography` is not installed.
+    """
+
+    def __init__(self, keys: Sequence[str], keyspace: str, mode: str) -> None:
+        try:
+            from cryptography.exceptions import InvalidTag
+            from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+        except ImportError:
+            raise ConfigurationError(
+                "encryption_keys: need the extra: pip install 'fastapi-jwtsession[crypto]'"
+            ) from None
+        self._invalid: type[Exception] = InvalidTag
+        self._ciphers: dict[bytes, Any] = {}
+        for text in keys:
+            key = _base64.decode_pasted(text)
+            self._ciphers[hashlib.sha256(b"jwtsession key name" + key).digest()[:_NAME_BYTES]] = AESGCM(key)
+        self._newest = next(iter(self._ciphers))
+        self._keyspace = keyspace
+        self._seals = mode != "read"
+        self._takes_plain = mode != "require"
+
+    def __repr__(self) -> str:
+        return f"AESGCMSealer({len(self._ciphers)} keys)"
+
+    def seal(self, session_id: str, value: bytes) -> bytes:
+        """See `Sealer`."""
+        if not self._seals:
+            return value
+        nonce = os.urandom(_NONCE_BYTES)
+        sealed: bytes = self._ciphers[self._newest].encrypt(nonce, value, self._bound_to(session_id))
+        return _MARK + self._newest + nonce + sealed
+
+    def open(self, session_id: str, stored: bytes) -> bytes:
+        """See `Sealer`."""
+        if not stored.startswith(_MARK):
+            if self._takes_plain:
+                return stored
+            raise SessionCorruptError("session_not_encrypted")
+        name, rest = stored[1 : 1 + _NAME_BYTES], stored[1 + _NAME_BYTES :]
+        cipher = self._ciphers.get(name)
+        if cipher is None:
+            raise SessionCorruptError("session_key_unknown")
+        try:
+            opened: bytes = cipher.decrypt(rest[:_NONCE_BYTES], rest[_NONCE_BYTES:], self._bound_to(session_id))
+        except (self._invalid, ValueError):
+            raise SessionCorruptError("session_tampered") from None
+        return opened
+
+    def _bound_to(self, session_id: str) -> bytes:
+        return (self._keyspace + session_id).encode()

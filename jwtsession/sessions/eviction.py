@@ -1,0 +1,81 @@
+"""`EvictionWatch`: says so where a server may evict a user's index before the sessions that it names."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from ..errors import StoreUnavailableError
+from ..stores import SessionStore
+
+logger = logging.getLogger("jwtsession")
+
+_LOOK_AGAIN_SECONDS = 300.0
+
+_EVICTS = (
+    "the session store evicts keys when its memory is full (maxmemory-policy %s): it may lose a user's index before"
+    " the sessions, and revoke_all, destroy_others and max_sessions miss those without a word."
+    " Set maxmemory-policy to noeviction. Servers: %s"
+)
+_WILL_EVICT = (
+    "the session store will evict keys as soon as it has a maxmemory (maxmemory-policy %s): it may lose a user's index"
+    " before the sessions then, and revoke_all, destroy_others and max_sessions miss those without a word."
+    " Set maxmemory-policy to noeviction. Servers: %s"
+)
+_UNKNOWN = (
+    "the session store does not tell its maxmemory-policy: see to it that it is noeviction, else revoke_all,"
+    " destroy_others and max_sessions may miss sessions without a word. The right +info lets it tell. Servers: %s"
+)
+
+
+class EvictionWatch:
+    """Looks at the servers' `maxmemory-policy`: when the application starts, and now and then when it is pinged.
+
+    A server that restarted, or another one that took its place, may have another policy: so after a ping that failed
+    the next one that succeeds looks again, and any ping after five minutes.
+
+    Args:
+        store: Asked by its `eviction_policies`; one without it evicts nothing that is known here.
+        clock: The time in seconds.
+    """
+
+    def __init__(self, store: SessionStore, clock: Callable[[], float]) -> None:
+        self._ask: Callable[[], Any] | None = getattr(store, "eviction_policies", None)
+        self._clock = clock
+        self._looked: float | None = None
+        self._said: object = None
+
+    async def pinged(self, answers: bool) -> None:
+        """A ping has just succeeded or failed."""
+        if not answers:
+            self._looked = None
+        elif self._looked is None or abs(self._clock() - self._looked) >= _LOOK_AGAIN_SECONDS:
+            await self.look()
+
+    async def look(self) -> None:
+        """Ask the servers, and say what is new. Never raises: where they do not answer the next ping asks again."""
+        if self._ask is None:
+            return
+        try:
+            found: dict[str, tuple[str, int] | None] = await self._ask()
+        except StoreUnavailableError:
+            self._looked = None
+            return
+        self._looked = self._clock()
+        if found != self._said:
+            self._said = found
+            _say(found)
+
+
+def _say(found: dict[str, tuple[str, int] | None]) -> None:
+    bad = {name: told for name, told in found.items() if told is not None and told[0] != "noeviction"}
+    if bad:
+        full = any(limit for _, limit in bad.values())
+        policies = ", ".join(sorted({policy for policy, _ in bad.values()}))
+        logger.log(logging.ERROR if full else logging.WARNING, _EVICTS if full else _WILL_EVICT, policies, _names(bad))
+    unknown = [name for name, told in found.items() if told is None]
+    if unknown:
+        logger.info(_UNKNOWN, _names(unknown))
+
+
+def _names(servers: "dict[str, Any] | list[str]") -> str:
+    return ", ".join(sorted(servers))

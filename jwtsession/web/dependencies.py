@@ -1,0 +1,210 @@
+"""What stands in `Depends(...)`: the request's session or manager, or the error that refuses the request."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Generic, TypeVar
+
+from fastapi.security import SecurityScopes
+from starlette.requests import HTTPConnection
+from starlette.responses import Response
+
+from .._request import emit_refused, unmet
+from .._tracebacks import clear_frame_locals
+from .._types import C, S
+from ..errors import JWTSessionError
+from ..manager import SessionManager
+from . import openapi
+from .authenticate import Authenticator
+from .kept import Kept, is_of, keep, managers_of
+from .lifespan import Lifespan
+from .outgoing import Headers, add_headers
+from .scopes import Demand, both, scope_demand
+
+T = TypeVar("T")
+
+Resolve = Callable[[HTTPConnection, Response | None, Sequence[str]], Awaitable[T]]
+
+
+class SessionDependency(openapi.Documented, Generic[T]):
+    """What stands in `Depends(...)`: `SessionProvider.get_session` and its siblings."""
+
+    def __init__(self, resolve: "Resolve[T]", **documentation: Any) -> None:
+        super().__init__(**documentation)
+        self._resolve = resolve
+        self.set_signature(connection=HTTPConnection, response=Response, scopes=SecurityScopes)
+
+    async def __call__(
+        self,
+        connection: HTTPConnection,
+        response: Response | None = None,
+        scopes: SecurityScopes | None = None,
+        **_schemes: None,
+    ) -> T:
+        """Resolve for a request or a WebSocket. FastAPI calls this; a middleware may: `await get_manager(request)`.
+
+        Raises:
+            InsufficientScopeError: `Security(..., scopes=[...])` demands more than the token's `scope` permits.
+        """
+        try:
+            return await self._resolve(connection, response, scopes.scopes if scopes is not None else ())
+        except JWTSessionError as error:
+            clear_frame_locals(error)  # as `scrub_traceback` does it, without a call more on the way to an endpoint
+            raise
+
+
+class Dependencies(Generic[S, C]):
+    """The dependencies of one provider.
+
+    Args:
+        authenticator: Makes managers.
+        lifespan: Refuses requests before the start; knows which applications were looked at.
+        request_key: A manager stands at `request.state.<request_key>`.
+        headers: Of every answer.
+        max_sessions: Whether a login may be refused because the user has too many sessions.
+        shown: What OpenAPI shows of every dependency.
+    """
+
+    def __init__(
+        self,
+        authenticator: Authenticator[S, C],
+        lifespan: Lifespan,
+        *,
+        request_key: str,
+        headers: Headers,
+        max_sessions: bool,
+        shown: dict[str, Any],
+    ) -> None:
+        self._authenticator = authenticator
+        self._lifespan = lifespan
+        self._admitted = lifespan.admitted
+        self._request_key = request_key
+        self._headers = headers
+        self._max_sessions = max_sessions
+        self._shown = shown
+
+    def session(self) -> SessionDependency[S]:
+        """See `SessionProvider.get_session`."""
+
+        def resolve(connection: HTTPConnection, response: Response | None, scopes: Sequence[str]) -> Awaitable[S]:
+            return self._required(connection, response, scope_demand(scopes) if scopes else None)
+
+        return self._shown_as(resolve, optional=False, answers=("no_session",))
+
+    def peeked_session(self) -> SessionDependency[S]:
+        """See `SessionProvider.peek_session`."""
+
+        def resolve(connection: HTTPConnection, response: Response | None, scopes: Sequence[str]) -> Awaitable[S]:
+            return self._required(connection, response, scope_demand(scopes), extend=False)
+
+        return self._shown_as(resolve, optional=False, answers=("no_session",))
+
+    def fresh_session(self, fresh: Demand) -> SessionDependency[S]:
+        """See `SessionProvider.require_fresh`."""
+
+        def resolve(connection: HTTPConnection, response: Response | None, scopes: Sequence[str]) -> Awaitable[S]:
+            return self._required(connection, response, both(fresh, scope_demand(scopes)))
+
+        return self._shown_as(resolve, optional=False, answers=("no_session", "stale"))
+
+    def optional_session(self) -> SessionDependency[S | None]:
+        """See `SessionProvider.get_optional_session`."""
+
+        async def resolve(connection: HTTPConnection, response: Response | None, scopes: Sequence[str]) -> S | None:
+            demand = scope_demand(scopes)
+            manager = await self._manager(connection, response, demand)
+            _meet(manager, demand)
+            return manager.session
+
+        return self._shown_as(resolve, optional=True)
+
+    def manager(self) -> SessionDependency[SessionManager[S, C]]:
+        """See `SessionProvider.get_manager`."""
+        too_many = ("too_many",) if self._max_sessions else ()
+        return self._shown_as(self._any_manager, optional=True, changes=True, answers=("too_large", *too_many))
+
+    def required_manager(self) -> SessionDependency[SessionManager[S, C]]:
+        """See `SessionProvider.get_required_manager`."""
+
+        async def resolve(
+            connection: HTTPConnection, response: Response | None, scopes: Sequence[str]
+        ) -> SessionManager[S, C]:
+            manager = await self._any_manager(connection, response, scopes)
+            manager.require_token()
+            return manager
+
+        return self._shown_as(resolve, optional=False, changes=True, answers=("no_session",))
+
+    def _shown_as(
+        self, resolve: "Resolve[T]", *, optional: bool, changes: bool = False, answers: Sequence[str] = ()
+    ) -> SessionDependency[T]:
+        may_happen = (*answers, "ambiguous", "unavailable")
+        return SessionDependency(resolve, optional=optional, changes=changes, answers=may_happen, **self._shown)
+
+    async def _required(
+        self, connection: HTTPConnection, response: Response | None, demand: Demand | None, extend: bool = True
+    ) -> S:
+        manager = await self._manager(connection, response, demand, extend)
+        session = manager.require()
+        if demand is not None:
+            _meet(manager, demand)
+        return session
+
+    async def _any_manager(
+        self, connection: HTTPConnection, response: Response | None, scopes: Sequence[str]
+    ) -> SessionManager[S, C]:
+        demand = scope_demand(scopes)
+        manager = await self._manager(connection, response, demand)
+        if demand is not None:
+            # Else a guard would let in those who have no session at all.
+            manager.require()
+            _meet(manager, demand)
+        return manager
+
+    async def _manager(
+        self, connection: HTTPConnection, response: Response | None, demand: Demand | None = None, extend: bool = True
+    ) -> SessionManager[S, C]:
+        """The request's manager, made and loaded by whoever asks first.
+
+        A request that does not meet the demand is refused, and refused requests keep no session alive.
+        """
+        if response is not None:
+            add_headers(response, self._headers)
+        scope = connection.scope
+        kept = managers_of(scope).get(self)
+        # The very headers: whatever else is shared, another request has others.
+        if kept is not None and is_of(kept, scope):
+            return await self._kept_manager(kept, connection, response, demand, extend)
+        if scope.get("app") not in self._admitted:
+            self._lifespan.admit(scope.get("app"))
+        before = None if kept is None else kept[0]
+        body = response is not None  # only the endpoint's own `Request` keeps a body that was read
+        manager, token = await self._authenticator.authenticate(
+            connection, body=body, before=before, demand=demand, extend=extend
+        )
+        keep(scope, self, manager, token, searched=body or not self._authenticator.reads_bodies)
+        # To be seen only, nothing is decided by it. It is this request's own: see `Lifespan`.
+        scope.setdefault("state", {})[self._request_key] = manager
+        return manager
+
+    async def _kept_manager(
+        self,
+        kept: Kept,
+        connection: HTTPConnection,
+        response: Response | None,
+        demand: Demand | None,
+        extend: bool,
+    ) -> SessionManager[S, C]:
+        manager, token, searched = kept[0], kept[4], kept[5]
+        if response is not None and not searched:
+            await self._authenticator.search_body(manager, token, connection, extend=extend)
+            managers_of(connection.scope)[self] = (*kept[:-1], True)
+        if extend and (demand is None or unmet(manager, demand) is None):
+            await manager.extend()
+        return manager
+
+
+def _meet(manager: SessionManager[Any, Any], demand: Demand | None) -> None:
+    """Refuse a session whose token does not meet the demand."""
+    error = None if demand is None else unmet(manager, demand)
+    if error is not None:
+        emit_refused(manager, error)
+        raise error

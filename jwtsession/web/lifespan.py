@@ -1,0 +1,200 @@
+"""A provider's life: from the start of the first application that uses it to the end of the last one."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ..errors import ConfigurationError, NotStartedError
+from ..observability import ACCESS_LOGGERS, AuditTrail, TokenRedactionFilter
+from ..sessions import EvictionWatch
+from ..stores import ServerStore
+from . import openapi
+from .route_checks import check_routes
+from .tenants import Tenant, admitted, place
+from .websocket import close_failed_sockets
+
+
+class Lifespan:
+    """Opens the store at the first start and closes it at the last end; knows which applications were looked at.
+
+    Args:
+        tenant: The provider.
+        audit: Its thread lives as long as the store is open.
+        request_arg: The parameter whose value access logs must not show.
+        eviction: Looks at the store once it is open.
+    """
+
+    def __init__(
+        self, tenant: Tenant, audit: AuditTrail, request_arg: str, eviction: EvictionWatch | None = None
+    ) -> None:
+        self.tenant = tenant
+        self.admitted: set[Any] = set()
+        """The applications whose requests are served, and None from the start to the end; always this very set."""
+        self._store = tenant.store
+        self._audit = audit
+        self._request_arg = request_arg
+        self._eviction = eviction
+        self._running = 0
+        self._is_open = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._gate = asyncio.Lock()
+        self._late = ExitStack()
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop of the first start.
+
+        Raises:
+            NotStartedError: There was none, or the last application has ended.
+        """
+        self.require()
+        assert self._loop is not None  # noqa: S101
+        return self._loop
+
+    def require(self) -> None:
+        """Refuse to work where nobody has started the provider: nothing has been looked at or opened then.
+
+        Raises:
+            NotStartedError: The message tells what starts it.
+        """
+        if None not in self.admitted:
+            raise NotStartedError(
+                f"{self.tenant.name} is not started: its lifespan did not run, or has ended. The application that is "
+                "served needs it, not only one that is mounted in it: FastAPI(lifespan=sessions.lifespan). In tests "
+                "write `with TestClient(app) as client:`, in scripts and with ASGITransport `async with sessions:`"
+            )
+
+    def is_started(self) -> bool:
+        """Whether somebody has started the provider; where not, the log tells what does it."""
+        try:
+            self.require()
+        except NotStartedError as error:
+            self._audit.log(logging.ERROR, "%s", error)
+            return False
+        return True
+
+    async def ping(self) -> bool:
+        """Whether the store answers; never raises. False before the start and after the end, and the log tells why."""
+        if not self.is_started():
+            return False
+        answers = await self._store.ping()
+        if self._eviction is not None:
+            await self._eviction.pinged(answers)
+        return answers
+
+    def document(self, app: FastAPI) -> None:
+        """See `SessionProvider.document`."""
+        check_routes(app)
+        openapi.document(app)
+
+    def admit(self, app: Any) -> None:
+        """Look at an application that did not start with the provider, at its first request.
+
+        Raises:
+            NotStartedError: The provider is not started.
+            ConfigurationError: As a start would.
+        """
+        self.require()
+        if app is not None:
+            self._late.enter_context(admitted(self.tenant, app, direct=False))
+        self.admitted.add(app)
+        if isinstance(app, FastAPI):
+            openapi.document(app)
+            close_failed_sockets(app)
+
+    @asynccontextmanager
+    async def run(self, app: Any = None) -> AsyncIterator[None]:
+        """Be started, with an application or without one.
+
+        Raises:
+            ConfigurationError: The application, or the store, can't work; or the store is in use by another loop.
+        """
+        self._bind(asyncio.get_running_loop())
+        async with AsyncExitStack() as ending:
+            apps: list[Any] = []
+            if app is not None:
+                openapi.document(app)
+                openapi.prune_dependants(app)
+                close_failed_sockets(app)
+                apps = ending.enter_context(admitted(self.tenant, app))
+                _give_own_states(app)
+            ending.enter_context(self._redacted_access_logs())
+            await self._start()
+            ending.push_async_callback(self._end)
+            self.admitted |= {None, *apps}
+            yield
+
+    def _bind(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._loop is loop:
+            return
+        if self._loop is None or not self._is_open or self._loop.is_closed():
+            self._loop, self._gate = loop, asyncio.Lock()
+        elif isinstance(self._store, ServerStore):
+            raise ConfigurationError(
+                f"{self.tenant.name} is started on another event loop of this process, and its connections belong to "
+                "that one: end it first (two TestClients one after the other), or make a provider for each, in the "
+                "function that makes the application"
+            )
+
+    async def _start(self) -> None:
+        async with self._gate:
+            if not self._is_open:
+                await self._store.open()
+                self._audit.open()
+                self._is_open = True
+                self._audit.log(logging.INFO, "%s: sessions are in %s", self.tenant.name, place(self._store))
+                if self._eviction is not None:
+                    await self._eviction.look()
+            self._running += 1
+
+    async def _end(self) -> None:
+        self._running -= 1
+        async with self._gate:
+            if self._running or not self._is_open:
+                return
+            self._is_open = False
+            self.admitted.clear()
+            self._late.close()
+            async with AsyncExitStack() as ending:
+                ending.push_async_callback(asyncio.to_thread, self._audit.close)
+                ending.push_async_callback(self._store.close)
+
+    @contextmanager
+    def _redacted_access_logs(self) -> Iterator[None]:
+        # Also where `query` is off: a client may put its token there by mistake, and it is a good one elsewhere.
+        # One for each start: of two applications with one provider the first to end takes only its own.
+        redaction = TokenRedactionFilter(self._request_arg)
+        loggers = [logging.getLogger(name) for name in ACCESS_LOGGERS]
+        for each in loggers:
+            each.addFilter(redaction)
+        try:
+            yield
+        finally:
+            for each in loggers:
+                each.removeFilter(redaction)
+
+
+class _OwnState:
+    """Gives each request a `scope["state"]` of its own, as ASGI wants it: some servers and drivers share one.
+
+    Before anybody else has the scope, so that all who show each other something there go on seeing it.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        if scope["type"] != "lifespan":
+            scope["state"] = dict(scope.get("state", ()))
+        return self.app(scope, receive, send)
+
+
+def _give_own_states(app: Any) -> None:
+    stack = getattr(app, "middleware_stack", None)
+    if stack is not None and not isinstance(stack, _OwnState):
+        app.middleware_stack = _OwnState(stack)

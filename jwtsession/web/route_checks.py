@@ -1,0 +1,86 @@
+"""Refuses routes that would take a session from the client."""
+
+import typing
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic.errors import PydanticUserError
+
+from ..errors import ConfigurationError
+from ..manager import SessionManager
+from ..models import Claims, Session
+from .dependants import applications, core_schema, nodes, parameters, routes
+
+# Parts of a core schema that tell how to write a value or describe it, not how to make one of what a client sends.
+_NOT_READ = {"serialization", "metadata", "computed_fields"}
+
+
+def check_routes(app: Any) -> None:
+    """Refuse routes, in mounted applications too, that would take a session or its claims from the client.
+
+    That is what FastAPI makes of a parameter whose `Depends()` was forgotten: a 200 for whoever writes a session.
+
+    Raises:
+        ConfigurationError: Names each such route and parameter.
+    """
+    harmless: set[type] = set()
+    found = [
+        f"{name_of(prefix, route)}: {wrong}"
+        for prefix, each in applications(app)
+        for route in routes(each)
+        for node in nodes(route)
+        for wrong in _faults(node, harmless)
+    ]
+    if found:
+        raise ConfigurationError("; ".join(dict.fromkeys(found)))
+
+
+def _faults(node: Any, harmless: set[type]) -> Iterator[str]:
+    asked = typing.get_origin(node.call) or node.call
+    if isinstance(asked, type) and issubclass(asked, Claims):
+        yield f"Depends() on {asked.__name__} takes the claims from the query: ask get_manager, for manager.claims"
+    elif isinstance(asked, type) and issubclass(asked, SessionManager):
+        yield f"Depends() on {asked.__name__} makes one of the query: it needs Depends(sessions.get_manager)"
+    else:
+        for parameter in parameters(node):
+            model = _in_parameter(parameter, harmless)
+            if model is not None:
+                yield (
+                    f"the parameter {parameter.name!r} takes a {model.__name__} from the client, who may write anything"
+                    " into it: it needs Depends(sessions.get_session), or a model that is no Session and no Claims"
+                )
+
+
+def _in_parameter(parameter: Any, harmless: set[type]) -> type | None:
+    """The model of a session or of claims that Pydantic makes of a parameter, or somewhere in it, if any.
+
+    Args:
+        parameter: A field of FastAPI.
+        harmless: Models that were looked through before, to which this one's are added.
+    """
+    looked_through: set[type] = set()
+    try:
+        waiting = [core_schema(parameter)]
+        while waiting:
+            part = waiting.pop()
+            if isinstance(part, list | tuple):
+                waiting += part
+            elif isinstance(part, Mapping):
+                made = part.get("cls") if part.get("type") == "model" else None
+                if isinstance(made, type):
+                    if issubclass(made, Session | Claims):
+                        return made
+                    if made in harmless or made in looked_through:
+                        continue
+                    looked_through.add(made)
+                waiting += [each for name, each in part.items() if name not in _NOT_READ]
+    except PydanticUserError:
+        return None  # a type that is not complete: FastAPI can't read it either
+    harmless |= looked_through
+    return None
+
+
+def name_of(prefix: str, route: Any) -> str:
+    """A route, for messages."""
+    methods = ", ".join(sorted(getattr(route, "methods", None) or ["WebSocket"]))
+    return f"{methods} {prefix}{getattr(route, 'path', '')}"

@@ -1,0 +1,6 @@
+"""Ready-made endpoints."""
+
+from .health import health_router
+from .jwks import jwks_router
+
+__all__ = ["health_router", "jwks_router"]

@@ -1,0 +1,21 @@
+"""The public keys (RFC 7517), so that other services can verify tokens."""
+
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+MAX_AGE = 300
+"""Seconds for which other services may keep the published keys."""
+
+
+def jwks_router(keys: dict[str, list[dict[str, Any]]], path: str) -> APIRouter:
+    """See `SessionProvider.jwks_router`."""
+    router = APIRouter()
+
+    @router.get(path, tags=["keys"], summary="Public keys that verify this service's tokens")
+    async def read_public_keys(response: Response) -> dict[str, list[dict[str, Any]]]:
+        response.headers["Cache-Control"] = f"public, max-age={MAX_AGE}"
+        return keys
+
+    return router

@@ -1,0 +1,138 @@
+"""The providers that run in one application: whether they can live together."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from starlette.applications import Starlette
+
+from .._ids import new_session_id
+from ..errors import AuthenticationError, ConfigurationError, InvalidArgumentError
+from ..models import Session
+from ..stores import ServerStore, SessionStore
+from ..tokens import TokenCodec
+from .dependants import applications, nodes, routes
+from .injection import class_alone
+from .route_checks import check_routes, name_of
+
+
+@dataclass(frozen=True, eq=False)
+class Tenant:
+    """A provider, as one of those of an application."""
+
+    name: str
+    """For messages."""
+    request_key: str
+    model: type[Session]
+    store: SessionStore
+    codec: TokenCodec[Any]
+    shares_with: "Tenant | None" = None
+    """Another one that has the same sessions on purpose."""
+
+    @property
+    def family(self) -> "Tenant":
+        """The same for all that share sessions."""
+        return self if self.shares_with is None else self.shares_with.family
+
+
+@contextmanager
+def admitted(tenant: Tenant, app: Any, *, direct: bool = True) -> Iterator[list[Any]]:
+    """Look at an application, and note that the provider runs in it; gives it and all that are mounted in it.
+
+    Args:
+        tenant: The provider.
+        app: The application.
+        direct: It was started with the provider. What is mounted in it may have another one under its `request_key`.
+
+    Raises:
+        ConfigurationError: A route or a combination of providers can't work, or would let in whom it must not.
+    """
+    check_routes(app)
+    apps = [each for _, each in applications(app) if isinstance(each, Starlette)]
+    # In what Starlette keeps for an application's own use: the notes live as long as it does.
+    running: list[list[tuple[Tenant, bool]]] = [
+        each.state._state.setdefault("_jwtsession_tenants", []) for each in apps
+    ]
+    others = {other: None for each in running for other, _ in each if other is not tenant}
+    if direct and running:
+        taken = {other.request_key for other, is_direct in running[0] if is_direct and other is not tenant}
+        if tenant.request_key in taken:
+            raise ConfigurationError(f"request_key: {tenant.request_key!r} is another provider's in this application")
+    for other in others:
+        _check_places(tenant, other)
+    _check_bindings(app, [tenant, *others])
+    for each in running:
+        each.append((tenant, direct and each is running[0]))
+    try:
+        yield apps
+    finally:
+        for each in running:
+            each.remove((tenant, direct and each is running[0]))
+
+
+def _check_places(tenant: Tenant, other: Tenant) -> None:
+    """Refuse two providers that would find each other's sessions, unless one says that it shares the other's."""
+    overlap = _overlap(tenant.store, other.store)
+    if overlap is None or (overlap != "nested" and tenant.family is other.family):
+        return
+    if overlap == "unknown" and not _accept(tenant, other):
+        return
+    raise ConfigurationError(
+        f"keyspace: {tenant.name} keeps sessions in {place(tenant.store)}, {other.name} in {place(other.store)}"
+        + (", which may be one server, and they accept each other's tokens" if overlap == "unknown" else "")
+        + ": each would find, list or end the other's. Give each a keyspace of its own, neither the beginning of the "
+        "other; where they are to have the same sessions, say so by shares_sessions_with"
+    )
+
+
+def _overlap(one: SessionStore, other: SessionStore) -> Literal["same", "nested", "unknown", None]:
+    if one is other:
+        return "same"
+    if not (isinstance(one, ServerStore) and isinstance(other, ServerStore)):
+        return None
+    # redis:// and valkey:// may be one server.
+    here, there = (store.location.partition("://")[2] for store in (one, other))
+    if here != there:
+        # Of one server another database is another place. Whether two names are one server nobody can tell.
+        apart = one.keyspace != other.keyspace or here.rpartition("/")[0] == there.rpartition("/")[0]
+        return None if apart else "unknown"
+    if one.keyspace == other.keyspace:
+        return "same"
+    # The index of users and whatever else a provider keeps have keys that begin with its keyspace.
+    nested = one.keyspace.startswith(other.keyspace) or other.keyspace.startswith(one.keyspace)
+    return "nested" if nested else None
+
+
+def _accept(one: Tenant, other: Tenant) -> bool:
+    """Whether a token of one passes at the other: tried out, and assumed where no token can be made here."""
+    for issuer, reader in ((one, other), (other, one)):
+        try:
+            issued, _ = issuer.codec.encode(new_session_id())
+            reader.codec.decode(issued.token)
+        except AuthenticationError:
+            continue
+        except InvalidArgumentError:
+            return True
+        return True
+    return False
+
+
+def place(store: SessionStore) -> str:
+    """Where a store keeps sessions, for people."""
+    if isinstance(store, ServerStore):
+        return f"{store.location}, under {store.keyspace!r}"
+    return repr(store)
+
+
+def _check_bindings(app: Any, tenants: Sequence[Tenant]) -> None:
+    """Refuse `Depends()` on a class that two of the providers have for their model: which one it asks is chance."""
+    for prefix, each in applications(app):
+        for route in routes(each):
+            for node in nodes(route):
+                model = class_alone(node)
+                if model is not None and len([tenant for tenant in tenants if tenant.model is model]) > 1:
+                    raise ConfigurationError(
+                        f"{name_of(prefix, route)}: Depends() on {model.__name__} does not tell which of its providers "
+                        "is meant: write Depends(sessions.get_session), or give each provider a model of its own"
+                    )

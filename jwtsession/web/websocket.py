@@ -1,0 +1,68 @@
+"""Closes a WebSocket whose endpoint failed after `accept()`: what is an HTTP answer before is a closing code then."""
+
+from collections.abc import Awaitable
+from http.client import responses
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ..errors import JWTSessionError
+
+_CLOSING_CODES = {400: 1008, 401: 1008, 403: 1008, 503: 1013}
+"""RFC 6455 section 7.4.1 and its registry: policy violation, try again later. All else is 1011, internal error."""
+
+
+def close_failed_sockets(app: Any) -> None:
+    """Put `ClosesFailedSockets` around an application's routes, once."""
+    router = app.router
+    if not isinstance(router.middleware_stack, ClosesFailedSockets):
+        router.middleware_stack = ClosesFailedSockets(router.middleware_stack)
+
+
+class ClosesFailedSockets:
+    """ASGI middleware within FastAPI's own handlers of exceptions.
+
+    Those answer an `HTTPException` with a response, which a server takes from a WebSocket before `accept()` only: after
+    it, it is a protocol error.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Hand on; a request as it is, without a coroutine of its own."""
+        if scope["type"] == "websocket":
+            return _Socket(send).run(self._app, scope, receive)
+        return self._app(scope, receive, send)
+
+
+class _Socket:
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._open = False
+        self._accepted = False
+
+    async def run(self, app: ASGIApp, scope: Scope, receive: Receive) -> None:
+        try:
+            await app(scope, receive, self._pass_on)
+        except JWTSessionError:  # no answer to a client, like a session that can't be stored
+            await self._close(500)
+            raise
+
+    async def _pass_on(self, message: Message) -> None:
+        kind = message["type"]
+        if self._accepted and kind.startswith("websocket.http.response"):
+            if kind == "websocket.http.response.start":
+                await self._close(message["status"])
+            return
+        if kind == "websocket.accept":
+            self._accepted = self._open = True
+        elif kind == "websocket.close":
+            self._open = False
+        await self._send(message)
+
+    async def _close(self, status: int) -> None:
+        if self._open:
+            self._open = False
+            code, reason = _CLOSING_CODES.get(status, 1011), f"{status} {responses.get(status, '')}".rstrip()
+            await self._send({"type": "websocket.close", "code": code, "reason": reason})
