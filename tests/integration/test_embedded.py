@@ -22,8 +22,8 @@ from fastapi import FastAPI
 from redis import Redis
 
 from jwtsession import ConfigurationError, SessionProvider
-from jwtsession.stores import embedded
 from jwtsession.stores.embedded import EmbeddedServer
+from jwtsession.stores.embedded import server as embedded
 from tests.conftest import SECRET
 from tests.servers import free_port
 from tests.web import bearer
