@@ -6,8 +6,7 @@ from typing import Any, Generic, NamedTuple, NoReturn, TypeVar
 
 from ._types import C, S
 from .errors import AuthenticationError, JWTSessionError, MissingTokenError, SessionNotFoundError
-from .sessions import Record, SessionLifecycle, SessionRepository
-from .sessions.instances import Former, remembered
+from .sessions import Former, Record, SessionLifecycle, SessionRepository, remembered
 from .tokens import TokenCodec, VerifiedToken
 
 E = TypeVar("E", bound=JWTSessionError)

@@ -15,8 +15,7 @@ from ._tracebacks import scrub_traceback
 from ._types import C, S
 from .errors import AuthenticationError, InvalidArgumentError, SessionConflictError, SessionNotFoundError
 from .models import Session, Token, take_state
-from .sessions import Login, NewSession, Record
-from .sessions.instances import refuse_lost_changes
+from .sessions import Login, NewSession, Record, refuse_lost_changes
 from .sync import SyncSessionManager
 from .tokens import VerifiedToken
 

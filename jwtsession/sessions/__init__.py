@@ -4,6 +4,7 @@ from .admin import SessionAdmin
 from .encryption import AESGCMSealer, PlaintextSealer, Sealer
 from .eviction import EvictionWatch
 from .index_entries import Login, SessionInfo
+from .instances import Former, refuse_lost_changes, remembered
 from .lifecycle import NewSession, SessionLifecycle
 from .repository import Record, SessionRepository
 from .roundtrip import check_model
@@ -14,6 +15,7 @@ from .user_index import UserIndex
 __all__ = [
     "AESGCMSealer",
     "EvictionWatch",
+    "Former",
     "Login",
     "Migrate",
     "NewSession",
@@ -29,4 +31,6 @@ __all__ = [
     "Timeouts",
     "UserIndex",
     "check_model",
+    "refuse_lost_changes",
+    "remembered",
 ]
