@@ -1,4 +1,4 @@
-"""The rings, held against the code: imports point to a lower ring only. CONTRIBUTING.md shows this file's table."""
+"""The rings, held against the code: imports point to a lower ring only. Two pages show this file's table."""
 
 import ast
 import graphlib
@@ -12,6 +12,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "jwtsession"
+PAGES = [ROOT / "CONTRIBUTING.md", ROOT / "docs/architecture.md"]
+"""They show the table."""
 
 
 class Ring(NamedTuple):
@@ -164,9 +166,10 @@ def test_every_room_stands_in_one_ring() -> None:
     assert {room_of(file) for file in FILES} - {"__init__"} <= set(rooms)
 
 
-def test_contributing_shows_the_table() -> None:
-    """CONTRIBUTING.md has the table that this file makes: `python -m tests.test_layers` writes it anew."""
-    assert "\n".join(table()) in (ROOT / "CONTRIBUTING.md").read_text()
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_pages_show_the_table(page: Path) -> None:
+    """Each page has the table that this file makes: `python -m tests.test_layers` writes it anew."""
+    assert "\n".join(table()) in page.read_text(encoding="utf-8")
 
 
 def table() -> Iterator[str]:
@@ -195,11 +198,11 @@ def table() -> Iterator[str]:
 
 
 def main() -> None:
-    """Write the table into CONTRIBUTING.md."""
-    path = ROOT / "CONTRIBUTING.md"
-    before, begin, rest = path.read_text().partition("| ring |")
-    after = rest[rest.index("\n\n") :] if begin else ""
-    path.write_text(before + "\n".join(table()) + after)
+    """Write the table into the pages."""
+    for page in PAGES:
+        before, begin, rest = page.read_text(encoding="utf-8").partition("| ring |")
+        after = rest[rest.index("\n\n") :] if begin else ""
+        page.write_text(before + "\n".join(table()) + after, encoding="utf-8")
 
 
 if __name__ == "__main__":
