@@ -24,7 +24,7 @@ from .sessions import (
 from .settings import SessionSettings
 from .stores import SessionStore, has_user_index
 from .tokens import KeyRing, KeySpec, TokenCodec
-from .transports import TokenFinder
+from .transports import TokenExtractor
 from .web import openapi
 from .web.authenticate import Authenticator
 from .web.dependencies import Dependencies
@@ -77,7 +77,7 @@ def wire(
     name = f"SessionProvider({session_model.__name__}, request_key={settings.request_key!r})"
     tenant = Tenant(name, settings.request_key, session_model, store, codec, shares_with)
     lifespan = Lifespan(tenant, audit, settings.request_arg, None if index is None else EvictionWatch(store, clock))
-    extractor = TokenFinder(
+    extractor = TokenExtractor(
         settings.token_sources,
         header=settings.header_name,
         name=settings.request_arg,

@@ -9,7 +9,7 @@ from .._types import C, S
 from ..errors import AmbiguousTokenError, AuthenticationError, MissingTokenError
 from ..manager import SessionManager
 from ..observability import client_address
-from ..transports import TokenFinder
+from ..transports import TokenExtractor
 from .scopes import Demand
 
 
@@ -22,7 +22,7 @@ class Authenticator(Generic[S, C]):
         capture_client: Keep the client's address and user agent for the user's index.
     """
 
-    def __init__(self, components: Components[S, C], extractor: TokenFinder, *, capture_client: bool) -> None:
+    def __init__(self, components: Components[S, C], extractor: TokenExtractor, *, capture_client: bool) -> None:
         self._components = components
         self._codec, self._repository, self._lifecycle = components
         self._has_index = self._lifecycle.has_index
@@ -63,7 +63,7 @@ class Authenticator(Generic[S, C]):
         verified = record = refusal = None
         try:
             if token is None:
-                token = await self._extractor.find(connection, body=body)
+                token = await self._extractor.extract(connection, body=body)
                 if before is not None and before.token == token:
                     return before, token
             verified = self._codec.verify(token)
@@ -101,7 +101,7 @@ class Authenticator(Generic[S, C]):
             StoreUnavailableError: The store did not answer.
         """
         try:
-            token = await self._extractor.find(connection)
+            token = await self._extractor.extract(connection)
         except MissingTokenError:
             return
         except AmbiguousTokenError as error:

@@ -8,7 +8,7 @@ import pytest
 from fastapi import Depends, FastAPI, Request
 
 from jwtsession import MemorySessionStore, Session, SessionProvider, Token
-from jwtsession.transports.extractor import MAX_BODY_BYTES
+from jwtsession.transports.body import MAX_BODY_BYTES
 from tests.conftest import SECRET
 from tests.web import serving
 

@@ -1,0 +1,20 @@
+"""`Authorization: Bearer` (RFC 6750 section 2.1)."""
+
+from collections.abc import Sequence
+
+from .base import WHITESPACE
+
+
+class BearerTransport:
+    """The tokens of `Authorization` headers. A header of another scheme holds none."""
+
+    header = b"authorization"
+
+    def find(self, values: Sequence[bytes]) -> Sequence[object]:
+        """See `HeaderTransport`."""
+        tokens = []
+        for value in values:
+            scheme, _, token = value.strip(WHITESPACE).partition(b" ")
+            if scheme.lower() == b"bearer":
+                tokens.append(token.lstrip(b" ").decode("latin-1"))
+        return tokens
