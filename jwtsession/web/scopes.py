@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
-from .._durations import seconds
 from ..errors import ConfigurationError, InsufficientScopeError, JWTSessionError, StaleAuthenticationError
+from ..settings import seconds
 from ..tokens import VerifiedToken
 
 Demand = Callable[[VerifiedToken], JWTSessionError | None]

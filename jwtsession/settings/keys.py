@@ -7,8 +7,8 @@ from typing import NoReturn, NotRequired, TypedDict, Unpack, get_args
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
-from ._tracebacks import scrub_traceback
-from .errors import ConfigurationError
+from .._tracebacks import scrub_traceback
+from ..errors import ConfigurationError
 
 
 class Unpicklable:

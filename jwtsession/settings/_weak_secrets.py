@@ -4,7 +4,7 @@ import itertools
 import re
 from pathlib import Path
 
-_LISTED = Path(__file__).parent / "data" / "weak_secrets.txt"
+_LISTED = Path(__file__).parent / "weak_secrets.txt"
 
 # What placeholders are made of. A random secret loses next to nothing with them, and may have a name in front.
 _WORD = re.compile(

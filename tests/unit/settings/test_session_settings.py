@@ -1,4 +1,4 @@
-"""Tests of jwtsession.settings."""
+"""Tests of jwtsession.settings.session_settings."""
 
 import copy
 import inspect
@@ -13,8 +13,8 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_settings import BaseSettings
 
 from jwtsession import ConfigurationError, Key, MemorySessionStore, SessionProvider, SessionSettings
-from jwtsession._options import SettingsOptions
-from jwtsession.settings import _ORIGINAL_NAMES
+from jwtsession.settings import SettingsOptions
+from jwtsession.settings.session_settings import _ORIGINAL_NAMES
 from tests.conftest import SECRET
 
 AT_REST = "VGhpcnR5LXR3byByYW5kb20tbG9va2luZyBieXRlcyE"

@@ -7,13 +7,13 @@ from typing import Any, ClassVar, Literal, Self, Unpack, get_args
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
-from . import _base64
-from ._durations import Seconds
-from ._key import Key, Unpicklable, describe, did_you_mean
-from ._options import Algorithm, SettingsOptions, TokenSource
-from ._tracebacks import scrub_traceback
+from .. import _base64
+from .._tracebacks import scrub_traceback
+from ..errors import ConfigurationError
 from ._weak_secrets import weakness
-from .errors import ConfigurationError
+from .durations import Seconds
+from .keys import Key, Unpicklable, describe, did_you_mean
+from .options import Algorithm, SettingsOptions, TokenSource
 
 logger = logging.getLogger("jwtsession")
 

@@ -1,4 +1,4 @@
-"""Tests of jwtsession._weak_secrets: what is refused at the start, and that no random secret is."""
+"""Tests of jwtsession.settings._weak_secrets: what is refused at the start, and that no random secret is."""
 
 import base64
 import re
@@ -9,15 +9,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jwtsession import ConfigurationError, Key, SessionSettings
-from jwtsession._weak_secrets import _LISTED, weakness
+from jwtsession.settings._weak_secrets import _LISTED, weakness
 from tests.conftest import SECRET
 
 LISTED = [line for line in _LISTED.read_text(encoding="utf-8").split("\n") if len(line.encode()) >= 32]
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 WEAK = [
     "passwordpasswordpasswordpassword",
@@ -85,6 +85,7 @@ def test_a_random_secret_is_never_refused(kind: str) -> None:
         assert weakness(secret) is None, secret
 
 
+@settings(deadline=None)
 @given(st.binary(min_size=32, max_size=32).filter(lambda key: len(set(key)) >= 24))
 def test_random_bytes_are_never_refused_as_a_key_at_rest(key: bytes) -> None:
     """Whatever they look like, unless they are a text."""

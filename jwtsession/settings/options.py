@@ -10,7 +10,7 @@ from typing import Any, Literal, TypedDict
 
 from pydantic import SecretStr
 
-from ._key import Key
+from .keys import Key
 
 Algorithm = Literal[
     "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"
