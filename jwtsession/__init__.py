@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .observability import SessionEvent, TokenRedactionFilter
     from .provider import SessionProvider
     from .sessions import SessionInfo
-    from .settings import Key, SessionSettings
+    from .settings import EncryptionSettings, Key, SessionSettings
     from .stores import MemorySessionStore, RedisSessionStore, SessionStore, UserIndexStore
     from .sync import SyncSessionManager, SyncSessionProvider
 
@@ -61,7 +61,7 @@ _MODULES = {
     "models": ("Claims", "Session", "Token"),
     "provider": ("SessionProvider",),
     "sessions": ("SessionInfo",),
-    "settings": ("Key", "SessionSettings"),
+    "settings": ("EncryptionSettings", "Key", "SessionSettings"),
     "stores": ("MemorySessionStore", "RedisSessionStore", "SessionStore", "UserIndexStore"),
     "sync": ("SyncSessionManager", "SyncSessionProvider"),
 }
@@ -72,6 +72,7 @@ __all__ = [
     "AuthenticationError",
     "Claims",
     "ConfigurationError",
+    "EncryptionSettings",
     "ExpiredTokenError",
     "InsufficientScopeError",
     "InvalidArgumentError",

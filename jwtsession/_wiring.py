@@ -118,10 +118,10 @@ def _key_specs(settings: SessionSettings) -> list[KeySpec]:
 
 
 def _sealer(settings: SessionSettings) -> Sealer:
-    if not settings.encryption_keys:
+    if not settings.encryption.keys:
         return PlaintextSealer()
-    keys = [key.get_secret_value() for key in settings.encryption_keys]
-    return AESGCMSealer(keys, settings.keyspace, settings.encryption_mode)
+    keys = [key.get_secret_value() for key in settings.encryption.keys]
+    return AESGCMSealer(keys, settings.keyspace, settings.encryption.mode)
 
 
 def _user_index(

@@ -47,7 +47,7 @@ class AESGCMSealer:
     Args:
         keys: 32 bytes each as base64url. The first seals, all open.
         keyspace: Prefix of the store's keys.
-        mode: See `SessionSettings.encryption_mode`.
+        mode: See `EncryptionSettings.mode`.
 
     Raises:
         ConfigurationError: `cryptography` is not installed.
@@ -59,7 +59,7 @@ class AESGCMSealer:
             from cryptography.hazmat.primitives.ciphers.aead import AESGCM
         except ImportError:
             raise ConfigurationError(
-                "encryption_keys: need the extra: pip install 'fastapi-jwtsession[crypto]'"
+                "encryption.keys: need the extra: pip install 'fastapi-jwtsession[crypto]'"
             ) from None
         self._invalid: type[Exception] = InvalidTag
         self._ciphers: dict[bytes, Any] = {}

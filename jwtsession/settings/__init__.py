@@ -1,8 +1,18 @@
 """The settings: every knob, from arguments or from the environment, checked when they are made."""
 
 from .durations import seconds
+from .encryption import EncryptionMode, EncryptionSettings
+from .group import SettingsGroup
 from .keys import Key
 from .options import SettingsOptions
 from .session_settings import SessionSettings
 
-__all__ = ["Key", "SessionSettings", "SettingsOptions", "seconds"]
+__all__ = [
+    "EncryptionMode",
+    "EncryptionSettings",
+    "Key",
+    "SessionSettings",
+    "SettingsGroup",
+    "SettingsOptions",
+    "seconds",
+]

@@ -4,6 +4,11 @@ import itertools
 import re
 from pathlib import Path
 
+MIN_SECRET_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
+"""RFC 7518 section 3.2: a key at least as long as the hash, in bytes."""
+
+MAKE_ONE = 'make one with python -c "import secrets; print(secrets.token_urlsafe(64))"'
+
 _LISTED = Path(__file__).parent / "weak_secrets.txt"
 
 # What placeholders are made of. A random secret loses next to nothing with them, and may have a name in front.
@@ -20,6 +25,26 @@ _WORD = re.compile(
 
 _LEAST_TRIPLES = 20
 """Different runs of three characters: 32 random hexadecimal digits have about 30."""
+
+
+def check_secret(name: str, secret: str, least: int, algorithm: str) -> None:
+    """Refuse a secret that is too short or that somebody could guess.
+
+    Args:
+        name: Of the setting, for the message.
+        secret: The secret.
+        least: How long it must be, in bytes.
+        algorithm: That the secret is for.
+
+    Raises:
+        ValueError: The secret is too weak.
+    """
+    size = len(secret.encode())
+    if size < least:
+        raise ValueError(f"{name}: {algorithm} needs at least {least} bytes, this one has {size}: {MAKE_ONE}")
+    # RFC 8725 section 3.5: nothing that a dictionary holds, or is made of.
+    if (weak := weakness(secret)) is not None:
+        raise ValueError(f"{name}: {weak}: {MAKE_ONE}")
 
 
 def weakness(secret: str) -> str | None:

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypedDict
 
 from pydantic import SecretStr
 
+from .encryption import EncryptionOptions, EncryptionSettings
 from .keys import Key
 
 Algorithm = Literal[
@@ -29,8 +30,7 @@ class SettingsOptions(TypedDict, total=False):
     max_age_limit: int | timedelta | None
     absolute_max_age: int | timedelta | None
     algorithm: Algorithm
-    encryption_keys: Sequence[str | SecretStr]
-    encryption_mode: Literal["read", "write", "require"]
+    encryption: EncryptionSettings | EncryptionOptions
     request_key: str
     request_arg: str
     token_sources: Sequence[TokenSource]

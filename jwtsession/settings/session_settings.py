@@ -1,50 +1,24 @@
 """`SessionSettings`: every knob, from arguments or from the environment, checked when they are made."""
 
 import logging
-import os
-from typing import Any, ClassVar, Literal, Self, Unpack, get_args
+from typing import Any, ClassVar, Literal, Self, Unpack
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
-from .. import _base64
 from .._tracebacks import scrub_traceback
 from ..errors import ConfigurationError
-from ._weak_secrets import weakness
+from ._environment import GroupedSource, Variables, not_json, warn_of_unknown_variables
+from ._messages import describe
+from ._values import Keyspace, StoreURL, TokenSources
+from ._weak_secrets import MAKE_ONE, MIN_SECRET_BYTES, check_secret
 from .durations import Seconds
-from .keys import Key, Unpicklable, describe, did_you_mean
-from .options import Algorithm, SettingsOptions, TokenSource
+from .encryption import EncryptionSettings
+from .group import Unpicklable
+from .keys import Key
+from .options import Algorithm, SettingsOptions
 
 logger = logging.getLogger("jwtsession")
-
-# RFC 7518 section 3.2: a key at least as long as the hash, in bytes.
-MIN_SECRET_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
-
-_MAKE_ONE = 'make one with python -c "import secrets; print(secrets.token_urlsafe(64))"'
-
-# How a list is given in the environment.
-_LISTS = {
-    "keys": """'[{"kid": "2026", "secret": "..."}]'""",
-    "encryption_keys": """'["..."]'""",
-    "token_sources": """'["bearer"]'""",
-}
-
-URL_SCHEMES = (
-    "redis",
-    "rediss",
-    "unix",
-    "redis+sentinel",
-    "rediss+sentinel",
-    "redis+cluster",
-    "rediss+cluster",
-    "valkey",
-    "valkeys",
-    "valkey+sentinel",
-    "valkeys+sentinel",
-    "valkey+cluster",
-    "valkeys+cluster",
-    "embedded",
-)
 
 # The names that `jwt-redis-session` gave these settings.
 _ORIGINAL_NAMES = {"maxAge": "max_age", "requestKey": "request_key", "requestArg": "request_arg"}
@@ -80,18 +54,18 @@ class SessionSettings(Unpicklable, BaseSettings):
     own `kid`, or its thumbprint (RFC 7638).
     """
 
-    keys: tuple[Key, ...] = ()
+    keys: tuple[Key, ...] = Field(default=(), examples=[[{"kid": "2026", "secret": "..."}]])
     """Several keys with names, the newest first: the first that is not `verify_only` signs, all verify.
 
     With `secret` beside them, tokens without a key's name still verify by it.
     """
 
-    redis_url: SecretStr = SecretStr("redis://localhost:6379/0")
+    redis_url: StoreURL = SecretStr("redis://localhost:6379/0")
     """Where the sessions live: `redis://`, `rediss://` (TLS), `unix://`, `redis+sentinel://h1:26379,h2:26379/name/0`,
     `redis+cluster://h1:6379,h2:6379`, the same with `valkey`, or `embedded://` (a Valkey server of the application's
     own, for development). A `SecretStr`, because it may hold a password."""
 
-    keyspace: str = "sess:"
+    keyspace: Keyspace = "sess:"
     """Prefix of the session's key in Redis."""
 
     max_age: Seconds = Field(default=86_400, ge=1, le=10 * 365 * 86_400)
@@ -108,20 +82,8 @@ class SessionSettings(Unpicklable, BaseSettings):
     algorithm: Algorithm = "HS256"
     """The one signature algorithm that is used and accepted. All but HS256, HS384 and HS512 need the extra `crypto`."""
 
-    encryption_keys: tuple[SecretStr, ...] = ()
-    """Keys of the encryption at rest (AES-256-GCM; extra `crypto`): 32 random bytes each, as base64url. The first
-    encrypts, all decrypt. Sessions that are encrypted can't be shared with the Node original.
-
-    To replace a key, put the new one behind it in every worker, then in front of it in every worker, and remove the old
-    one after `absolute_max_age`, when nothing is left that it encrypted.
-    """
-
-    encryption_mode: Literal["read", "write", "require"] = "require"
-    """How far a deployment is with `encryption_keys`: `read` can read encrypted sessions and still writes plain ones,
-    `write` writes encrypted ones and still reads plain ones, `require` takes a plain one for corrupt.
-
-    Sessions are encrypted when they are next written: go from `write` to `require` after `absolute_max_age`.
-    """
+    encryption: EncryptionSettings = EncryptionSettings()
+    """Encryption at rest: `EncryptionSettings(keys=[...])`, or a mapping of the same, to which the environment adds."""
 
     request_key: str = Field(default="session", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
     """The manager of a request stands at `request.state.<request_key>`."""
@@ -129,7 +91,7 @@ class SessionSettings(Unpicklable, BaseSettings):
     request_arg: str = Field(default="accessToken", pattern=r"^[A-Za-z][A-Za-z0-9_]*$")
     """Name of the token in a query or a body. The header's name is derived from it: see `header_name`."""
 
-    token_sources: tuple[TokenSource, ...] = ("bearer", "header")
+    token_sources: TokenSources = Field(default=("bearer", "header"), examples=[["bearer"]])
     """Where a token is looked for: `bearer` (`Authorization: Bearer`), `header` (`header_name`), `query`, `body`."""
 
     multiple_tokens: Literal["refuse", "first"] = "refuse"
@@ -189,14 +151,15 @@ class SessionSettings(Unpicklable, BaseSettings):
     # Typed by hand: required settings may come from the environment, and secrets are given as plain texts.
     @scrub_traceback
     def __init__(self, **values: Unpack[SettingsOptions]) -> None:
+        prefix = self._prefix(values.get("_env_prefix"))
         try:
             super().__init__(**values)
         except ValidationError as error:
-            wrong = describe(error, type(self).model_fields)
+            wrong = describe(error, type(self), Variables(type(self), prefix, values))
         except SettingsError as error:
-            wrong = _as_json(str(error), self._prefix(values.get("_env_prefix")))
+            wrong = not_json(error, type(self), prefix)
         else:
-            self._warn_of_unknown_variables(self._prefix(values.get("_env_prefix")))
+            warn_of_unknown_variables(type(self), prefix)
             self._warn_of_what_never_counts()
             return
         # Outside of the handlers: their errors hold what was given.
@@ -214,14 +177,18 @@ class SessionSettings(Unpicklable, BaseSettings):
                     "%s=%d never counts: absolute_max_age=%d ends a session before", name, value, self.absolute_max_age
                 )
 
-    def _warn_of_unknown_variables(self, prefix: str) -> None:
-        # Not refused, as they are in a `.env`: others may put theirs into the environment (Kubernetes does, for a
-        # service of this name).
-        known = [f"{prefix}{name}".upper() for name in type(self).model_fields]
-        for variable in os.environ if prefix else ():
-            if variable.upper().startswith(prefix) and variable.upper() not in known:
-                meant = did_you_mean(variable.upper(), known)
-                logger.warning("%s in the environment is no setting%s", variable, meant)
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Where pydantic-settings looks for values: the first that has one counts."""
+        by_name = (env_settings, dotenv_settings, file_secret_settings)
+        return (init_settings, *(GroupedSource(settings_cls, source) for source in by_name))
 
     @classmethod
     def node_compatible(cls, **values: Unpack[SettingsOptions]) -> Self:
@@ -267,43 +234,6 @@ class SessionSettings(Unpicklable, BaseSettings):
                 values[name] = values.pop(original)
         return values
 
-    @field_validator("redis_url")
-    @classmethod
-    def _known_scheme(cls, value: SecretStr) -> SecretStr:
-        if value.get_secret_value().partition(":")[0].lower() not in URL_SCHEMES:
-            raise ValueError("must start with one of " + ", ".join(f"{s}://" for s in URL_SCHEMES))
-        return value
-
-    @field_validator("token_sources")
-    @classmethod
-    def _each_source_once(cls, value: tuple[TokenSource, ...]) -> tuple[TokenSource, ...]:
-        if not value or len(set(value)) != len(value):
-            raise ValueError(f"must name one or more of {', '.join(get_args(TokenSource))}, each once")
-        return value
-
-    @field_validator("keyspace")
-    @classmethod
-    def _plain_keyspace(cls, value: str) -> str:
-        if not value or not value.isprintable() or "{" in value:
-            # In a cluster, braces would put every session into one slot.
-            raise ValueError("must be printable, not empty and without braces")
-        return value
-
-    @field_validator("encryption_keys")
-    @classmethod
-    def _32_bytes_each(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-        for key in value:
-            text = key.get_secret_value()
-            try:
-                decoded = _base64.decode_pasted(text)
-            except ValueError:
-                decoded = b""
-            # So few different bytes are no random ones but a placeholder; a text may be one.
-            placeholder = len(set(decoded)) < 8 or (decoded.isascii() and weakness(decoded.decode()) is not None)
-            if len(decoded) != 32 or placeholder:
-                raise ValueError("each must be 32 random bytes as base64url")
-        return value
-
     @model_validator(mode="after")
     def _what_others_need(self) -> Self:
         if self.max_age_limit is not None and self.max_age_limit < self.max_age:
@@ -313,38 +243,19 @@ class SessionSettings(Unpicklable, BaseSettings):
                 raise ValueError(f"{name}: needs user_index=True")
         if "too_many_sessions" in self.model_fields_set and self.max_sessions is None:
             raise ValueError("too_many_sessions: needs max_sessions")
-        if "encryption_mode" in self.model_fields_set and not self.encryption_keys:
-            raise ValueError("encryption_mode: needs encryption_keys")
         return self
 
     @model_validator(mode="after")
     def _good_keys(self) -> Self:
         if self.secret is None and not self.keys:
-            remedy = f": {_MAKE_ONE}" if self.algorithm in MIN_SECRET_BYTES else ""
+            remedy = f": {MAKE_ONE}" if self.algorithm in MIN_SECRET_BYTES else ""
             raise ValueError(f"secret: is required: give it as an argument or as JWTSESSION_SECRET{remedy}")
         given = {f"keys: {key.kid!r}": key.secret for key in self.keys}
         if self.secret is not None:
             given["secret"] = self.secret
         if self.algorithm in MIN_SECRET_BYTES:
             for name, key in given.items():
-                _check_secret(name, key.get_secret_value(), MIN_SECRET_BYTES[self.algorithm], self.algorithm)
+                check_secret(name, key.get_secret_value(), MIN_SECRET_BYTES[self.algorithm], self.algorithm)
         if self.user_index_key is not None:
-            _check_secret("user_index_key", self.user_index_key.get_secret_value(), 32, "an HMAC")
+            check_secret("user_index_key", self.user_index_key.get_secret_value(), 32, "an HMAC")
         return self
-
-
-def _as_json(error: str, prefix: str) -> str:
-    """What pydantic-settings says of a list that is no JSON, with the variable and how it is given."""
-    for name, example in _LISTS.items():
-        if f'"{name}"' in error:
-            return f"{name}: must be a list as JSON in the environment: {prefix}{name.upper()}={example}"
-    return error
-
-
-def _check_secret(name: str, secret: str, least: int, algorithm: str) -> None:
-    size = len(secret.encode())
-    if size < least:
-        raise ValueError(f"{name}: {algorithm} needs at least {least} bytes, this one has {size}: {_MAKE_ONE}")
-    # RFC 8725 section 3.5: nothing that a dictionary holds, or is made of.
-    if (weak := weakness(secret)) is not None:
-        raise ValueError(f"{name}: {weak}: {_MAKE_ONE}")

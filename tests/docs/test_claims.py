@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 import jwtsession
 from jwtsession import Claims, Session, SessionManager, SessionProvider, SessionSettings, Token
+from jwtsession.settings._messages import places
 from tests import servers
 from tests.conftest import SECRET
 
@@ -41,20 +42,21 @@ def plain(default: Any) -> Any:
 def test_the_settings_table_is_the_settings() -> None:
     """Every setting has its row, in the order of the code, with its default and its environment variable."""
     table = rows(README, "Settings")
-    fields = SessionSettings.model_fields
+    fields = {".".join(map(str, place)): field for place, field in places(SessionSettings).items()}
     assert [name.strip("`") for name, *_ in table] == [*fields]
     for name, default, unit, environment, meaning in table:
         field = fields[name.strip("`")]
         assert ast.literal_eval(default.strip("`")) == plain(field.default), name
-        assert environment == f"`JWTSESSION_{name.strip('`').upper()}`"
+        assert environment == f"`JWTSESSION_{name.strip('`').replace('.', '_').upper()}`"
         assert (unit == "seconds") == ("econds" in inspect_doc(name.strip("`"))), name
         assert meaning.endswith(".")
 
 
 def inspect_doc(setting: str) -> str:
     """The text under a setting in the code."""
-    source = inspect.getsource(SessionSettings)
-    found = re.search(rf'^    {setting}: .*?"""(.*?)"""', source, re.MULTILINE | re.DOTALL)
+    group, _, name = setting.rpartition(".")
+    source = inspect.getsource(SessionSettings.model_fields[group].annotation if group else SessionSettings)
+    found = re.search(rf'^    {name}: .*?"""(.*?)"""', source, re.MULTILINE | re.DOTALL)
     assert found
     return found[1]
 

@@ -196,7 +196,7 @@ class Deployments:
             assert self.redis.get(key) == value, what
 
 
-@pytest.fixture(params=[{}, {"encryption_keys": (KEY,)}], ids=["plain", "encrypted"])
+@pytest.fixture(params=[{}, {"encryption": {"keys": (KEY,)}}], ids=["plain", "encrypted"])
 def deployments(valkey: servers.Server, request: pytest.FixtureRequest) -> Iterator[Deployments]:
     with contextlib.ExitStack() as running:
         made = Deployments(valkey, running, **request.param)

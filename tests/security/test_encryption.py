@@ -87,11 +87,11 @@ def moment_of(fleet: Fleet) -> None:
 def test_switching_it_on_logs_nobody_out(valkey: servers.Server, clock: Clock) -> None:
     """Without keys, `read`, `write`, `require`: rolled over two workers, each step on one after the other."""
     with running(valkey.url, clock, {"secret": SECRET}, absolute_max_age=ABSOLUTE_MAX_AGE) as fleet:
-        common = {"secret": SECRET, "encryption_keys": [KEY]}
+        common = {"secret": SECRET}
 
         def roll(mode: str) -> None:
             for name in Fleet.WORKERS:
-                fleet.roll(name, lambda: moment_of(fleet), **common, encryption_mode=mode)
+                fleet.roll(name, lambda: moment_of(fleet), **common, encryption={"keys": [KEY], "mode": mode})
 
         untouched = fleet.log_in("a")
         fleet.tokens.clear()
@@ -116,21 +116,21 @@ def test_switching_it_on_logs_nobody_out(valkey: servers.Server, clock: Clock) -
 def test_without_the_first_step_people_are_refused_but_lose_nothing(valkey: servers.Server, clock: Clock) -> None:
     """Why `read` comes first: a worker without the key refuses what another has encrypted. It keeps it, though."""
     with running(valkey.url, clock, {"secret": SECRET}) as fleet:
-        fleet.roll("a", secret=SECRET, encryption_keys=[KEY], encryption_mode="write")
+        fleet.roll("a", secret=SECRET, encryption={"keys": [KEY], "mode": "write"})
         token = fleet.log_in("a")
         assert fleet.refused() == [("b", 0)]
-        fleet.roll("b", secret=SECRET, encryption_keys=[KEY], encryption_mode="read")
+        fleet.roll("b", secret=SECRET, encryption={"keys": [KEY], "mode": "read"})
         assert fleet.refused(token) == []
 
 
 def test_a_new_key_logs_nobody_out(valkey: servers.Server, clock: Clock) -> None:
     """Behind the old one, then in front of it, then alone: rolled over two workers, each step one after the other."""
-    first = {"secret": SECRET, "encryption_keys": [OTHER]}
+    first = {"secret": SECRET, "encryption": {"keys": [OTHER]}}
     with running(valkey.url, clock, first, absolute_max_age=ABSOLUTE_MAX_AGE) as fleet:
 
         def roll(*keys: str) -> None:
             for name in Fleet.WORKERS:
-                fleet.roll(name, lambda: moment_of(fleet), secret=SECRET, encryption_keys=keys)
+                fleet.roll(name, lambda: moment_of(fleet), secret=SECRET, encryption={"keys": keys})
 
         moment_of(fleet)
         old_name = {value[1:5] for value in stored(valkey).values()}
@@ -145,11 +145,11 @@ def test_a_new_key_logs_nobody_out(valkey: servers.Server, clock: Clock) -> None
 
 def test_a_new_key_in_front_at_once_refuses_people(valkey: servers.Server, clock: Clock) -> None:
     """Why it stands behind the old one first: the worker that does not know it refuses, and keeps the session."""
-    with running(valkey.url, clock, {"secret": SECRET, "encryption_keys": [OTHER]}) as fleet:
-        fleet.roll("a", secret=SECRET, encryption_keys=[KEY, OTHER])
+    with running(valkey.url, clock, {"secret": SECRET, "encryption": {"keys": [OTHER]}}) as fleet:
+        fleet.roll("a", secret=SECRET, encryption={"keys": [KEY, OTHER]})
         fleet.log_in("a")
         assert fleet.refused() == [("b", 0)]
-        fleet.roll("b", secret=SECRET, encryption_keys=[KEY, OTHER])
+        fleet.roll("b", secret=SECRET, encryption={"keys": [KEY, OTHER]})
         assert fleet.refused() == []
 
 
@@ -158,7 +158,7 @@ def test_a_new_key_in_front_at_once_refuses_people(valkey: servers.Server, clock
 
 @pytest.fixture
 def fleet(valkey: servers.Server, clock: Clock) -> Iterator[Fleet]:
-    with running(valkey.url, clock, {"secret": SECRET, "encryption_keys": [KEY]}) as made:
+    with running(valkey.url, clock, {"secret": SECRET, "encryption": {"keys": [KEY]}}) as made:
         yield made
 
 
@@ -260,14 +260,14 @@ def in_memory(
     model: type[UserSession] = UserSession, store: InspectableStore | None = None, **options: Any
 ) -> tuple[AsyncSessionTester[UserSession, Claims], InspectableStore]:
     store = store or InspectableStore()
-    settings: dict[str, Any] = {"secret": SECRET, "encryption_keys": [KEY], "touch_interval": 0} | options
+    settings: dict[str, Any] = {"secret": SECRET, "encryption": {"keys": [KEY]}, "touch_interval": 0} | options
     return AsyncSessionTester(started(SessionProvider(model, store=store, **settings))), store
 
 
 @pytest.mark.parametrize("mode", ["read", "write", "require"])
 async def test_every_verb_works(mode: str) -> None:
     """create, read, update, mutate, touch, reload, regenerate, destroy, and those outside of a request."""
-    tester, store = in_memory(encryption_mode=mode, user_index=True)
+    tester, store = in_memory(encryption={"keys": [KEY], "mode": mode}, user_index=True)
     provider, request = tester.sessions, tester.manager
     token = (await tester.login(UserSession(user_id=1), Claims(sub="ann"))).token
     one, two = await request(token), await request(token)
@@ -309,7 +309,7 @@ async def test_fields_of_another_version_survive() -> None:
 
 async def test_no_increment_is_lost(engine: servers.Server) -> None:
     """Eight tasks change one session on a real server at once: every change is there afterwards."""
-    provider = SessionProvider(UserSession, secret=SECRET, encryption_keys=[KEY], redis_url=engine.url)
+    provider = SessionProvider(UserSession, secret=SECRET, encryption={"keys": [KEY]}, redis_url=engine.url)
 
     def increment(session: UserSession) -> None:
         session.user_id += 1
@@ -362,7 +362,7 @@ async def test_a_sealed_value_that_is_too_large_is_corrupt() -> None:
 def test_nothing_readable_stands_in_the_server(valkey: servers.Server) -> None:
     """A canary in the data, the claims and the client's name: after every verb no byte of it stands in any key."""
     sessions = SessionProvider(
-        secret=SECRET, encryption_keys=[KEY], redis_url=valkey.url, user_index=True, capture_client=True
+        secret=SECRET, encryption={"keys": [KEY]}, redis_url=valkey.url, user_index=True, capture_client=True
     )
     app = FastAPI(lifespan=sessions.lifespan)
     manager_ = Annotated[SessionManager[Session, Claims], Depends(sessions.get_manager)]

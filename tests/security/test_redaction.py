@@ -16,6 +16,7 @@ from starlette.requests import Request
 from jwtsession import (
     Claims,
     ConfigurationError,
+    EncryptionSettings,
     InvalidArgumentError,
     JWTSessionError,
     Key,
@@ -55,7 +56,7 @@ class World:
         self.settings = SessionSettings(
             secret=SECRET,
             keys=(Key(kid="new", secret=OLD),),  # type: ignore[arg-type]
-            encryption_keys=(AT_REST,),
+            encryption=EncryptionSettings(keys=(AT_REST,)),
             redis_url=redis_url,
         )
         self.sessions = SessionProvider(UserSession, settings=self.settings)
@@ -160,8 +161,8 @@ def test_corrupt_and_unreachable_values_are_not_shown(world: World, caplog: pyte
         {"secret": SECRET, "redis_url": f"redis://:{PASSWORD}@host:port"},
         {"secret": SECRET[:20]},
         {"secret": SECRET, "algorithm": "RS256"},
-        {"secret": SECRET, "encryption_keys": (AT_REST + "A",)},
-        {"secret": SECRET, "encryption_keys": AT_REST},
+        {"secret": SECRET, "encryption": {"keys": (AT_REST + "A",)}},
+        {"secret": SECRET, "encryption": {"keys": AT_REST}},
         {"secret": SECRET, "keys": ({"kid": "a", "secret": OLD, "colour": OLD},)},
         {"secret": {"of": SECRET}},
         {"secret": SECRET, "max_age": SECRET},
@@ -314,7 +315,7 @@ async def test_the_locals_of_a_mistake_are_forgotten() -> None:
         {"secret": SECRET[:20]},
         {"secret": SECRET, "algorithm": "RS256", "redis_url": f"redis://:{PASSWORD}@h"},
         {"secret": SECRET, "redis_url": f"redis://:{PASSWORD}@h:port"},
-        {"secret": SECRET, "encryption_keys": (AT_REST + "A",)},
+        {"secret": SECRET, "encryption": {"keys": (AT_REST + "A",)}},
         {"secret": SECRET, "redis_url": f"redis+sentinel://:{PASSWORD}@h"},
     ],
 )

@@ -8,6 +8,7 @@ from pydantic import SecretStr
 
 from jwtsession import (
     Claims,
+    EncryptionSettings,
     Key,
     Session,
     SessionManager,
@@ -47,7 +48,9 @@ SessionProvider(
     algorithm="ES256",
     token_sources=["bearer", "query"],
     _env_file=".env",
+    encryption={"keys": ["..."], "mode": "read"},
 )
+SessionProvider(encryption=EncryptionSettings(keys=["...", SecretStr("...")], mode="write"))
 SessionSettings(maxAge=60, requestKey="user", requestArg="token", leeway=timedelta(seconds=5), _env_prefix="ADMIN_")
 assert_type(SessionSettings.node_compatible(secret=SecretStr("..."), touch_interval=0), SessionSettings)
 

@@ -1,6 +1,6 @@
 """What type checkers must refuse: each marked line is an error; `test_typing.py` runs them on this file."""
 
-from jwtsession import Claims, Key, Session, SessionManager, SessionProvider, SessionSettings
+from jwtsession import Claims, EncryptionSettings, Key, Session, SessionManager, SessionProvider, SessionSettings
 
 
 class UserSession(Session):
@@ -25,6 +25,10 @@ SessionSettings(maxage=5)  # refused
 SessionSettings.node_compatible(secrets="...")  # refused
 Key(kid="1", secrets="...")  # refused
 Key(secret="...")  # refused
+EncryptionSettings(mode="on")  # refused
+EncryptionSettings(kyes=["..."])  # refused
+SessionProvider(encryption={"mode": "on"})  # refused
+SessionProvider(encryption_mode="read")  # refused
 SessionProvider(UserClaims)  # refused
 SessionProvider(UserSession, UserSession)  # refused
 

@@ -22,7 +22,7 @@ NEW = re.compile(r"New in version \d+\.\d+\.\d+\.")
 _SECRET = "what the samples of all versions are signed with, and nothing else"
 MODES: dict[str, dict[str, Any]] = {
     "plain": {},
-    "encrypted": {"encryption_keys": ("c2FtcGxlcyBvZiBhbGwgdmVyc2lvbnMsIDMyIGJ5dGU",)},
+    "encrypted": {"encryption": {"keys": ("c2FtcGxlcyBvZiBhbGwgdmVyc2lvbnMsIDMyIGJ5dGU",)}},
 }
 
 

@@ -154,7 +154,7 @@ def test_without_keys_the_store_holds_the_json() -> None:
 
 def test_the_keys_stand_in_no_repr() -> None:
     """Neither in that of the sealer nor in that of the settings."""
-    made = SessionSettings(secret=SECRET, encryption_keys=(KEY, OTHER))
+    made = SessionSettings(secret=SECRET, encryption={"keys": (KEY, OTHER)})
     shown = repr(
         [encryption(KEY, OTHER), vars(encryption(KEY, OTHER)), made, made.model_dump(), made.model_dump_json()]
     )
@@ -188,8 +188,8 @@ def test_a_key_that_is_not_32_random_bytes_is_refused(name: str) -> None:
     """By its setting's name, wherever it stands in the list, and without being shown."""
     bad = BAD_KEYS[name]
     for keys in ([bad], [KEY, bad]):
-        with pytest.raises(ConfigurationError, match=r"^encryption_keys") as refused:
-            SessionSettings(secret=SECRET, encryption_keys=keys)
+        with pytest.raises(ConfigurationError, match=r"^encryption\.keys") as refused:
+            SessionSettings(secret=SECRET, encryption={"keys": keys})
         told = "".join(traceback.format_exception(refused.value))
         assert KEY not in told
         assert not isinstance(bad, str) or not bad or bad[:10] not in told
@@ -199,8 +199,8 @@ def test_a_key_that_is_not_32_random_bytes_is_refused(name: str) -> None:
 def test_keys_are_taken_with_and_without_padding() -> None:
     """43 characters or 44, as different tools write them: the same key."""
     for text in (KEY, KEY.rstrip("=")):
-        made = SessionSettings(secret=SECRET, encryption_keys=[text])
-        sealed = AESGCMSealer([key.get_secret_value() for key in made.encryption_keys], "sess:", "require").seal(
+        made = SessionSettings(secret=SECRET, encryption={"keys": [text]})
+        sealed = AESGCMSealer([key.get_secret_value() for key in made.encryption.keys], "sess:", "require").seal(
             ID, VALUE
         )
         assert encryption(KEY).open(ID, sealed) == VALUE
@@ -209,25 +209,25 @@ def test_keys_are_taken_with_and_without_padding() -> None:
 @pytest.mark.parametrize("mode", ["read", "write", "require"])
 def test_a_mode_without_keys_is_refused(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who asks for encryption and has lost the keys on the way must not store plain sessions in silence."""
-    with pytest.raises(ConfigurationError, match=r"^encryption_mode: needs encryption_keys"):
-        SessionSettings(secret=SECRET, encryption_mode=mode)
+    with pytest.raises(ConfigurationError, match=r"^encryption\.mode: needs keys"):
+        SessionSettings(secret=SECRET, encryption={"mode": mode})
     monkeypatch.setenv("JWTSESSION_ENCRYPTION_MODE", mode)
-    with pytest.raises(ConfigurationError, match=r"^encryption_mode: needs encryption_keys"):
+    with pytest.raises(ConfigurationError, match=r"^JWTSESSION_ENCRYPTION_MODE: needs keys"):
         SessionSettings(secret=SECRET)
 
 
 def test_an_unknown_mode_is_refused() -> None:
     """By its setting's name."""
-    with pytest.raises(ConfigurationError, match=r"^encryption_mode: "):
-        SessionSettings(secret=SECRET, encryption_keys=[KEY], encryption_mode="on")
+    with pytest.raises(ConfigurationError, match=r"^encryption\.mode: "):
+        SessionSettings(secret=SECRET, encryption={"keys": [KEY], "mode": "on"})
 
 
 def test_keys_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """A list as JSON; one without brackets is an error of the package's own that shows nothing."""
     monkeypatch.setenv("JWTSESSION_ENCRYPTION_KEYS", f'["{KEY}", "{OTHER}"]')
-    assert [key.get_secret_value() for key in SessionSettings(secret=SECRET).encryption_keys] == [KEY, OTHER]
+    assert [key.get_secret_value() for key in SessionSettings(secret=SECRET).encryption.keys] == [KEY, OTHER]
     monkeypatch.setenv("JWTSESSION_ENCRYPTION_KEYS", KEY)
-    with pytest.raises(ConfigurationError, match=r"\bencryption_keys\b.*JSON") as refused:
+    with pytest.raises(ConfigurationError, match=r"^JWTSESSION_ENCRYPTION_KEYS: .*JSON") as refused:
         SessionSettings(secret=SECRET)
     assert KEY not in "".join(traceback.format_exception(refused.value))
 
@@ -236,7 +236,7 @@ def test_keys_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
 async def test_the_provider_encrypts_by_default_where_there_are_keys() -> None:
     """Keys alone are enough: `require` is the default mode."""
     store = InspectableStore()
-    async with AsyncSessionTester(SessionProvider(secret=SECRET, encryption_keys=[KEY], store=store)) as tester:
+    async with AsyncSessionTester(SessionProvider(secret=SECRET, encryption={"keys": [KEY]}, store=store)) as tester:
         ann = await tester.login({"name": "ann"})
         assert b"ann" not in store.contents[ann.id].value
         store.put(ann.id, VALUE)

@@ -12,9 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jwtsession import ConfigurationError, Key, SessionSettings
+from jwtsession import ConfigurationError, EncryptionSettings, Key, SessionSettings
 from jwtsession.settings._weak_secrets import _LISTED, weakness
-from tests.conftest import SECRET
 
 LISTED = [line for line in _LISTED.read_text(encoding="utf-8").split("\n") if len(line.encode()) >= 32]
 ROOT = Path(__file__).parents[3]
@@ -91,7 +90,7 @@ def test_random_bytes_are_never_refused_as_a_key_at_rest(key: bytes) -> None:
     """Whatever they look like, unless they are a text."""
     text = base64.urlsafe_b64encode(key).decode()
     if not key.isascii():
-        assert SessionSettings(secret=SECRET, encryption_keys=(text,)).encryption_keys
+        assert EncryptionSettings(keys=(text,)).keys
 
 
 @pytest.mark.parametrize(
@@ -99,8 +98,8 @@ def test_random_bytes_are_never_refused_as_a_key_at_rest(key: bytes) -> None:
 )
 def test_a_placeholder_is_no_key_at_rest(weak: bytes) -> None:
     """A text of 32 bytes that somebody could guess is no better for being base64url."""
-    with pytest.raises(ConfigurationError, match="encryption_keys: each must be 32 random bytes"):
-        SessionSettings(secret=SECRET, encryption_keys=(base64.urlsafe_b64encode(weak).decode(),))
+    with pytest.raises(ConfigurationError, match="keys: each must be 32 random bytes"):
+        EncryptionSettings(keys=(base64.urlsafe_b64encode(weak).decode(),))
 
 
 def test_no_secret_in_the_documentation_works() -> None:

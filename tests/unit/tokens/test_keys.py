@@ -626,7 +626,7 @@ except ConfigurationError as error:
     ("option", "setting"),
     [
         *((f"algorithm={algorithm!r}", "algorithm") for algorithm in ("RS256", "PS384", "ES512", "EdDSA")),
-        (f"encryption_keys=['{base64.urlsafe_b64encode(bytes(range(200, 232))).decode()}']", "encryption_keys"),
+        (f"encryption=dict(keys=['{base64.urlsafe_b64encode(bytes(range(200, 232))).decode()}'])", "encryption.keys"),
     ],
 )
 def test_without_cryptography_the_error_names_the_extra(option: str, setting: str) -> None:

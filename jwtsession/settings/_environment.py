@@ -1,0 +1,105 @@
+"""The environment: one variable for each setting, and a warning for those that are none."""
+
+import functools
+import json
+import logging
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import create_model
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsError
+
+from ._messages import Place, did_you_mean, places
+
+logger = logging.getLogger("jwtsession")
+
+
+class GroupedSource(PydanticBaseSettingsSource):
+    """A source of flat names (the environment, a `.env`, a folder of secrets) whose values are put into their groups.
+
+    The source looks for `encryption_mode` as for any setting. No name is ever split, so `max_age` is no group's.
+    """
+
+    def __init__(self, settings_cls: type[BaseSettings], source: PydanticBaseSettingsSource) -> None:
+        super().__init__(settings_cls)
+        self.__name__ = type(source).__name__  # for pydantic-settings' own debug log
+        source.settings_cls = _flat(settings_cls)
+        self._source = source
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """See `PydanticBaseSettingsSource`."""
+        return self._source.get_field_value(field, field_name)
+
+    def __call__(self) -> dict[str, Any]:
+        """The values that the source has, by the names of the settings and groups."""
+        flat = self._source()
+        grouped: dict[str, Any] = {}
+        for place in places(self.settings_cls):
+            if len(place) == 2 and _name(place) in flat:
+                grouped.setdefault(str(place[0]), {})[place[1]] = flat.pop(_name(place))
+        return grouped | flat  # what a `.env` gives to a group's own name stays, and is refused
+
+
+class Variables:
+    """How a setting's name is written in the environment.
+
+    Args:
+        settings_cls: The settings.
+        prefix: In front of each variable.
+        arguments: What was given by name, so not by the environment.
+    """
+
+    def __init__(self, settings_cls: type[BaseSettings], prefix: str, arguments: Mapping[str, Any]) -> None:
+        self._groups = {str(place[0]) for place in places(settings_cls) if len(place) == 2}
+        self._prefix = prefix
+        self._arguments = arguments
+
+    def gave(self, place: Place) -> bool:
+        """Whether the environment gave a setting of a group, or one that looks like it."""
+        name = str(place[0]) if place else ""
+        if name in self._arguments:
+            given = self._arguments[name]
+            return len(place) > 1 and isinstance(given, Mapping) and place[1] not in given
+        return any(name == group or name.startswith(f"{group}_") for group in self._groups)
+
+    def write(self, place: Place) -> str:
+        """The variable of the setting at a place, and the place within its value."""
+        return ".".join([f"{self._prefix}{_name(place[:2])}".upper(), *map(str, place[2:])])
+
+
+def not_json(error: SettingsError, settings_cls: type[BaseSettings], prefix: str) -> str:
+    """What pydantic-settings says of a list that is no JSON, with the variable and how it is given."""
+    for place, field in places(settings_cls).items():
+        if f'"{_name(place)}"' in str(error):
+            variable = f"{prefix}{_name(place)}".upper()
+            name = variable if len(place) == 2 else place[0]
+            example = json.dumps((field.examples or [["..."]])[0])
+            return f"{name}: must be a list as JSON in the environment: {variable}='{example}'"
+    return str(error)
+
+
+def warn_of_unknown_variables(settings_cls: type[BaseSettings], prefix: str) -> None:
+    """Tell of variables that have the prefix and are no setting, with the one that was meant.
+
+    They are not refused, as they are in a `.env`: others may put theirs into the environment (Kubernetes does, for a
+    service of this name).
+    """
+    known = [f"{prefix}{_name(place)}".upper() for place in places(settings_cls)]
+    for variable in os.environ if prefix else ():
+        if variable.upper().startswith(prefix) and variable.upper() not in known:
+            meant = did_you_mean(variable, known)
+            logger.warning("%s in the environment is no setting%s", variable, meant)
+
+
+def _name(place: Place) -> str:
+    """The name of a setting in the environment, without the prefix."""
+    return "_".join(map(str, place))
+
+
+@functools.cache
+def _flat(settings_cls: type[BaseSettings]) -> type[BaseSettings]:
+    """The same settings without groups."""
+    fields: dict[str, Any] = {_name(place): (field.annotation, field) for place, field in places(settings_cls).items()}
+    return create_model(settings_cls.__name__, __base__=BaseSettings, **fields)

@@ -1,0 +1,75 @@
+"""What is wrong with which setting, in words: the setting's name as it was written, and never its value."""
+
+import difflib
+import inspect
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+if TYPE_CHECKING:  # it imports this module
+    from ._environment import Variables
+
+Place = tuple[str | int, ...]
+"""Where a setting stands: `("max_age",)`, `("encryption", "mode")`, `("keys", 0, "kid")`."""
+
+
+def places(model: type[BaseModel]) -> dict[Place, FieldInfo]:
+    """Every setting by its place; those of a group instead of the group."""
+    found: dict[Place, FieldInfo] = {}
+    for name, field in model.model_fields.items():
+        group = field.annotation
+        if inspect.isclass(group) and issubclass(group, BaseModel):
+            found |= {(name, *place): inner for place, inner in places(group).items()}
+        else:
+            found[name,] = field
+    return found
+
+
+def describe(error: ValidationError, model: type[BaseModel], variables: "Variables | None" = None) -> str:
+    """What is wrong with which setting of a model, without a word of its value.
+
+    Args:
+        error: Of Pydantic.
+        model: The settings.
+        variables: How a setting is written where the environment gave it.
+    """
+    found = []
+    for item in error.errors(include_url=False, include_context=False, include_input=False):
+        place = item["loc"]
+        write = variables.write if variables is not None and variables.gave(place) else _dotted
+        message = item["msg"].removeprefix("Value error, ")
+        if item["type"] == "extra_forbidden":
+            message = f"there is no such setting{did_you_mean(write(place), map(write, _beside(place, model)))}"
+        elif item["type"] == "tuple_type":
+            message = "must be a list"
+        elif item["type"] == "model_type" and len(place) == 1:
+            message = "must be a mapping of settings; in the environment each of them has a variable of its own"
+        elif item["type"] == "seconds" and type(None) in get_args(places(model)[place].annotation):
+            message += "; for none None, which is null in the environment"
+        found.append(f"{write(place)}: {message}" if place else message)
+    return "; ".join(found)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The name that was meant, as the end of a sentence; nothing where there is none like it."""
+    spelt = {each.lower(): each for each in known}
+    return "".join(
+        f": did you mean {spelt[each]}?" for each in difflib.get_close_matches(name.lower(), spelt, n=1, cutoff=0.85)
+    )
+
+
+def _dotted(place: Place) -> str:
+    return ".".join(map(str, place))
+
+
+def _beside(place: Place, model: type[BaseModel]) -> list[Place]:
+    """The places of the settings that may have been meant."""
+    if len(place) == 1:
+        return [*places(model), *((name,) for name in model.model_fields)]
+    for part in place[:-1]:
+        field = model.model_fields.get(str(part))  # none for an index
+        inner = () if field is None else (field.annotation, *get_args(field.annotation))
+        model = next((each for each in inner if inspect.isclass(each) and issubclass(each, BaseModel)), model)
+    return [(*place[:-1], name) for name in model.model_fields]
