@@ -127,7 +127,7 @@ async def log_out_by_hand(credentials: Credentials) -> None:
 # 4. This package; what differs from its default settings stands in the environment.
 
 
-def with_sessions(sessions: SessionProvider[UserSession, Claims]) -> FastAPI:
+def with_sessions(sessions: SessionProvider[UserSession]) -> FastAPI:
     """The application, on the sessions of this provider."""
     app = FastAPI(lifespan=sessions.lifespan)
 
@@ -138,14 +138,14 @@ def with_sessions(sessions: SessionProvider[UserSession, Claims]) -> FastAPI:
 
     @app.post("/session")
     async def log_in(
-        request: Request, manager: Annotated[SessionManager[UserSession, Claims], Depends(sessions.get_manager)]
+        request: Request, manager: Annotated[SessionManager[UserSession], Depends(sessions.get_manager)]
     ) -> dict[str, str]:
         """A session of the body."""
         token = await manager.create(UserSession.model_validate_json(await request.body()), Claims(sub="1"))
         return {"authorization": f"Bearer {token.access_token}"}
 
     @app.delete("/session")
-    async def log_out(manager: Annotated[SessionManager[UserSession, Claims], Depends(sessions.get_manager)]) -> None:
+    async def log_out(manager: Annotated[SessionManager[UserSession], Depends(sessions.get_manager)]) -> None:
         """The end of the session."""
         await manager.destroy()
 

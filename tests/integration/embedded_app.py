@@ -8,7 +8,7 @@ from typing import Annotated
 
 from fastapi import Depends, FastAPI
 
-from jwtsession import Claims, Session, SessionManager, SessionProvider, Token
+from jwtsession import Session, SessionManager, SessionProvider, Token
 
 
 class UserSession(Session):
@@ -29,7 +29,7 @@ app = FastAPI(lifespan=lifespan)
 
 
 @app.post("/session", status_code=201)
-async def log_in(manager: Annotated[SessionManager[UserSession, Claims], Depends(sessions.get_manager)]) -> Token:
+async def log_in(manager: Annotated[SessionManager[UserSession], Depends(sessions.get_manager)]) -> Token:
     return await manager.create(UserSession(user_id=os.getpid()))
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from fastapi import Depends, FastAPI
 
 import jwtsession
-from jwtsession import Claims, ConfigurationError, MemorySessionStore, Session, SessionManager, SessionProvider, Token
+from jwtsession import ConfigurationError, MemorySessionStore, Session, SessionManager, SessionProvider, Token
 
 
 class UserSession(Session):
@@ -23,7 +23,7 @@ app = FastAPI(lifespan=sessions.lifespan)
 
 
 @app.post("/session", status_code=201)
-async def log_in(manager: Annotated[SessionManager[UserSession, Claims], Depends(sessions.get_manager)]) -> Token:
+async def log_in(manager: Annotated[SessionManager[UserSession], Depends(sessions.get_manager)]) -> Token:
     return await manager.create(UserSession(user_id=7))
 
 
