@@ -235,11 +235,6 @@ def test_an_error_in_a_list_names_the_place() -> None:
 # --- every group -----------------------------------------------------------------------------------------------------
 
 
-def test_there_are_groups() -> None:
-    """A group is found by its class."""
-    assert GROUPS["encryption"] is EncryptionSettings
-
-
 @pytest.mark.parametrize("group", GROUPS.values())
 def test_a_group_is_frozen_and_documented(group: type[SettingsGroup]) -> None:
     """Nothing in it changes, and it has a default, since a feature that nobody asks for is off."""
