@@ -1,7 +1,7 @@
 """`ByteLRU`: a mapping that takes a bounded number of bytes. The least recently used entries go first."""
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, ItemsView
 from typing import Generic, TypeVar
 
 V = TypeVar("V")
@@ -12,57 +12,58 @@ class ByteLRU(Generic[V]):
 
     Args:
         limit: Bytes that all entries may cost together. 0 keeps nothing.
+        cost: The bytes that an entry takes, by its key and value. It must return the same at every call: a cost that is
+            kept for each entry would itself take memory.
     """
 
-    __slots__ = ("_entries", "_limit", "size")
+    __slots__ = ("_cost", "_limit", "_values", "size")
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, cost: Callable[[str, V], int]) -> None:
         self._limit = limit
-        # Each with its cost. A plain dict that loses its first key again and again takes ever longer to find the next.
-        self._entries: OrderedDict[str, tuple[V, int]] = OrderedDict()
+        self._cost = cost
+        # A plain dict that loses its first key again and again takes ever longer to find the next one.
+        self._values: OrderedDict[str, V] = OrderedDict()
         self.size = 0
         """Bytes that all entries cost now."""
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._values)
 
     def get(self, key: str) -> V | None:
         """The value, which is the most recently used one from now on; None where there is none."""
-        entry = self._entries.get(key)
-        if entry is None:
-            return None
-        self._entries.move_to_end(key)
-        return entry[0]
+        value = self._values.get(key)
+        if value is not None:
+            self._values.move_to_end(key)
+        return value
 
-    def put(self, key: str, value: V, cost: int) -> None:
+    def put(self, key: str, value: V) -> None:
         """Keep a value, instead of the one that the key had, and evict others until all fit.
 
         Args:
             key: Its text.
-            value: Anything but None.
-            cost: Bytes that the whole entry takes. A value that costs more than the limit is not kept.
+            value: Anything but None. A value that costs more than the limit is not kept.
         """
         self.pop(key)
+        cost = self._cost(key, value)
         if cost > self._limit:
             return
-        self._entries[key] = value, cost
+        self._values[key] = value
         self.size += cost
         while self.size > self._limit:
-            self.size -= self._entries.popitem(last=False)[1][1]
+            self.size -= self._cost(*self._values.popitem(last=False))
 
     def pop(self, key: str) -> V | None:
         """Remove a value and return it; None where there is none."""
-        entry = self._entries.pop(key, None)
-        if entry is None:
-            return None
-        self.size -= entry[1]
-        return entry[0]
+        value = self._values.pop(key, None)
+        if value is not None:
+            self.size -= self._cost(key, value)
+        return value
 
     def clear(self) -> None:
         """Remove all values."""
-        self._entries.clear()
+        self._values.clear()
         self.size = 0
 
-    def items(self) -> Iterator[tuple[str, V]]:
+    def items(self) -> ItemsView[str, V]:
         """All keys and values, the least recently used first. To read them is no use of them."""
-        return ((key, value) for key, (value, _) in self._entries.items())
+        return self._values.items()

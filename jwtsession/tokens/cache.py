@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 from .._lru import ByteLRU
 
-_ENTRY_BYTES = 400
-"""Memory of an entry beside what it holds: the tuple, and its places in the cache's two dicts."""
+_ENTRY_BYTES = 300
+"""Memory of an entry beside what it holds: the tuple, and its place in the cache's dict."""
 
 
 class VerifiedToken(NamedTuple):
@@ -39,6 +39,13 @@ class TokenCache(ByteLRU[VerifiedToken]):
 
     __slots__ = ()
 
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit, _cost)
+
     def add(self, verified: VerifiedToken) -> None:
         """Keep a token."""
-        self.put(verified.token, verified, sum(map(getsizeof, verified)) + _ENTRY_BYTES)
+        self.put(verified.token, verified)
+
+
+def _cost(token: str, verified: VerifiedToken) -> int:
+    return sum(map(getsizeof, verified)) + _ENTRY_BYTES

@@ -228,7 +228,7 @@ class Cut(MemorySessionStore):
         """Steps, all in all."""
 
     def __getattribute__(self, name: str) -> Any:
-        if name.startswith("_") or name == "taken":
+        if name.startswith("_") or name in ("step", "taken"):
             return super().__getattribute__(name)
         step = getattr(self._store, name)
 

@@ -40,8 +40,8 @@ async def until(done: Callable[[], Any], what: str, seconds: float = 10, pause: 
 
 
 @contextlib.asynccontextmanager
-async def opened(url: str, near_cache_bytes: int = MEGABYTE) -> AsyncIterator[CachedSessionStore]:
-    store = CachedSessionStore(RedisSessionStore(url), near_cache_bytes)
+async def opened(url: str) -> AsyncIterator[CachedSessionStore]:
+    store = CachedSessionStore(RedisSessionStore(url), MEGABYTE)
     try:
         yield store
     finally:
@@ -119,13 +119,14 @@ async def test_only_who_asks_for_near_gets_it(ours: CachedSessionStore, engine: 
 async def test_without_the_setting_nothing_is_kept(engine: servers.Server) -> None:
     """By default every load is the server's, and no connection listens."""
     listening = engine.command("CLIENT", "LIST").count(b"sub=1")
-    async with opened(engine.url, 0) as store:
-        await store.create(ID, b"1", HOUR)
-        engine.command("CONFIG", "RESETSTAT")
-        for _ in range(10):
-            assert await read(store) == b"1"
-        assert gets(engine) == 10
-        assert engine.command("CLIENT", "LIST").count(b"sub=1") == listening
+    store = RedisSessionStore(engine.url)
+    await store.create(ID, b"1", HOUR)
+    engine.command("CONFIG", "RESETSTAT")
+    for _ in range(10):
+        assert await store.load(ID, allow_cached=True) == b"1"
+    assert gets(engine) == 10
+    assert engine.command("CLIENT", "LIST").count(b"sub=1") == listening
+    await store.close()
 
 
 async def test_requests_read_near_and_verbs_do_not(engine: servers.Server) -> None:

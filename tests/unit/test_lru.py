@@ -8,23 +8,26 @@ from hypothesis import strategies as st
 
 from jwtsession._lru import ByteLRU
 
+Value = tuple[str, int]
+"""With its cost."""
 
-def lru(limit: int = 10, **values: int) -> ByteLRU[str]:
+
+def lru(limit: int = 10, **values: int) -> ByteLRU[Value]:
     """Each value by its cost."""
-    made: ByteLRU[str] = ByteLRU(limit)
+    made: ByteLRU[Value] = ByteLRU(limit, lambda key, value: value[1])
     for key, cost in values.items():
-        made.put(key, key.upper(), cost)
+        made.put(key, (key.upper(), cost))
     return made
 
 
-def keys(made: ByteLRU[str]) -> list[str]:
+def keys(made: ByteLRU[Value]) -> list[str]:
     return [key for key, _ in made.items()]
 
 
 def test_a_value_is_found_by_its_key() -> None:
     """A key that is not there gives None."""
     made = lru(a=1)
-    assert made.get("a") == "A"
+    assert made.get("a") == ("A", 1)
     assert made.get("b") is None
     assert len(made) == made.size == 1
 
@@ -32,9 +35,9 @@ def test_a_value_is_found_by_its_key() -> None:
 def test_the_least_recently_used_is_evicted_first() -> None:
     """To get a value is to use it; to list all is not."""
     made = lru(a=4, b=4)
-    assert made.get("a") == "A"
-    assert list(made.items()) == [("b", "B"), ("a", "A")]
-    made.put("c", "C", 4)
+    assert made.get("a") == ("A", 4)
+    assert list(made.items()) == [("b", ("B", 4)), ("a", ("A", 4))]
+    made.put("c", ("C", 4))
     assert keys(made) == ["a", "c"]
     assert made.size == 8
 
@@ -42,7 +45,7 @@ def test_the_least_recently_used_is_evicted_first() -> None:
 def test_as_many_are_evicted_as_a_value_needs() -> None:
     """A large value may cost several small ones, and those that fit beside it stay."""
     made = lru(a=3, b=3, c=3)
-    made.put("d", "D", 7)
+    made.put("d", ("D", 7))
     assert keys(made) == ["c", "d"]
     assert made.size == 10
 
@@ -50,15 +53,15 @@ def test_as_many_are_evicted_as_a_value_needs() -> None:
 def test_a_second_value_takes_the_place_of_the_first() -> None:
     """It is counted once, with its own cost, and is the most recently used."""
     made = lru(a=9, b=1)
-    made.put("a", "new", 2)
-    assert list(made.items()) == [("b", "B"), ("a", "new")]
+    made.put("a", ("new", 2))
+    assert list(made.items()) == [("b", ("B", 1)), ("a", ("new", 2))]
     assert made.size == 3
 
 
 def test_a_value_that_costs_more_than_the_limit_is_not_kept() -> None:
     """All others stay; an older value of its key does not."""
     made = lru(a=4, b=4)
-    made.put("a", "new", 11)
+    made.put("a", ("new", 11))
     assert keys(made) == ["b"]
     assert made.size == 4
 
@@ -73,7 +76,7 @@ def test_a_limit_of_0_keeps_nothing() -> None:
 def test_what_is_removed_costs_nothing() -> None:
     """`pop` gives the value once, `clear` removes all."""
     made = lru(a=1, b=2, c=3)
-    assert [made.pop("b"), made.pop("b")] == ["B", None]
+    assert [made.pop("b"), made.pop("b")] == [("B", 2), None]
     assert made.size == 4
     made.clear()
     assert len(made) == made.size == 0
@@ -83,10 +86,10 @@ def test_what_is_removed_costs_nothing() -> None:
 @given(st.lists(st.tuples(st.sampled_from(["put", "get", "pop"]), st.sampled_from("abcde"), st.integers(1, 12))))
 def test_it_never_costs_more_than_its_limit(steps: Sequence[tuple[str, str, int]]) -> None:
     """Whatever is done with it, its size is the sum of what it holds, within the limit."""
-    made: ByteLRU[int] = ByteLRU(10)
+    made: ByteLRU[int] = ByteLRU(10, lambda key, value: value)
     for verb, key, cost in steps:
         if verb == "put":
-            made.put(key, cost, cost)
+            made.put(key, cost)
         else:
             getattr(made, verb)(key)
         assert made.size == sum(value for _, value in made.items()) <= 10
@@ -95,6 +98,6 @@ def test_it_never_costs_more_than_its_limit(steps: Sequence[tuple[str, str, int]
 @pytest.mark.parametrize("verb", ["get", "pop"])
 def test_a_value_may_be_false(verb: str) -> None:
     """An empty value is a value."""
-    made: ByteLRU[bytes] = ByteLRU(10)
-    made.put("a", b"", 5)
+    made: ByteLRU[bytes] = ByteLRU(10, lambda key, value: 5)
+    made.put("a", b"")
     assert getattr(made, verb)("a") == b""

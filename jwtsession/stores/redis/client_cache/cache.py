@@ -9,7 +9,7 @@ from ...._lru import ByteLRU
 from .topology import Topology
 from .tracking import STALENESS_SECONDS, Lease, Tracking
 
-_OVERHEAD_BYTES = 432
+_OVERHEAD_BYTES = 320
 """What an entry takes beside its id and value, at most: a test measures it."""
 
 
@@ -42,7 +42,7 @@ class ClientCache:
         self._prefix = len(keyspace.encode())
         self._topology = topology
         self._clock = clock
-        self._entries: ByteLRU[_Entry] = ByteLRU(limit)
+        self._entries: ByteLRU[_Entry] = ByteLRU(limit, _cost)
         self._fetches: dict[str, Fetch] = {}
         self.tracking = Tracking(keyspace, topology, invalidate=self.invalidate, end=self._end, clock=clock)
 
@@ -89,7 +89,7 @@ class ClientCache:
         if value is None or not isinstance(left, int) or (left <= 0 and left != -1):
             return
         entry = _Entry(value, math.inf if left == -1 else fetch.since + left / 1000, fetch.lease)
-        self._entries.put(session_id, entry, len(session_id) + len(value) + _OVERHEAD_BYTES)
+        self._entries.put(session_id, entry)
 
     def release(self, session_id: str, fetch: Fetch) -> None:
         """Must be called when a load is over, however it went."""
@@ -120,3 +120,7 @@ class ClientCache:
             self.forget(session_id)
         for session_id in [each for each, fetch in self._fetches.items() if fetch.lease is lease]:
             del self._fetches[session_id]
+
+
+def _cost(session_id: str, entry: _Entry) -> int:
+    return len(session_id) + len(entry.value) + _OVERHEAD_BYTES
