@@ -1,4 +1,4 @@
-"""Where sessions are kept: the `SessionStore` protocol, Redis and Valkey, and memory for tests."""
+"""Where sessions are kept: the contracts of a store, Redis and Valkey, and memory for tests."""
 
 from .base import (
     FORMER,

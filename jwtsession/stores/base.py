@@ -1,4 +1,4 @@
-"""The contract of every store."""
+"""The contracts of every store: `SessionStore`, and `UserIndexStore` for those that keep users' indices."""
 
 import enum
 from collections.abc import Mapping, Sequence
@@ -17,60 +17,63 @@ class Outcome(enum.Enum):
 
 
 FORMER = "former:"
-"""Begins the name of a user whose index has the format of before. A store that never had that finds nothing there."""
+"""Beginning of a user's name whose index has the older format. A store that never had that format finds nothing."""
 
 
 class Entry(NamedTuple):
     """One session in a user's index."""
 
     order: int
-    """Entries have ascending numbers: who is confirmed later sees all who were confirmed before."""
+    """Ascending: a session that is confirmed later sees all that were confirmed before."""
     data: bytes
+    """What is kept of the login; a store does not look into it."""
     seen: float
     """When the session was last seen, in seconds since the epoch."""
     confirmed: bool = True
-    """Whether the session has been stored. One that is not there has ended then."""
+    """Whether the session has been stored. If it has, and is not there, it has ended."""
 
 
 class IndexPage(NamedTuple):
     """Some entries of a user's index."""
 
     entries: dict[str, Entry]
-    """By the sessions' ids, in their order. Some may have ended."""
+    """By the sessions' ids, in their order. Some of the sessions may have ended."""
     cursor: int
-    """Of the next page; 0 where this is the last."""
+    """The cursor of the next page; 0 if this is the last."""
     total: int
-    """How many entries the index has, where that is known; at least those of the page."""
+    """How many entries the index has, as far as is known: at least those of the page."""
 
 
 class IndexAddition(NamedTuple):
-    """What `UserIndexStore.index_add` came to."""
+    """What `UserIndexStore.index_add` did."""
 
     was_present: bool
+    """Whether the session was in the index before."""
     is_present: bool
+    """Whether it is in the index now."""
     total: int
     """How many entries the user's index has now."""
     sample: dict[str, Entry]
-    """Some of them at random, without their data and order."""
+    """Some of the entries at random, without their data and order."""
 
 
 class SessionStore(Protocol):
     """Storage of sessions.
 
-    Each method that changes one session is one atomic step, and none brings back what was destroyed or has expired.
-    Values are bytes that a store does not look into. Times to live are milliseconds, at least 1.
-    A session that has expired is gone, as one that was destroyed is.
+    Each method that changes one session is one atomic step. No method brings back a session that was destroyed or has
+    expired; both are gone. Values are bytes, which a store does not look into. Times to live are milliseconds, at
+    least 1.
 
-    Every method raises `StoreUnavailableError` where the store did not answer: what happened is unknown then.
-    `load`, `update` and `compare_and_delete` raise `SessionCorruptError` where the key holds no string.
+    Every method raises `StoreUnavailableError` if the store did not answer: nobody knows then what it did. `load`,
+    `update` and `compare_and_delete` raise `SessionCorruptError` if the key holds no string.
     """
 
     async def open(self) -> None:
-        """Get ready; called when the application starts. Does not fail because a server is down."""
+        """Called when the application starts. Does not fail if a server is down."""
         ...
 
     async def close(self) -> None:
-        """Release what `open` took; called when the application stops."""
+        """Called when the application stops: release what `open` took."""
         ...
 
     async def ping(self) -> bool:
@@ -78,7 +81,7 @@ class SessionStore(Protocol):
         ...
 
     async def create(self, session_id: str, value: bytes, ttl: int) -> bool:
-        """Store a new session. False, with nothing changed, where the id is taken by another value."""
+        """Store a new session for `ttl` milliseconds. False, with nothing changed, if the id has another value."""
         ...
 
     async def load(self, session_id: str, ttl: int | None = None, *, allow_cached: bool = False) -> bytes | None:
@@ -92,29 +95,36 @@ class SessionStore(Protocol):
         ...
 
     async def update(self, session_id: str, expected: bytes, value: bytes, ttl: int, *, retry: bool = True) -> Outcome:
-        """Replace the value and its time to live, if the value still is `expected` to the byte.
+        """Replace the value and its time to live, if the value still is `expected`, byte for byte.
 
-        A value that already is the new one is somebody else's equal write, and `CONFLICT`. It is `DONE` only where this
-        very call has written before, and its reply was lost: nobody can tell then. With `retry=False` a store does not
-        write again after a lost reply, so that there it is `StoreUnavailableError`. A connection that was dead before
-        anything was written is no lost reply.
+        If the value already is the new one, somebody else has written the same: that is a `CONFLICT`. It is `DONE` only
+        if this very call has written before and its reply was lost, since nobody can tell then who wrote.
+
+        Args:
+            session_id: The session.
+            expected: The value that was loaded.
+            value: The new value.
+            ttl: The new time to live in milliseconds.
+            retry: Whether to write again after a lost reply; if not, a lost reply is a `StoreUnavailableError`. A
+                connection that was dead before anything was written is no lost reply.
         """
         ...
 
     async def touch(self, session_id: str, ttl: int) -> bool:
-        """Start the time to live again. False where the session is gone."""
+        """Set the time to live to `ttl` milliseconds. False if the session is gone."""
         ...
 
     async def destroy(self, session_id: str, wait_replicas: int = 0) -> bool:
-        """Remove the session. False where it is gone already.
+        """Remove the session. False if it was gone already.
 
-        With `wait_replicas` only so many replicas that have it too make it a success; fewer are
-        `StoreUnavailableError`.
+        Args:
+            session_id: The session.
+            wait_replicas: How many replicas must have removed it too; if fewer have, it is `StoreUnavailableError`.
         """
         ...
 
     async def compare_and_delete(self, session_id: str, expected: bytes) -> Outcome:
-        """Remove the session, if its value still is `expected` to the byte: one caller wins."""
+        """Remove the session, if its value still is `expected`, byte for byte: of several callers one wins."""
         ...
 
     async def remaining(self, session_ids: Sequence[str]) -> list[int]:
@@ -127,9 +137,9 @@ class SessionStore(Protocol):
 
 
 class UserIndexStore(Protocol):
-    """Storage of each user's index of sessions; a store has it for `user_index=True`.
+    """Storage of each user's index of sessions. A store has these methods too if it is to serve `user_index=True`.
 
-    Every method raises `StoreUnavailableError` where the store did not answer.
+    Every method raises `StoreUnavailableError` if the store did not answer.
     """
 
     async def index_add(
@@ -146,32 +156,30 @@ class UserIndexStore(Protocol):
     ) -> IndexAddition:
         """Put a session into its user's index, if it is not there, and note when it was last seen.
 
-        The index lives for at least `ttl` from now.
-
         Args:
             user: The user's name in the store.
             session_id: The session.
-            data: What is kept of it; what is there already stays.
+            data: What to keep of the login. If the session is there already, its data stays.
             seen: When it was last seen, in seconds since the epoch.
-            ttl: Milliseconds.
-            confirmed: Whether the session is stored; it moves behind all others when it is confirmed.
-            only_if_present: Put nothing in.
-            sample: How many entries to read at random.
+            ttl: The index lives for at least so many milliseconds from now.
+            confirmed: Whether the session is stored. When it is confirmed it moves behind all others.
+            only_if_present: Change nothing if the session is not there.
+            sample: How many entries to return at random.
         """
         ...
 
     async def index_remove(self, user: str, session_ids: Sequence[str]) -> None:
-        """Take sessions out of their user's index; those that are not there are no error."""
+        """Remove sessions from their user's index. It is no error if one is not there."""
         ...
 
     async def index_prune(self, user: str, entries: Mapping[str, Entry]) -> None:
-        """Take entries out of their user's index that were neither seen nor confirmed since they were read."""
+        """Remove entries from their user's index, except those that were seen or confirmed since they were read."""
         ...
 
     async def index_page(self, user: str, cursor: int, limit: int) -> IndexPage:
         """About `limit` entries; the cursor of the first page is 0.
 
-        What is there from the first page to the last is on one of them, perhaps on two.
+        An entry that is there from the first page to the last is on at least one of them, perhaps on two.
         """
         ...
 

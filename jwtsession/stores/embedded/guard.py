@@ -1,4 +1,4 @@
-"""Runs the embedded server until nobody holds its pipe. A script of the standard library alone: see `server.py`.
+"""Runs the embedded server until no process holds its pipe. A script that needs the standard library only.
 
 Arguments: the folder where the application's processes meet, the server's directory, the server's command.
 Standard input: the pipe's reading end.
@@ -20,7 +20,7 @@ STOP_SECONDS = 5
 
 
 def die_with(guard: int) -> None:
-    """In the server, on Linux: end when the guard is killed."""
+    """Called in the server's process. On Linux: end when the guard is killed."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != guard:
@@ -28,12 +28,12 @@ def die_with(guard: int) -> None:
 
 
 def at_end(seconds: float) -> bool:
-    """Whether the pipe is at its end, or comes to it in time. Nobody writes into it."""
+    """Whether the pipe is at its end, or reaches it within so many seconds. Nobody writes into it."""
     return bool(select.select([0], [], [], seconds)[0])
 
 
 def try_lock(descriptor: int) -> bool:
-    """Lock it, unless somebody else has."""
+    """Lock the file, unless another process has. Returns whether it is locked."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -42,11 +42,11 @@ def try_lock(descriptor: int) -> bool:
 
 
 def nobody_left(lock: int, seconds: float) -> bool:
-    """Whether everybody leaves in time. If so the lock is held: nobody can come any more."""
+    """Whether all processes leave within so many seconds. If so the lock is held: no process can come any more."""
     if not at_end(seconds):
         return False
     if not try_lock(lock):
-        time.sleep(0.01)  # somebody comes, and may be waiting for what the guard has to do first
+        time.sleep(0.01)  # a process comes, and may wait for the guard to go on
         return False
     if at_end(0):
         return True
@@ -55,7 +55,7 @@ def nobody_left(lock: int, seconds: float) -> bool:
 
 
 def stop(server: "subprocess.Popen[bytes]") -> None:
-    """Let it end in order; end it where it doesn't."""
+    """End the server in order; kill it if it does not end."""
     server.terminate()
     try:
         server.wait(STOP_SECONDS)
@@ -68,14 +68,14 @@ def main(folder: str, home: str, *command: str) -> None:
     """Start the server, wait for the end of the pipe, stop the server, remove the folder."""
     os.umask(0o077)  # the server's too: what it stores is this user's alone
     lock = os.open(folder, os.O_RDONLY)
-    # The guard and the server hold this one for as long as they run: never two servers in one directory.
+    # The guard and the server hold this lock as long as they run, so that a directory never has two servers.
     held = os.open(home, os.O_RDONLY)
     while not try_lock(held):
         if nobody_left(lock, 0.05):
             shutil.rmtree(folder, ignore_errors=True)
             return
     if os.fork():
-        os._exit(0)  # the application waits for this process; the other one is nobody's child, so nobody's zombie
+        os._exit(0)  # the application waits for this process; the other one is not its child, so never its zombie
     guard = os.getpid()
     server = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[held], preexec_fn=lambda: die_with(guard))
     while server.poll() is None:

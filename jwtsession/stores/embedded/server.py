@@ -1,7 +1,7 @@
-"""The Valkey server of `embedded://`: one for all workers of an application, gone when the last of them is.
+"""The Valkey server of `embedded://`: one for all workers of an application; it stops when the last worker ends.
 
-Nobody but this user may read what is stored, take the server's place or keep it from starting: whoever can write into
-the temporary directory may have been there first.
+Only this user may read what is stored, take the server's place or keep it from starting. Another user who can write
+into the temporary directory may have made files there before.
 """
 
 import contextlib
@@ -28,12 +28,12 @@ _SERVERS_FILES = ("appendonlydir", "dump.rdb", "temp-")
 
 
 class EmbeddedServer:
-    """A Valkey server on a Unix socket, shared by the processes that have the same parent and working directory.
+    """A Valkey server on a Unix socket. Processes with the same parent and working directory share it.
 
-    With a path in the URL, by all processes of this user and runtime directory that have the same path.
+    If the URL has a path, all processes of this user and runtime directory that have the same path share it.
 
-    The first process to come starts it, under a lock. Each process holds a named pipe open for writing; a guard process
-    reads from it, and stops the server at its end: when every process has closed it, or was killed.
+    The first process starts the server, under a lock. Each process holds a named pipe open for writing. A guard process
+    reads from the pipe. The pipe ends when every process has closed it or was killed: then the guard stops the server.
 
     Args:
         url: `embedded://`, or `embedded:///path/to/directory` to keep the data there.
@@ -56,7 +56,7 @@ class EmbeddedServer:
         self._url = ""
 
     def start(self) -> str:
-        """Start the server or join the one that runs. Blocks for about 0.2 s.
+        """Start the server, or join the one that runs. Blocks for about 0.2 seconds.
 
         Returns:
             The `unix://` URL of its socket.
@@ -75,7 +75,7 @@ class EmbeddedServer:
         return self._url
 
     def stop(self) -> None:
-        """Leave the server; it stops when nobody is left."""
+        """Leave the server; it stops when the last process has left."""
         self._url = ""
         if self._pipe is not None:
             os.close(self._pipe)
@@ -91,9 +91,9 @@ class EmbeddedServer:
         return f"unix://{quote(str(server))}"
 
     def _folder(self) -> Path:
-        """Where the processes of one application meet: in the folder that they have, else in one that is not there yet.
+        """The folder of one application's processes: the one that they have, else one that is not there yet.
 
-        The first name may be another user's; each process passes over it to the same next one.
+        A folder of that name may be another user's: then each process takes the same next name.
         """
         identity = f"{self._data}" if self._data else f"{os.getppid()}:{Path.cwd()}"
         first = f"jwtsession-{os.getuid()}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
@@ -114,15 +114,15 @@ class EmbeddedServer:
         command = [str(self._binary), "--port", "0", "--unixsocket", str(server), "--unixsocketperm", "700"]
         command += ["--dir", str(home), "--save", "", "--appendonly", "yes" if self._data else "no"]
         log = folder / "valkey.log"
-        # The reading end first: opening the writing end waits for it.
+        # The reading end is opened first: opening the writing end waits for it.
         with (
             _opened(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) as output,
             _opened(pipe, os.O_RDONLY | os.O_NONBLOCK) as reading,
         ):
             self._pipe = os.open(pipe, os.O_WRONLY)
             try:
-                # -I -S: the guard needs nothing but the standard library, and nobody's environment.
-                # A session of its own: Ctrl-C reaches the application alone.
+                # -I -S: the guard needs the standard library only, and no environment variables.
+                # In a session of its own Ctrl-C does not reach it, only the application.
                 subprocess.run(
                     [sys.executable, "-I", "-S", str(_GUARD), str(folder), str(home), *command],
                     stdin=reading,
@@ -130,7 +130,7 @@ class EmbeddedServer:
                     stderr=output,
                     start_new_session=True,
                     timeout=_START_SECONDS,
-                    check=False,  # the log tells
+                    check=False,  # the log says what went wrong
                 )
             except subprocess.TimeoutExpired:
                 raise _refusal(f"can't use {home} beside another server that does") from None
@@ -170,7 +170,7 @@ def _runtime_directory() -> Path:
 
 
 def _is_mine(path: Path) -> bool:
-    """Whether it is a directory, no link to one, and this user's."""
+    """Whether it is a directory of this user, and no link to one."""
     try:
         status = path.lstat()
     except OSError:
@@ -180,11 +180,11 @@ def _is_mine(path: Path) -> bool:
 
 @contextlib.contextmanager
 def _locked(find: Callable[[], Path]) -> Iterator[Path]:
-    """Find the folder, make it where it is not there, for this user alone, and lock it."""
+    """Find the folder, or make it for this user alone, and lock it."""
     import fcntl  # not on Windows, where `_binary` has refused before
 
     with contextlib.ExitStack() as opened:
-        while True:  # once more, where the guard removed the folder or another user took the name meanwhile
+        while True:  # again, if meanwhile the guard removed the folder, or another user took the name
             opened.close()
             folder = find()
             with contextlib.suppress(FileExistsError):
@@ -203,12 +203,13 @@ def _locked(find: Callable[[], Path]) -> Iterator[Path]:
 
 
 def _make_private(given: Path, home: Path) -> None:
-    """Make the data directory, or see that it belongs to this user alone, with all that the server finds there.
+    """Make the data directory, or check that it and the server's files in it belong to this user alone.
 
-    What is too open and holds nothing but the server's files is closed; one with other files may be open for a reason.
+    If others may enter it and it has only the server's files, their rights are taken away. If it has other files, it
+    may be open for a reason: then it is refused.
     """
     for each in (given, *given.parents):
-        # A link of another user's would put the data wherever they like.
+        # Another user's link would lead the data wherever that user likes.
         if each.is_symlink() and each.lstat().st_uid not in (0, os.getuid()):
             raise _refusal(f"follows no link of another user: {each}")
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -241,7 +242,7 @@ def _opened(path: Path, flags: int) -> Iterator[int]:
 
 
 def _open_guarded(pipe: Path) -> int | None:
-    """The pipe's writing end, or None where no guard reads from it."""
+    """The pipe's writing end, or None if no guard reads from it."""
     try:
         return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
     except OSError:
@@ -256,9 +257,9 @@ def _guarded(pipe: Path) -> bool:
 
 
 def _comes_up(server: Path, pipe: Path) -> bool:
-    """Wait until the server answers. False where its guard ends, or nothing happens.
+    """Wait until the server answers. False if its guard ends, or nothing happens for `_START_SECONDS`.
 
-    One that still reads a large append-only file by then is up: the store is unavailable until it is done.
+    A server that still reads a large append-only file then counts as up: the store is unavailable until it has read it.
     """
     deadline = time.monotonic() + _START_SECONDS
     while (answer := _answer(server)) != b"+PONG\r\n":
