@@ -1,4 +1,4 @@
-"""Typed, revocable sessions for FastAPI: a JWT proves who was given a session id, Redis holds the session."""
+"""Typed, revocable sessions for FastAPI: the client's JWT names a session, and Redis holds the session's data."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# Where each public name is. It is imported when it is first asked for (PEP 562): who wants the models or the settings
-# alone, as a command line does, waits for no FastAPI and no redis.
+# The module of each public name. `__getattr__` imports the module when somebody first uses the name (PEP 562): a
+# command line that needs only the models or the settings does not wait for FastAPI and redis.
 _MODULES = {
     "errors": (
         "AmbiguousTokenError",

@@ -1,4 +1,4 @@
-"""`RequestSession`: what the token of one request proved, and the session that it named."""
+"""`RequestSession`: the verified token of one request, and the session that the token names."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,7 +13,7 @@ E = TypeVar("E", bound=JWTSessionError)
 
 
 class Components(NamedTuple, Generic[S, C]):
-    """What the managers of one provider share."""
+    """The parts that all managers of one provider share."""
 
     codec: TokenCodec[C]
     repository: SessionRepository[S]
@@ -27,16 +27,16 @@ NOT_CAPTURED: tuple[str | None, str | None] = (None, None)
 
 
 class RequestSession(Generic[S, C]):
-    """The session of one request, as it was loaded. `SessionManager` has the verbs that change it.
+    """The session of one request, as it was loaded. `SessionManager` adds the methods that change it.
 
     Args:
-        components: Of the provider.
+        components: The provider's shared parts.
         host: The client's address as the server saw it, for events.
-        captured: The client's address and user agent for the user's index, with `capture_client`.
-        verified: The request's token, if it is genuine, also where its session is gone.
-        record: The session.
-        refusal: Why there is no session.
-        extended: This request counts as a use of the session already.
+        captured: The client's address and user agent for the user's index, if `capture_client` is set.
+        verified: The request's token if it is genuine, even if its session is gone.
+        record: The loaded session; None if there is none.
+        refusal: The error that says why there is no session.
+        extended: Whether this request already counts as a use of the session.
     """
 
     __slots__ = (
@@ -77,60 +77,65 @@ class RequestSession(Generic[S, C]):
 
     @property
     def id(self) -> str | None:
-        """The session's id, or None where there is no session."""
+        """The session's id; None if there is no session."""
         return self._verified.session_id if self._record is not None and self._verified is not None else None
 
     @property
     def session(self) -> S | None:
-        """The session's data, or None where there is no session. Changes in place are stored by `update()`."""
+        """The session's data; None if there is no session. After you change it in place, `update()` stores it."""
         return self._record.session if self._record is not None else None
 
     @property
     def claims(self) -> C | None:
-        """The claims of the request's token, or of the one just created; None where there is no session."""
+        """The claims of the request's token, or of the token just created; None if there is no session."""
         if self._record is None or self._verified is None:
             return None
-        if self._own_claims is None:  # made when somebody asks: many endpoints never do
+        if self._own_claims is None:  # made at the first read: many endpoints never read the claims
             self._own_claims = self._codec.claims(self._verified)
         return self._own_claims
 
     @property
     def token(self) -> str | None:
-        """The JWT itself, or None where there is no session."""
+        """The JWT itself; None if there is no session."""
         return self._verified.token if self._record is not None and self._verified is not None else None
 
     @property
     def created(self) -> float | None:
-        """When the user logged in, in seconds since the epoch; None where there is no session.
+        """When the user logged in, in seconds since the epoch; None if there is no session.
 
-        The token's `auth_time`, which `regenerate()` keeps. Where it has none (a visitor's, another user's), its `iat`:
-        when the session was created, or last regenerated.
+        This is the token's `auth_time`, which `regenerate()` keeps. A token without `auth_time` (a visitor's, or one
+        after a change of user) gives its `iat`: when the session was created or last regenerated.
         """
         if self._record is None or self._verified is None:
             return None
         return self._verified.iat if self._verified.auth_time is None else self._verified.auth_time
 
     def require(self) -> S:
-        """The session.
+        """Return the session, or refuse the request.
+
+        Returns:
+            The session's data, as `session`.
 
         Raises:
-            AuthenticationError: There is none; its class and `code` tell why.
+            AuthenticationError: There is no session. The error's class and `code` say why.
         """
         if self._record is None:
             self._refuse()
         return self._record.session
 
     def require_token(self) -> None:
-        """Refuse a request that proves nothing. A session that is gone, or can't be read, is no reason to.
+        """Refuse a request without a genuine token. The session itself may be gone or not be readable.
 
         Raises:
-            AuthenticationError: It has no genuine token; class and `code` tell why.
+            AuthenticationError: The request has no genuine token. The error's class and `code` say why.
         """
         if self._verified is None:
             self._refuse()
 
     async def extend(self) -> None:
-        """Count the request as a use of the session after all, where `peek_session` did not.
+        """Count the request as a use of the session, if it only peeked at the session before (`peek_session`).
+
+        If the session turns out to be gone, `require()` raises the error later.
 
         Raises:
             StoreUnavailableError: The store did not answer.
@@ -142,7 +147,7 @@ class RequestSession(Generic[S, C]):
             try:
                 await self._repository.touch(self._verified.session_id, self._ttl(self._verified))
             except AuthenticationError as error:
-                self._forget(error)  # `require()` tells
+                self._forget(error)
                 return
         await self._lifecycle.note_use(self._verified)
 
@@ -160,12 +165,12 @@ class RequestSession(Generic[S, C]):
         """Milliseconds that the session may live from now.
 
         Raises:
-            ExpiredTokenError: The token has expired meanwhile.
+            ExpiredTokenError: The token has expired since it was verified.
         """
         return self._repository.timeouts.required_ttl(verified)
 
     def _forget(self, error: AuthenticationError) -> None:
-        """Go on without the session, which is gone, and with the id alone, which may still be destroyed."""
+        """Drop the session, which is gone, but keep the token, so that `destroy()` still works."""
         if self._record is not None:
             self._remember(self._record.session)
         self._record, self._own_claims, self._refusal = None, None, error
@@ -175,17 +180,17 @@ class RequestSession(Generic[S, C]):
 
 
 def emit_refused(manager: RequestSession[Any, Any], error: JWTSessionError) -> None:
-    """Tell that a request was refused, with or without a session."""
+    """Emit the event `refused` for a request, with or without a session."""
     session_id = manager._verified.session_id if manager._verified is not None else None
     manager._lifecycle.emit("refused", session_id, error.code, manager._host)
 
 
 def unmet(manager: RequestSession[Any, Any], demand: Callable[[VerifiedToken], E | None]) -> E | None:
-    """What a demand says of the manager's token; None where there is no session, of which nothing can be demanded."""
+    """The error of a demand that the manager's token does not meet; None if it does, or if there is no session."""
     return demand(manager._verified) if manager._record is not None and manager._verified is not None else None
 
 
-def replace_authentication(manager: RequestSession[S, C], again: RequestSession[S, C]) -> None:
-    """Let a manager without a session go on with what another token of the same request proved."""
-    manager._verified, manager._record, manager._refusal = again._verified, again._record, again._refusal
-    manager._extended = again._extended
+def replace_authentication(manager: RequestSession[S, C], other: RequestSession[S, C]) -> None:
+    """Give a manager without a session the token and the session of another manager of the same request."""
+    manager._verified, manager._record, manager._refusal = other._verified, other._record, other._refusal
+    manager._extended = other._extended

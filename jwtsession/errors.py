@@ -1,7 +1,7 @@
 """The error tree: every exception that this package raises on purpose.
 
-An error with an HTTP status is also Starlette's `HTTPException`, so that FastAPI answers it without a handler.
-`code` tells programs and logs what happened; the body tells a client no more than the status does.
+An error with an HTTP status is also a Starlette `HTTPException`, so FastAPI turns it into an answer without a handler.
+`code` tells programs and logs what happened. The answer's body tells a client no more than the status does.
 """
 
 from collections.abc import Sequence
@@ -10,36 +10,39 @@ from typing import Any, ClassVar
 from starlette.exceptions import HTTPException
 
 REALM = "session"
-"""Of the challenge without an error: RFC 6750 section 3 wants one parameter at least."""
+"""The realm of a challenge that has no error code: RFC 6750 section 3 requires at least one parameter."""
 
 
 class JWTSessionError(Exception):
     """Base of all errors of this package."""
 
     code: str = "error"
-    """What happened, for programs and logs. Never holds a token, an id or session data."""
+    """What happened, for programs and logs. It never contains a token, a session's id or session data."""
 
 
 class ConfigurationError(JWTSessionError, ValueError):
-    """A setting or an argument of the provider can't work. Raised when it is made or started, never by a request."""
+    """A setting, an argument or a route can't work. The provider raises this when it is made or started.
+
+    Where an application did not start the provider itself, it is raised at the first request that asks the provider.
+    """
 
     code = "configuration"
 
 
 class NotStartedError(JWTSessionError, RuntimeError):
-    """The provider was asked before it was started, or after its end: a mistake in the set-up, a 500 for clients.
+    """Somebody used the provider before its start or after its end: a mistake in the set-up. A client gets a 500.
 
-    `FastAPI(lifespan=sessions.lifespan)` starts it, or `async with sessions:` without an application.
+    `FastAPI(lifespan=sessions.lifespan)` starts the provider; without an application `async with sessions:` does.
     """
 
     code = "not_started"
 
 
 class InvalidArgumentError(JWTSessionError, ValueError):
-    """The application handed a verb something that it can't store or sign: a mistake in the code, a 500 for clients.
+    """The application gave a method data that can't be stored or signed: a mistake in the code. A client gets a 500.
 
-    Examples: claims that set the reserved `jti`, a session that its own model would refuse to read back.
-    Nothing has been stored when it is raised.
+    Examples: claims that set the reserved `jti`; a session that its own model would refuse when it reads it back.
+    When this is raised, nothing has been stored.
     """
 
     code = "invalid_argument"
@@ -65,19 +68,19 @@ class _HTTPError(JWTSessionError, HTTPException):
 
 
 class AuthenticationError(_HTTPError):
-    """401: the request has no usable session. One body for every reason, so that an attacker learns nothing."""
+    """401: the request has no usable session. The body is the same for every reason, so an attacker learns nothing."""
 
     code = "authentication"
     status = 401
     body = "Not authenticated"
 
     def _headers(self) -> dict[str, str]:
-        # RFC 6750 section 3.1: an error code only where the request had credentials.
+        # RFC 6750 section 3.1: the challenge has an error code only if the request had credentials.
         return super()._headers() | {"WWW-Authenticate": 'Bearer error="invalid_token"', "Vary": "Authorization"}
 
 
 class MissingTokenError(AuthenticationError):
-    """401: no token in any of the places that `token_sources` names."""
+    """401: the request has no token in any of the places that the setting `token_sources` names."""
 
     code = "missing_token"
 
@@ -86,34 +89,34 @@ class MissingTokenError(AuthenticationError):
 
 
 class InvalidTokenError(AuthenticationError):
-    """401: the token is malformed, not signed by a trusted key, or not meant for this service; see `code`."""
+    """401: the token is malformed, no trusted key signed it, or it is meant for another service. `code` says which."""
 
     code = "invalid_token"
 
 
 class ExpiredTokenError(AuthenticationError):
-    """401: the token is genuine, but its `exp` has passed (the absolute timeout)."""
+    """401: a trusted key signed the token, but its `exp` has passed (the absolute timeout)."""
 
     code = "expired_token"
 
 
 class SessionNotFoundError(AuthenticationError):
-    """401: the session was destroyed, or has expired (the idle timeout), or never was."""
+    """401: the session was destroyed, it has expired (the idle timeout), or it never existed."""
 
     code = "session_not_found"
 
 
 class SessionCorruptError(AuthenticationError):
-    """401: the stored value can't be read as the application's model. The value is kept, for whoever can read it."""
+    """401: the application's model can't read the stored value. The store keeps it: another version may read it."""
 
     code = "session_corrupt"
 
 
 class StaleAuthenticationError(AuthenticationError):
-    """401: the session is good, but the user proved who they are too long ago for this endpoint (RFC 9470).
+    """401: the session is valid, but the user signed in too long ago for this endpoint (RFC 9470).
 
     Args:
-        max_age: The seconds that the endpoint allows.
+        max_age: Seconds that the endpoint allows since the sign-in.
     """
 
     code = "insufficient_user_authentication"
@@ -131,10 +134,10 @@ class StaleAuthenticationError(AuthenticationError):
 
 
 class InsufficientScopeError(_HTTPError):
-    """403: the token's `scope` does not permit this (RFC 6750 section 3.1).
+    """403: the token's `scope` does not permit the request (RFC 6750 section 3.1).
 
     Args:
-        scopes: What the endpoint demands.
+        scopes: The scopes that the endpoint requires.
     """
 
     code = "insufficient_scope"
@@ -154,7 +157,7 @@ class InsufficientScopeError(_HTTPError):
 
 
 class TooManySessionsError(_HTTPError):
-    """403: the user has `max_sessions` sessions already, and `too_many_sessions` is `refuse`."""
+    """403: the user already has `max_sessions` sessions, and the setting `too_many_sessions` is `refuse`."""
 
     code = "too_many_sessions"
     status = 403
@@ -162,7 +165,7 @@ class TooManySessionsError(_HTTPError):
 
 
 class AmbiguousTokenError(_HTTPError):
-    """400: two different tokens in a request (RFC 6750 section 2). The same one in two places is one."""
+    """400: the request has two different tokens (RFC 6750 section 2). The same token in two places is no error."""
 
     code = "ambiguous_token"
     status = 400
@@ -173,7 +176,7 @@ class AmbiguousTokenError(_HTTPError):
 
 
 class SessionConflictError(_HTTPError):
-    """409: somebody else changed the session since it was loaded. Nothing was overwritten."""
+    """409: another request changed the session after this one loaded it. Nothing was overwritten."""
 
     code = "session_conflict"
     status = 409
@@ -181,7 +184,7 @@ class SessionConflictError(_HTTPError):
 
 
 class SessionTooLargeError(_HTTPError):
-    """413: the session's JSON is larger than may be stored. What was stored before stays as it was."""
+    """413: the session's JSON is larger than 65,536 bytes. The stored session stays as it was."""
 
     code = "session_too_large"
     status = 413
@@ -189,13 +192,13 @@ class SessionTooLargeError(_HTTPError):
 
 
 class StoreUnavailableError(_HTTPError):
-    """503: the store did not answer in time, or refused to work. The cause stands in `__cause__`."""
+    """503: the store did not answer in time, or answered with an error. `__cause__` is the error of redis-py."""
 
     code = "store_unavailable"
     status = 503
     body = "Sessions are unavailable"
     ended: int = 0
-    """Of `revoke_all` and `destroy_others`: how many sessions had ended by then. To call them again ends the rest."""
+    """How many sessions `revoke_all` or `destroy_others` had ended before the failure. A second call ends the rest."""
 
     def _headers(self) -> dict[str, str]:
         return super()._headers() | {"Retry-After": "1"}

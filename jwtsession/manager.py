@@ -1,4 +1,4 @@
-"""`SessionManager`: the verbs of one request's session."""
+"""`SessionManager`: the methods that change one request's session."""
 
 import asyncio
 import contextlib
@@ -20,23 +20,22 @@ from .sync import SyncSessionManager
 from .tokens import VerifiedToken
 
 MUTATE_ATTEMPTS = 32
-"""`mutate()` starts again at most so often because somebody else was faster."""
+"""How often `mutate()` tries before it gives up, if other requests change the session in between each time."""
 
 
 class SessionManager(RequestSession[S, C], Generic[S, C]):
-    """The session of one request, and the verbs that change what is stored.
+    """The session of one request, and the methods that change what is stored.
 
-    One is made for each request: `Depends(sessions.get_manager)` and `request.state.<request_key>` give it.
-    Reading `session` costs nothing. `update`, `reload`, `touch` and `destroy` are one round trip to the store each;
-    `create` and `regenerate` are one or two, `mutate` at least two, and each has some more where an index of users is
-    kept.
+    The provider makes one manager for each request: `Depends(sessions.get_manager)` and `request.state.<request_key>`
+    give it. Reading `session` needs no round trip to the store. `update`, `reload`, `touch` and `destroy` need one,
+    `create` and `regenerate` one or two, `mutate` at least two. With `user_index` each may need some more.
     """
 
     __slots__ = ()
 
     @property
     def sync(self) -> "SyncSessionManager[S, C]":
-        """The same verbs for `def` endpoints and other threads: each blocks until it is done."""
+        """The same methods for `def` endpoints and other threads: each call blocks until it is done."""
         return SyncSessionManager(self, self._loop)
 
     @scrub_traceback
@@ -45,20 +44,21 @@ class SessionManager(RequestSession[S, C], Generic[S, C]):
     ) -> Token:
         """Store a new session under a new id and return its token: a login.
 
-        A session that the request came with ends. `manager.session` is a new instance, with the state of the one that
-        was given: a constant may be given to every login.
+        The session that the request came with, if any, ends. `manager.session` becomes a new instance with a copy of
+        the data, so the same object may be given to every login.
 
         Args:
             session: The data. A mapping is validated into the provider's model.
-            claims: What the token carries besides `jti`; the codec fills in `iss`, `aud`, `iat` and `exp`.
-            max_age: This session's own idle timeout, in seconds or as a `timedelta`, for as long as it lives. Up to
-                the setting `max_age`, or up to `max_age_limit` where that is set.
+            claims: The token's other claims. `create` sets `jti`, and fills in `iss`, `aud`, `iat` and `exp`.
+            max_age: This session's own idle timeout, in seconds or as a `timedelta`, for its whole life: at most the
+                setting `max_age_limit`, or `max_age` if that is not set. None: the setting `max_age`.
 
         Raises:
             InvalidArgumentError: The session or the claims can't be stored or signed, or `max_age` is too long.
-            SessionTooLargeError: The session is too large.
-            StoreUnavailableError: The store did not answer. Where it fails only as the session before is to end, the
-                login has succeeded, and the log says so.
+            SessionTooLargeError: The session is larger than 65,536 bytes.
+            TooManySessionsError: The user has `max_sessions` sessions already, and `too_many_sessions` is `refuse`.
+            StoreUnavailableError: The store did not answer. If the store fails only when the old session shall end,
+                `create` succeeds and the log tells of the failure.
         """
         data = self._repository.serializer.to_session(session)
         verified, issued = self._sign(claims, max_age)
@@ -71,19 +71,20 @@ class SessionManager(RequestSession[S, C], Generic[S, C]):
 
     @scrub_traceback
     async def update(self, session: S | Mapping[str, Any] | None = None) -> S:
-        """Store the changed session and start its idle timeout again.
+        """Store the changed session and restart its idle timeout.
 
         Args:
-            session: What to store instead of what was loaded; None stores the loaded one with its changes in place.
+            session: The data that replaces the loaded data. None stores `manager.session` with its changes in place.
 
         Returns:
-            `manager.session`, the same instance as before, with the state of the one that was given.
+            `manager.session`: the same instance as before, which now holds the stored data.
 
         Raises:
             SessionNotFoundError: There is no session, or it was destroyed or has expired. It is not brought back.
-            SessionConflictError: Somebody else changed it since it was loaded. Nothing is overwritten.
-            InvalidArgumentError: The session does not fit its model.
-            SessionTooLargeError: The session is too large.
+            SessionConflictError: Another request changed it after this one loaded it. Nothing is overwritten.
+            InvalidArgumentError: The session does not fit its model, or a change to an old instance would be lost.
+            SessionTooLargeError: The session is larger than 65,536 bytes.
+            ExpiredTokenError: The token has expired since it was verified.
             StoreUnavailableError: The store did not answer.
         """
         verified, old = self._require_record()
@@ -98,14 +99,14 @@ class SessionManager(RequestSession[S, C], Generic[S, C]):
 
     @scrub_traceback
     async def reload(self) -> S:
-        """Load the session again, into the same instance; changes in place that were not stored are lost.
+        """Load the session again into the same instance. Changes in place that were not stored are lost.
 
         Returns:
             `manager.session`.
 
         Raises:
             SessionNotFoundError: There is no session, or it was destroyed or has expired.
-            SessionCorruptError: Somebody stored what can't be read.
+            SessionCorruptError: The stored value can't be read any more.
             StoreUnavailableError: The store did not answer.
         """
         verified, old = self._require_record()
@@ -114,10 +115,11 @@ class SessionManager(RequestSession[S, C], Generic[S, C]):
 
     @scrub_traceback
     async def touch(self) -> None:
-        """Start the idle timeout again.
+        """Restart the idle timeout, and change nothing else.
 
         Raises:
             SessionNotFoundError: There is no session, or it was destroyed or has expired.
+            ExpiredTokenError: The token has expired since it was verified.
             StoreUnavailableError: The store did not answer.
         """
         verified, _ = self._require_record()
@@ -128,15 +130,15 @@ class SessionManager(RequestSession[S, C], Generic[S, C]):
 
     @scrub_traceback
     async def destroy(self, *, wait_replicas: int = 0) -> None:
-        """End the session: its token is worth nothing from now on, everywhere. A no-op where it is gone already.
+        """End the session: from now on no server accepts its token. Does nothing if the session is already gone.
 
         Args:
-            wait_replicas: How many replicas must have it too, so that a failover can't bring the session back.
+            wait_replicas: How many replicas must confirm the end, so that a failover can't bring the session back.
 
         Raises:
             SessionNotFoundError: The request has no genuine token, so there is nothing to end.
-            StoreUnavailableError: The store did not answer, or too few replicas did in time; the session may still be
-                there, or come back. To destroy again is safe.
+            StoreUnavailableError: The store did not answer, or too few replicas confirmed in time. The session may
+                still exist, or come back. It is safe to call `destroy` again.
         """
         if self._verified is None:
             raise SessionNotFoundError from self._refusal
@@ -145,13 +147,12 @@ class SessionManager(RequestSession[S, C], Generic[S, C]):
 
     @scrub_traceback
     async def destroy_others(self) -> int:
-        """End the user's other sessions; how many there were.
+        """End all other sessions of the user, and return how many ended.
 
         Raises:
             SessionNotFoundError: There is no session.
-            InvalidArgumentError: There is no `user_index`, or the token has no `sub`.
-            StoreUnavailableError: The store did not answer. The error's `ended` tells how many have ended; to call it
-                again goes on with the rest.
+            InvalidArgumentError: The setting `user_index` is off, or the token has no `sub`.
+            StoreUnavailableError: The store did not answer. Its `ended` counts those ended; call again for the rest.
         """
         verified, _ = self._require_record()
         if self._lifecycle.has_index and not verified.sub:
@@ -166,29 +167,34 @@ class SessionManager(RequestSession[S, C], Generic[S, C]):
         *,
         max_age: int | timedelta | None = None,
     ) -> Token:
-        """Move the session to a new id and end the old one: after a login or a change of privilege.
+        """Move the session to a new id and end the old id: after a login or a change of privileges.
 
-        Of two that do so at the same time one wins; the other is told that the session is gone.
+        If two requests regenerate one session at the same time, one succeeds; the other gets `SessionNotFoundError`.
 
         Args:
-            session: What to store instead of what was loaded; None moves the loaded one with its changes in place.
-            claims: The new token's claims; None keeps the old token's. Where the new ones set none, `exp` is kept, and
-                so is `auth_time` for the same user. A visitor (no `sub`) who becomes a user has signed in now; a user
-                who becomes another one has not, and is fresh only where the claims set `auth_time`.
-            max_age: Another idle timeout, as that of `create()`; None keeps the session's own.
+            session: The data that replaces the loaded data. None moves `manager.session` with its changes in place.
+            claims: The new token's claims. None keeps the old token's. If the new claims do not set `exp`, the old
+                `exp` is kept, and so is `auth_time` for the same user. A visitor (no `sub`) who becomes a user counts
+                as signed in now. A user who becomes another user does not, unless the claims set `auth_time`.
+            max_age: Another idle timeout in seconds or as a `timedelta`, as in `create()`. None keeps the session's.
+
+        Returns:
+            The new token.
 
         Raises:
-            SessionNotFoundError: There is no session, or it was destroyed, or somebody else moved it.
-            SessionConflictError: Somebody else changed it since it was loaded. It stays as it is.
-            InvalidArgumentError: The session or the claims can't be stored or signed.
-            SessionTooLargeError: The session is too large.
-            StoreUnavailableError: The store did not answer; the session may have ended.
+            SessionNotFoundError: There is no session, it was destroyed, or another request moved it.
+            SessionConflictError: Another request changed it after this one loaded it. It stays as it is.
+            InvalidArgumentError: The session or the claims can't be stored or signed, or `max_age` is too long.
+            SessionTooLargeError: The session is larger than 65,536 bytes.
+            TooManySessionsError: The session becomes another user's, who has `max_sessions` sessions already.
+            ExpiredTokenError: The old token has expired since it was verified, and the claims set no other `exp`.
+            StoreUnavailableError: The store did not answer. The session may have ended.
         """
         verified, old = self._require_record()
         data = self._given(session, old)
-        # Signed and encoded first: what can't be stored must not cost the session that there is.
+        # Sign and encode before the move: if that fails, the old session must go on.
         claims = self._inherited(verified, claims)
-        # Another user's session is no sign-in of theirs: only a visitor's becomes one.
+        # Only a visitor signs in by this. A user who becomes another one has not signed in as that one.
         moved, issued = self._sign(claims, max_age, sign_in=verified.sub is None)
         record = self._repository.encode(moved.session_id, data, old, detached=data is not old.session)
         with self._forgetting():
@@ -199,26 +205,28 @@ class SessionManager(RequestSession[S, C], Generic[S, C]):
 
     @scrub_traceback
     async def mutate(self, change: Callable[[S], S | Awaitable[S | None] | None]) -> S:
-        """Apply a function to the freshest state and store the result; start again where somebody else was faster.
+        """Load the session, apply a function to it and store the result. If it changed meanwhile, try again.
 
         Args:
-            change: Changes the session that it is given in place, or returns another one. Called once for each attempt,
-                each time with a session that was just loaded.
+            change: Changes the given session in place, or returns another one; may be a coroutine function. Called
+                once for each attempt, each time with a newly loaded session.
 
         Returns:
-            `manager.session`, the same instance as before, which holds the result. Where `change` raises, or nothing
-            could be stored, it is as it was, changes in place that were not stored included.
+            `manager.session`: the same instance as before, which now holds the result. If `mutate` fails, the instance
+            stays as it was, with your changes in place that are not stored.
 
         Raises:
             SessionNotFoundError: There is no session, or it was destroyed or has expired.
-            SessionConflictError: Somebody else was faster, time after time.
+            SessionCorruptError: The stored value can't be read any more.
+            SessionConflictError: Other requests changed the session during each of 32 attempts.
             InvalidArgumentError: The changed session does not fit its model.
-            SessionTooLargeError: The changed session is too large.
-            StoreUnavailableError: The store did not answer: whether the change was applied is not known.
+            SessionTooLargeError: The changed session is larger than 65,536 bytes.
+            ExpiredTokenError: The token has expired since it was verified.
+            StoreUnavailableError: The store did not answer. The change may have been stored, or not.
         """
         verified, shown = self._require_record()
         for attempt in range(MUTATE_ATTEMPTS):
-            # An instance of its own: what `change` has half done when it fails must not be stored by a later update().
+            # `change` gets an instance of its own: if it fails half-way, a later update() must not store the half.
             old = await self._load(verified)
             returned = change(old.session)
             changed = await returned if inspect.isawaitable(returned) else returned
@@ -238,14 +246,14 @@ class SessionManager(RequestSession[S, C], Generic[S, C]):
         raise SessionConflictError
 
     def _given(self, session: S | Mapping[str, Any] | None, old: Record[S]) -> S:
-        """What a verb was given to store, or the session with its changes in place."""
+        """The session to store: what the caller gave, or `manager.session` with its changes in place."""
         if session is not None:
             return self._repository.serializer.to_session(session)
         refuse_lost_changes(self._former, old.session, self._repository.serializer)
         return old.session
 
     def _adopt(self, new: Record[S], old: Record[S], given: object = None) -> None:
-        """Go on with a new state in the instance that the request has: nobody is left with one that is not stored."""
+        """Put the new data into the instance that the request's endpoints already hold, so that all see it."""
         if new.session is not old.session:
             take_state(old.session, new.session)
             if isinstance(given, Session):
@@ -258,7 +266,7 @@ class SessionManager(RequestSession[S, C], Generic[S, C]):
 
     @contextlib.contextmanager
     def _forgetting(self) -> Iterator[None]:
-        """Go on without the session where it turns out to be gone."""
+        """Drop the session if the store says that it is gone."""
         try:
             yield
         except AuthenticationError as error:
@@ -276,7 +284,7 @@ class SessionManager(RequestSession[S, C], Generic[S, C]):
     def _inherited(self, verified: VerifiedToken, claims: C | None) -> C:
         old = cast("C", self.claims)
         if claims is None or claims.exp in (None, old.exp):
-            self._ttl(verified)  # nothing is moved into a token that has expired
+            self._ttl(verified)  # raises if the token has expired: the new one would have the same `exp`
         return inherited(old, claims, self._repository.timeouts.permitted(verified.jwtsession_idle_timeout))
 
     def _new(self, verified: VerifiedToken, issued: C, record: Record[S]) -> NewSession[S]:
@@ -284,7 +292,7 @@ class SessionManager(RequestSession[S, C], Generic[S, C]):
         return NewSession(verified, record, login, self._host)
 
     def _begin(self, verified: VerifiedToken, issued: C, record: Record[S]) -> Token:
-        """Go on with the new session, which is stored."""
+        """Make the new session, which is now stored, the manager's session."""
         self._verified, self._own_claims, self._record, self._refusal = verified, issued, record, None
         expires_in = None if verified.exp is None else int(verified.exp) - int(self._repository.timeouts.now())
         return Token(access_token=verified.token, expires_in=expires_in)

@@ -1,4 +1,4 @@
-"""The user's data: `Session` (what Redis holds), `Claims` (what the JWT carries), `Token` (what a login returns)."""
+"""The data models: `Session` (stored in Redis), `Claims` (carried by the JWT), `Token` (a login's answer)."""
 
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -9,11 +9,11 @@ from ._injectable import InjectableMeta
 from .errors import InvalidArgumentError
 
 _STATE = ("__dict__", "__pydantic_extra__", "__pydantic_fields_set__", "__pydantic_private__")
-"""Where a Pydantic model keeps what it holds."""
+"""The attributes in which a Pydantic model keeps its data."""
 
 
 def _for_clients(schema: dict[str, Any], model: type[BaseModel]) -> None:
-    """Tell clients what the base classes themselves are: their docstrings are for the application's author."""
+    """Replace the description of the base classes in OpenAPI: their docstrings are for the application's author."""
     if model is Session:
         schema["description"] = "A session, with whatever it holds."
     elif model is Claims:
@@ -21,7 +21,7 @@ def _for_clients(schema: dict[str, Any], model: type[BaseModel]) -> None:
 
 
 class _Discreet:
-    """Shows no data where it is printed, logged or formatted: its class alone."""
+    """Base of models that show only their class, and no data, when they are printed, logged or formatted."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(...)"
@@ -36,21 +36,26 @@ class _Discreet:
 class Session(_Discreet, BaseModel, metaclass=InjectableMeta):
     """Base class of the stored data: subclass it and declare fields.
 
-    Fields in Redis that the subclass does not declare (of another version of the application, or of the Node
-    original) are kept through `update()` and never shown. `Session` itself takes any field: it is the free-form session
-    of a provider without a model. Its `repr` shows no data.
+    Redis may hold fields that the subclass does not declare, written by another version of the application or by the
+    Node original. `update()` keeps such fields, and the instance does not show them. `Session` itself accepts any
+    field: it is the free-form session of a provider without a model. `repr()` shows no data.
     """
 
-    # JSON has no infinity: as a constant it is refused when it is stored, not turned into null as by default.
+    # JSON has no infinity. "constants" makes the serializer write `Infinity`, which `dump()` then refuses; by default
+    # Pydantic would silently write null.
     model_config = ConfigDict(
         extra="allow", hide_input_in_errors=True, ser_json_inf_nan="constants", json_schema_extra=_for_clients
     )
     __free_form__: ClassVar[bool] = True
 
-    if not TYPE_CHECKING:  # type checkers would take it for leave to set any attribute
+    if not TYPE_CHECKING:  # with `__setattr__` in sight, type checkers would allow any attribute
 
         def __setattr__(self, name: str, value: Any) -> None:
-            """Set a field. What would stay in this instance alone, and not be stored, is stored or refused."""
+            """Set a field. A value that Pydantic would keep out of the stored data is stored too, or refused.
+
+            Raises:
+                InvalidArgumentError: The name is a method's, or the model is frozen.
+            """
             model = type(self)
             if model.model_config.get("extra") == "allow" and _is_lost(model, name):
                 if model.model_config.get("frozen"):
@@ -62,29 +67,29 @@ class Session(_Discreet, BaseModel, metaclass=InjectableMeta):
 
 
 def take_state(session: Session, other: Session) -> None:
-    """Let a session hold what the other one holds, which nobody else has or goes on with."""
+    """Move the data of `other` into `session`. The caller must not use `other` afterwards: they share the data."""
     for each in _STATE:
         object.__setattr__(session, each, getattr(other, each))
 
 
 def _is_lost(model: type[BaseModel], name: str) -> bool:
-    """Whether Pydantic would set a field that the model does not declare as an attribute, which nobody stores.
+    """Whether Pydantic would set this undeclared name as a plain attribute, which is not stored.
 
     Raises:
-        InvalidArgumentError: It would, and the name can't be a field's: it is a method's.
+        InvalidArgumentError: It would, and the name can't become a field, because a method has it.
     """
     if name in model.__pydantic_fields__ or name in model.__private_attributes__:
         return False
     owner = next((base for base in model.__mro__ if name in vars(base)), None)
     if owner is None:
-        # Taken for a private name, or found on the metaclass (`register`).
+        # Pydantic takes the name for a private one, or finds it on the metaclass (`register`).
         return name.startswith("_") or hasattr(model, name)
     found = vars(owner)[name]
     if (
         name in model.__class_vars__  # Pydantic refuses it
         or isinstance(found, cached_property)
         or hasattr(found, "__set__")
-        or (name.startswith("__") and name.endswith("__"))  # Python's
+        or (name.startswith("__") and name.endswith("__"))  # a name of Python's own
     ):
         return False
     raise InvalidArgumentError(
@@ -96,44 +101,43 @@ def _is_lost(model: type[BaseModel], name: str) -> bool:
 class Claims(_Discreet, BaseModel):
     """Base class of the JWT's claims (RFC 7519 section 4.1): subclass it for claims of your own.
 
-    Its `repr` shows no data.
+    `SessionManager.create()` sets `jti`, and fills in `iss`, `aud`, `iat` and `exp` if you leave them out. Times are
+    seconds since the epoch. `repr()` shows no data.
 
-    `iss`, `aud`, `iat`, `exp` and `jti` are filled in by `SessionManager.create()` where they are left out.
-    Times are seconds since the epoch.
-
-    Validators run when a worker sees a token for the first time, and when an endpoint asks for the claims: what has to
-    be true at every request (that an account is not locked) belongs in a dependency.
+    Validators run when a worker verifies a token for the first time, and when an endpoint reads `manager.claims`. Put
+    a check that must run at every request (is the account locked?) into a dependency instead.
     """
 
-    # As a constant, infinity makes no JSON and so no token, instead of a claim that turns into null.
+    # With "constants" an infinite number gives no valid JSON, so no token; by default it would become null.
     model_config = ConfigDict(
         extra="allow", hide_input_in_errors=True, ser_json_inf_nan="constants", json_schema_extra=_for_clients
     )
 
     sub: str | None = None
-    """The user."""
+    """The user's id (subject)."""
     iss: str | None = None
-    """Who issued the token."""
+    """The service that issued the token (issuer)."""
     aud: str | list[str] | None = None
-    """Whom the token is meant for."""
+    """The service or services that may accept the token (audience)."""
     iat: int | float | None = None
-    """When the token was issued."""
+    """When the token was issued, in seconds since the epoch."""
     nbf: int | float | None = None
-    """The token does not work before this time."""
+    """The token is not valid before this time, in seconds since the epoch."""
     exp: int | float | None = None
-    """The token does not work from this time on; never later than `absolute_max_age` allows."""
+    """The token is not valid from this time on, in seconds since the epoch. `absolute_max_age` bounds it."""
     jti: str | None = None
     """The session's id. Reserved: `create()` refuses claims that set it."""
     auth_time: int | float | None = None
-    """When the user proved who they are (OpenID Connect Core section 2); filled in where there is a `sub`."""
+    """When the user signed in, in seconds since the epoch (OpenID Connect Core section 2). `create()` fills it in if
+    there is a `sub`."""
     jwtsession_idle_timeout: int | None = None
-    """Seconds for which nobody may use this session before it ends, instead of `max_age`: `create(max_age=...)`."""
+    """This session's own idle timeout in seconds, instead of the setting `max_age`: `create(max_age=...)` sets it."""
     scope: str | None = None
-    """What the token permits, separated by spaces (RFC 8693 section 4.2)."""
+    """The scopes that the token grants, separated by spaces (RFC 8693 section 4.2)."""
 
 
 def _not_null(schema: dict[str, Any]) -> None:
-    """A member that is left out instead of null."""
+    """Show a member in OpenAPI as an integer that may be left out, and never as null."""
     del schema["anyOf"], schema["default"]
     schema["type"] = "integer"
 
@@ -149,4 +153,4 @@ class Token(BaseModel):
     token_type: Literal["bearer"] = "bearer"
     """How to send it: `Authorization: Bearer`."""
     expires_in: int | None = Field(default=None, exclude_if=lambda value: value is None, json_schema_extra=_not_null)
-    """Seconds until the token expires; left out where it does not."""
+    """Seconds until the token expires; left out if it never expires."""

@@ -1,4 +1,4 @@
-"""`SessionProvider`: the one object that an application makes. FastAPI's dependencies, and the way around a request."""
+"""`SessionProvider`: the one object that an application makes. It gives FastAPI's dependencies and admin methods."""
 
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -32,19 +32,19 @@ class SessionProvider(Generic[S, C]):
     """Typed sessions for a FastAPI application.
 
     Args:
-        session_model: The stored data, a subclass of `Session`. Without it sessions are free-form.
-        claims_model: The JWT's claims, a subclass of `Claims`.
-        settings: All settings. Without it they are taken from `options` and the environment.
-        store: Another store than the Redis of `settings.redis_url`: `MemorySessionStore` in tests.
-        client: A `redis.asyncio` client of your own instead of `settings.redis_url`; it stays yours to close.
-        shares_sessions_with: Another provider that has the same sessions on purpose: the same `keyspace` in the same
-            store. Without it an application refuses to start with two such providers.
+        session_model: The model of the stored data, a subclass of `Session`. Without it sessions are free-form.
+        claims_model: The model of the JWT's claims, a subclass of `Claims`.
+        settings: All settings. Without it the provider takes them from `options` and the environment.
+        store: A store instead of the server at `settings.redis_url`: `MemorySessionStore` in tests.
+        client: A `redis.asyncio` client instead of `settings.redis_url`. You close it, not the provider.
+        shares_sessions_with: Another provider with the same `keyspace` in the same store, so that both use the same
+            sessions. Without this argument an application refuses to start with two such providers.
         token_url: Path of the login endpoint, if it takes an OAuth2 password form: Swagger UI's "Authorize" uses it.
         scopes: What each scope permits, for OpenAPI: `{"orders:read": "See your orders"}`.
-        migrate: Called with stored data that does not fit `session_model` (of an older version of the application);
-            returns data that does. What it can't upgrade is a 401, and kept.
-        on_event: Called with every `SessionEvent`, in a thread of its own: for a SIEM.
-        clock: The time in seconds since the epoch.
+        migrate: A function for stored data that does not fit `session_model`, as an older version of the application
+            wrote it. It returns data that fits. If it fails, the request gets a 401 and the store keeps the data.
+        on_event: A function that gets every `SessionEvent`, in a thread of its own: for a SIEM.
+        clock: Returns the time in seconds since the epoch.
         **options: Settings by name, as `SessionSettings` takes them: `SessionProvider(UserSession, secret=...)`.
 
     Raises:
@@ -52,20 +52,20 @@ class SessionProvider(Generic[S, C]):
     """
 
     get_session: SessionDependency[S]
-    """Dependency: the request's session. 401 where there is none, 400 for two different ones, 503 without the store."""
+    """Dependency: the request's session. 401 without a session, 400 for two different tokens, 503 without the store."""
 
     peek_session: SessionDependency[S]
-    """Dependency: as `get_session`, but not a use of the session: its idle timeout goes on. For polling."""
+    """Dependency: as `get_session`, but the request does not restart the session's idle timeout. For polling."""
 
     get_optional_session: SessionDependency[S | None]
-    """Dependency: the request's session, or None for a missing and a dead token alike. 400 and 503 as above."""
+    """Dependency: the request's session; None if the token is missing or not valid. 400 and 503 as `get_session`."""
 
     get_manager: SessionDependency[SessionManager[S, C]]
-    """Dependency: the request's manager, with or without a session; never refuses a request for a dead token."""
+    """Dependency: the request's manager, with or without a session. It does not refuse a token that is not valid."""
 
     get_required_manager: SessionDependency[SessionManager[S, C]]
-    """Dependency: the manager of a request with a genuine token, for a log-out; 401 where there is none, and OpenAPI
-    shows that one is needed. The session may be gone, or not be readable: `destroy()` works all the same."""
+    """Dependency for a log-out: the manager of a request with a genuine token. 401 without one, and OpenAPI shows that
+    a token is needed. The session may be gone or not readable: `destroy()` works all the same."""
 
     @scrub_traceback
     def __init__(
@@ -124,13 +124,13 @@ class SessionProvider(Generic[S, C]):
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
         """Open the store for as long as the application runs: `FastAPI(lifespan=sessions.lifespan)`.
 
-        In a lifespan of your own: `async with sessions.lifespan(app): yield`. A server that is down does not stop the
-        application from starting. Without an application: `async with sessions:`.
+        In a lifespan of your own, write `async with sessions.lifespan(app): yield`. The application starts even if the
+        session server is down. Without an application, write `async with sessions:`.
 
         Raises:
             ConfigurationError: A route takes a session or claims from the client (a forgotten `Depends()`), the
                 embedded server can't be started, two providers of the application have the same `request_key` or
-                overlapping keyspaces, or the provider is started on another event loop.
+                overlapping keyspaces, or the provider is running on another event loop.
         """
         async with self._lifespan.run(app):
             yield
@@ -139,7 +139,7 @@ class SessionProvider(Generic[S, C]):
         """Open the store without an application, for a script: `async with sessions: await sessions.revoke(...)`.
 
         Raises:
-            ConfigurationError: The embedded server can't be started, or the provider is started on another event loop.
+            ConfigurationError: The embedded server can't be started, or the provider is running on another event loop.
         """
         running = self._lifespan.run()
         await running.__aenter__()
@@ -147,23 +147,23 @@ class SessionProvider(Generic[S, C]):
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Close the store, unless an application goes on."""
+        """Close the store, unless an application still uses the provider."""
         await self._entered.pop().__aexit__(None, None, None)
 
     @property
     def store(self) -> SessionStore:
-        """The store in use. It can't be replaced: give another one to the constructor, as `store=`."""
+        """The store in use. It can't be replaced; pass another store to the constructor: `store=`."""
         return self._store
 
     @property
     def sync(self) -> SyncSessionProvider[S]:
-        """`get`, `revoke`, `revoke_all` and `list_sessions` for `def` endpoints and other threads: each blocks."""
+        """Blocking `get`, `revoke`, `revoke_all` and `list_sessions`, for `def` endpoints and other threads."""
         return SyncSessionProvider(self, lambda: self._lifespan.loop)
 
     def document(self, app: FastAPI) -> None:
-        """Complete the application's OpenAPI document: alternatives, optional sessions, the 400, 401 and 503 answers.
+        """Complete the application's OpenAPI document: security schemes, and the answers of refused requests.
 
-        `lifespan` does it; a script that exports `app.openapi()` without starting the application calls it itself.
+        `lifespan` calls this. A script that exports `app.openapi()` without starting the application calls it itself.
 
         Raises:
             ConfigurationError: A route takes a session or claims from the client (a forgotten `Depends()`).
@@ -171,16 +171,19 @@ class SessionProvider(Generic[S, C]):
         self._lifespan.document(app)
 
     async def ping(self) -> bool:
-        """Whether the store answers; never raises. False before the start and after the end, and the log tells why."""
+        """Whether the store answers. Never raises. Before the start and after the end: False, and the log says why."""
         return await self._lifespan.ping()
 
     @scrub_traceback
     async def get(self, session_id: str) -> S | None:
-        """A session by its id, outside a request; None where it is gone. Its idle timeout goes on.
+        """Return a session by its id, outside a request; None if it is gone. This does not restart its idle timeout.
+
+        Args:
+            session_id: The `jti` of the session's token.
 
         Raises:
-            InvalidArgumentError: The id is no text.
-            SessionCorruptError: It can't be read.
+            InvalidArgumentError: The id is not a `str`.
+            SessionCorruptError: The stored value can't be read.
             NotStartedError: The provider is not started.
             StoreUnavailableError: The store did not answer.
         """
@@ -189,31 +192,34 @@ class SessionProvider(Generic[S, C]):
 
     @scrub_traceback
     async def revoke(self, session_id: str, *, sub: str | None = None, wait_replicas: int = 0) -> bool:
-        """End a session by its id: its token is worth nothing from now on. False where it is gone already.
+        """End a session by its id: from now on no server accepts its token.
 
         Args:
-            session_id: The `jti` of its token.
-            sub: The user whose session it must be, as the claim of that name; False where the user's index does not
-                name it. Without it any session is ended: don't pass on an id that a client has chosen.
-            wait_replicas: How many replicas must have it too, so that a failover can't bring the session back.
+            session_id: The `jti` of the session's token.
+            sub: End the session only if it is this user's (the claim `sub`). Without it this method ends any session,
+                so don't pass an id that a client has chosen.
+            wait_replicas: How many replicas must confirm the end, so that a failover can't bring the session back.
+
+        Returns:
+            Whether a session ended: False if it is already gone, or if it is not the user's.
 
         Raises:
-            InvalidArgumentError: The id or `sub` is no text, or there is a `sub` and no `user_index`.
+            InvalidArgumentError: The id or `sub` is not a `str`, or `sub` is given and the setting `user_index` is off.
             NotStartedError: The provider is not started.
-            StoreUnavailableError: The store did not answer, or too few replicas did; the session may still be there.
+            StoreUnavailableError: The store did not answer, or too few replicas confirmed. The session may still exist.
         """
         self._lifespan.require()
         return await self._admin.revoke(session_id, sub=sub, wait_replicas=wait_replicas)
 
     @scrub_traceback
     async def list_sessions(self, sub: str) -> list[SessionInfo]:
-        """A user's sessions, the one used last first. Read page by page: two round trips for each hundred, and one.
+        """Return a user's sessions, the one used last first. This reads page by page, about 50 sessions at a time.
 
         Args:
-            sub: The user, as the claim of that name.
+            sub: The user, as in the claim `sub`.
 
         Raises:
-            InvalidArgumentError: There is no `user_index`, or no user can have this `sub`.
+            InvalidArgumentError: The setting `user_index` is off, or `sub` is not a non-empty `str`.
             NotStartedError: The provider is not started.
             StoreUnavailableError: The store did not answer.
         """
@@ -222,48 +228,47 @@ class SessionProvider(Generic[S, C]):
 
     @scrub_traceback
     async def revoke_all(self, sub: str, except_id: str | None = None) -> int:
-        """End a user's sessions: log them out everywhere, now. How many there were.
-
-        Page by page, so that others are served meanwhile.
+        """End all sessions of a user, page by page: log the user out everywhere. Return how many ended.
 
         Args:
-            sub: The user, as the claim of that name.
-            except_id: A session that goes on.
+            sub: The user, as in the claim `sub`.
+            except_id: The id of a session that goes on.
 
         Raises:
-            InvalidArgumentError: There is no `user_index`, no user can have this `sub`, or `except_id` is no text.
+            InvalidArgumentError: The setting `user_index` is off, `sub` is not a non-empty `str`, or `except_id` is
+                not a `str`.
             NotStartedError: The provider is not started.
-            StoreUnavailableError: The store did not answer. The error's `ended` tells how many have ended; to call it
-                again goes on with the rest.
+            StoreUnavailableError: The store did not answer. Its `ended` counts those ended; call again for the rest.
         """
         self._lifespan.require()
         return await self._admin.revoke_all(sub, except_id)
 
     def require_fresh(self, max_age: int | timedelta) -> SessionDependency[S]:
-        """A dependency for sensitive endpoints: the session of a user who signed in within the last seconds.
+        """Make a dependency for sensitive endpoints: the session of a user who signed in at most `max_age` seconds ago.
 
-        The sign-in is the claim `auth_time`; `create()` sets it where there is a `sub`, `regenerate()` keeps it.
+        The claim `auth_time` holds the time of the sign-in. `create()` sets it if there is a `sub`; `regenerate()`
+        keeps it. The dependency raises `StaleAuthenticationError` if the sign-in is older, or the token has no
+        `auth_time`.
 
         Args:
             max_age: Seconds, or a `timedelta` of whole seconds.
 
         Raises:
-            ConfigurationError: `max_age` is no whole number of seconds.
-            StaleAuthenticationError: By the dependency: the sign-in is longer ago, or the token does not tell.
+            ConfigurationError: `max_age` is not a whole number of seconds.
         """
         return self._dependencies.fresh_session(fresh_demand(max_age, self._clock))
 
     def jwks_router(self, path: str = "/.well-known/jwks.json") -> APIRouter:
-        """A router that publishes the public keys (RFC 7517), so that other services can verify tokens.
+        """Make a router that publishes the public keys (RFC 7517), so that other services can verify tokens.
 
-        Never a symmetric key: with an HMAC algorithm the set is empty.
+        It never publishes a symmetric key: with an HMAC algorithm the set of keys is empty.
         """
         return routers.jwks_router(self._keys.jwks(), path)
 
     def health_router(self, path: str = "/healthz") -> APIRouter:
-        """A router that tells a load balancer whether the store answers: 200 or 503, within the store's deadline.
+        """Make a router that tells a load balancer whether the store answers: 200 or 503, within the store's deadline.
 
-        It asks for no session and never raises.
+        The endpoint asks for no session and never raises.
         """
         return routers.health_router(self.ping, path)
 

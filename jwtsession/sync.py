@@ -1,4 +1,4 @@
-"""Blocking calls for `def` endpoints and other threads: each runs on the application's event loop."""
+"""Blocking calls for `def` endpoints and other threads: each call runs on the application's event loop."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
@@ -18,10 +18,10 @@ T = TypeVar("T")
 
 
 class SyncSessionManager(Generic[S, C]):
-    """`SessionManager.sync`: the manager's verbs as blocking calls, run on the application's event loop.
+    """`SessionManager.sync`: the manager's methods as blocking calls, which run on the application's event loop.
 
-    For `def` endpoints and other threads. On the event loop's own thread they raise `RuntimeError` instead of waiting
-    for themselves.
+    Use it in `def` endpoints and other threads. Each method raises what the asynchronous one raises. On the event
+    loop's own thread a blocking call would wait for itself, so there it raises `RuntimeError`.
     """
 
     def __init__(self, manager: "SessionManager[S, C]", loop: asyncio.AbstractEventLoop) -> None:
@@ -76,7 +76,7 @@ class SyncSessionManager(Generic[S, C]):
 
     @scrub_traceback
     def mutate(self, change: Callable[[S], S | None]) -> S:
-        """See `SessionManager.mutate`; `change` runs on the event loop, so it must not block."""
+        """See `SessionManager.mutate`. `change` runs on the event loop, so it must not block."""
         return self._run(self._manager.mutate, change)
 
     def _run(self, verb: Callable[..., Coroutine[Any, Any, T]], *args: Any, **options: Any) -> T:
@@ -84,10 +84,11 @@ class SyncSessionManager(Generic[S, C]):
 
 
 class SyncSessionProvider(Generic[S]):
-    """`SessionProvider.sync`: what a provider does outside a request, as blocking calls.
+    """`SessionProvider.sync`: the provider's methods for use outside a request, as blocking calls.
 
-    For `def` endpoints and other threads, while the provider is started. On the thread of the event loop on which it
-    was started they raise `RuntimeError` instead of waiting for themselves.
+    Use it in `def` endpoints and other threads, between the provider's start and its end. Each method raises what the
+    asynchronous one raises. On the thread of the event loop that started the provider a blocking call would wait for
+    itself, so there it raises `RuntimeError`.
     """
 
     def __init__(self, provider: "SessionProvider[S, Any]", loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
