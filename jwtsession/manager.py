@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any, Generic, cast
 
-from ._claims import inherited
 from ._ids import new_session_id
 from ._request import RequestSession
 from ._tracebacks import scrub_traceback
@@ -17,7 +16,7 @@ from .errors import AuthenticationError, InvalidArgumentError, SessionConflictEr
 from .models import Session, Token, take_state
 from .sessions import Login, NewSession, Record, refuse_lost_changes
 from .sync import SyncSessionManager
-from .tokens import VerifiedToken
+from .tokens import VerifiedToken, inherited
 
 MUTATE_ATTEMPTS = 32
 """How often `mutate()` tries before it gives up, if other requests change the session in between each time."""

