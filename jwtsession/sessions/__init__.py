@@ -1,4 +1,4 @@
-"""Typed sessions: read, written and encrypted, their times, their users' index, and what happens to them."""
+"""Typed sessions: reading, writing, encryption, timeouts, the index of each user's sessions, and the life cycle."""
 
 from .admin import SessionAdmin
 from .encryption import AESGCMSealer, PlaintextSealer, Sealer

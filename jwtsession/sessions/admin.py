@@ -1,4 +1,4 @@
-"""`SessionAdmin`: sessions by their ids and users, outside a request."""
+"""`SessionAdmin`: reads and ends sessions by their id or their user, outside a request."""
 
 from typing import Generic
 
@@ -12,11 +12,11 @@ from .repository import SessionRepository
 
 
 class SessionAdmin(Generic[S]):
-    """Reads and ends sessions. `SessionProvider` has the same methods, and tells more of them.
+    """Reads and ends sessions. `SessionProvider` has the same methods and documents them.
 
     Args:
-        store: Asked as it is: to read a session here is not a use of it.
-        repository: Reads what the store holds.
+        store: `get` reads from it directly, because this is no use of the session.
+        repository: Decodes the stored bytes.
         lifecycle: Ends sessions.
     """
 
@@ -51,10 +51,10 @@ class SessionAdmin(Generic[S]):
 
 
 def _can_be_id(session_id: object) -> bool:
-    """Whether it can be a session's id at all.
+    """Whether the value has the form of a session's id.
 
     Raises:
-        InvalidArgumentError: It is no text.
+        InvalidArgumentError: The value is not a `str`.
     """
     if not isinstance(session_id, str):
         raise InvalidArgumentError(f"a session's id is a text, not {type(session_id).__name__}")

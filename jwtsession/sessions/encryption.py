@@ -1,4 +1,4 @@
-"""Encryption at rest: what stands in the store is sealed to its key (AES-256-GCM, RFC 5116 and NIST SP 800-38D)."""
+"""Encryption at rest: a stored value opens only under its own key in the store (AES-256-GCM, NIST SP 800-38D)."""
 
 import hashlib
 import os
@@ -8,21 +8,26 @@ from typing import Any, Protocol
 from .. import _base64
 from ..errors import ConfigurationError, SessionCorruptError
 
-# No JSON starts with this byte. A sealed value: mark, key's name, nonce, ciphertext with its tag.
+# Marks a sealed value: no JSON starts with this byte. After it come the key's name, the nonce, and the ciphertext with
+# its tag (RFC 5116 section 5.1).
 _MARK = b"\x01"
 _NAME_BYTES = 4
 _NONCE_BYTES = 12
 
 
 class Sealer(Protocol):
-    """Between the session's JSON and the bytes in the store."""
+    """Turns a session's JSON into the bytes in the store, and back."""
 
     def seal(self, session_id: str, value: bytes) -> bytes:
-        """What to store."""
+        """Return the bytes to store for this JSON."""
         ...
 
     def open(self, session_id: str, stored: bytes) -> bytes:
-        """What was sealed. Raises `SessionCorruptError` where it was not sealed for this session by a known key."""
+        """Return the JSON that was sealed.
+
+        Raises:
+            SessionCorruptError: No known key sealed these bytes for this session.
+        """
         ...
 
 
@@ -30,27 +35,27 @@ class PlaintextSealer:
     """No encryption: the store holds the JSON itself."""
 
     def seal(self, session_id: str, value: bytes) -> bytes:
-        """The value."""
+        """Return the value unchanged."""
         return value
 
     def open(self, session_id: str, stored: bytes) -> bytes:
-        """The value."""
+        """Return the value unchanged."""
         return stored
 
 
 class AESGCMSealer:
-    """AES-256-GCM with a random nonce for each write, and the store's key as associated data.
+    """AES-256-GCM with a random nonce for each write, and the session's key in the store as associated data.
 
-    A value that was moved to another session's key, cut or changed does not open. One key is good for 2^32 writes
-    (NIST SP 800-38D section 8.3).
+    A value does not open if somebody changed it, cut it, or moved it to another session's key. One encryption key is
+    safe for 2^32 writes (NIST SP 800-38D section 8.3).
 
     Args:
-        keys: 32 bytes each as base64url. The first seals, all open.
-        keyspace: Prefix of the store's keys.
+        keys: Encryption keys of 32 bytes each, as base64url. The first one seals; all of them open.
+        keyspace: The prefix of the sessions' keys in the store.
         mode: See `EncryptionSettings.mode`.
 
     Raises:
-        ConfigurationError: `cryptography` is not installed.
+        ConfigurationError: The package `cryptography` is not installed.
     """
 
     def __init__(self, keys: Sequence[str], keyspace: str, mode: str) -> None:

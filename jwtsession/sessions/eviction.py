@@ -1,4 +1,4 @@
-"""`EvictionWatch`: says so where a server may evict a user's index before the sessions that it names."""
+"""`EvictionWatch`: logs a warning if a server may evict a user's index while the user's sessions live on."""
 
 import logging
 from collections.abc import Callable
@@ -28,14 +28,14 @@ _UNKNOWN = (
 
 
 class EvictionWatch:
-    """Looks at the servers' `maxmemory-policy`: when the application starts, and now and then when it is pinged.
+    """Checks the servers' `maxmemory-policy` when the application starts, and at some of the pings.
 
-    A server that restarted, or another one that took its place, may have another policy: so after a ping that failed
-    the next one that succeeds looks again, and any ping after five minutes.
+    A server that restarted, or a server that replaced it, may have another policy. So the first successful ping after
+    a failed one checks again, and so does a ping when the last check is five minutes old.
 
     Args:
-        store: Asked by its `eviction_policies`; one without it evicts nothing that is known here.
-        clock: The time in seconds.
+        store: Its `eviction_policies` gives the policies. The watch does nothing for a store without this method.
+        clock: Returns the time in seconds.
     """
 
     def __init__(self, store: SessionStore, clock: Callable[[], float]) -> None:
@@ -45,14 +45,18 @@ class EvictionWatch:
         self._said: object = None
 
     async def pinged(self, answers: bool) -> None:
-        """A ping has just succeeded or failed."""
+        """Check again if it is time for it. `Lifespan.ping` calls this after each ping.
+
+        Args:
+            answers: Whether the ping succeeded.
+        """
         if not answers:
             self._looked = None
         elif self._looked is None or abs(self._clock() - self._looked) >= _LOOK_AGAIN_SECONDS:
             await self.look()
 
     async def look(self) -> None:
-        """Ask the servers, and say what is new. Never raises: where they do not answer the next ping asks again."""
+        """Ask the servers for their policies and log a change. Never raises: without an answer, the next ping asks."""
         if self._ask is None:
             return
         try:

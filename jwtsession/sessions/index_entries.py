@@ -1,4 +1,4 @@
-"""What the index of a user's sessions holds of each: under which name, and sealed as sessions are."""
+"""The entries of a user's index: the user's name in the store, and the sealed data of each login."""
 
 import hashlib
 import hmac
@@ -12,32 +12,33 @@ from ..stores import FORMER, Entry
 from .encryption import Sealer
 
 CLIENT_BYTES = 256
-"""A client's address and user agent are cut to this: clients choose them."""
+"""The index keeps at most so many bytes of a client's address and user agent, because the client chooses them."""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionInfo:
-    """One of a user's sessions. Times are seconds since the epoch."""
+    """One of a user's sessions, as `SessionProvider.list_sessions` returns it. Times are seconds since the epoch."""
 
     id: str = field(repr=False)
     """The session's id, for `SessionProvider.revoke`."""
     created: float
-    """When the user logged in."""
+    """When the user logged in, in seconds since the epoch."""
     last_seen: float
-    """When the session was last used, exact to `touch_interval`."""
+    """When the session was last used, in seconds since the epoch; exact to the setting `touch_interval`."""
     expires: float
-    """When it ends, if nobody uses it until then."""
+    """When the session ends if nobody uses it until then, in seconds since the epoch."""
     client: str | None = None
-    """The client's address at the login, with `capture_client`."""
+    """The client's address at the login, if the setting `capture_client` is on."""
     user_agent: str | None = None
-    """The client's user agent at the login, with `capture_client`."""
+    """The client's user agent at the login, if the setting `capture_client` is on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """What the index keeps of a login."""
+    """The data of a login that the index keeps."""
 
     created: float
+    """When the user logged in, in seconds since the epoch."""
     client: str | None = None
     user_agent: str | None = None
 
@@ -46,11 +47,12 @@ _LOGIN = TypeAdapter(Login)
 
 
 class EntryCodec:
-    """Names users in the store, and reads and writes what the index keeps of a login.
+    """Computes users' names in the store, and encodes and decodes the data of logins.
 
     Args:
-        keys: Keys of the users' names. Entries are written under the first name, and found under all.
-        sealer: Encrypts what is kept.
+        keys: HMAC keys; each gives a user another name. Entries are written under the first key's name, and found
+            under the names of all keys.
+        sealer: Encrypts the data of logins.
     """
 
     def __init__(self, keys: Sequence[bytes], sealer: Sealer) -> None:
@@ -58,34 +60,34 @@ class EntryCodec:
         self._sealer = sealer
 
     def names(self, sub: str) -> list[str]:
-        """The user's names in the store, the newest last: of one length, and nothing that a list of keys would tell.
+        """The user's names in the store, the newest last. All have one length, and none of them reveals the user.
 
-        In this order they are read: what moves meanwhile moves to a newer one, or the older one is looked at again.
+        Readers use this order: an entry that moves meanwhile moves to a newer name, so they meet it later.
         """
         text = check_sub(sub).encode()
         names = [hmac.digest(key, text, "sha256").hex() for key in self._keys]
         return [FORMER + hashlib.sha256(text).hexdigest(), *reversed(names)]
 
     def seal(self, name: str, session_id: str, login: Login) -> bytes:
-        """A login, as the store keeps it."""
+        """Encode and encrypt a login for the store."""
         login = Login(login.created, _cut(login.client), _cut(login.user_agent))
         return self._sealer.seal(f"{name}:{session_id}", _LOGIN.dump_json(login))
 
     def login(self, name: str, session_id: str, entry: Entry) -> Login:
-        """The login that an entry tells of."""
+        """Decode an entry's login. If that fails, the login's time is when the session was last seen."""
         try:
             stored = self._sealer.open(f"{name.removeprefix(FORMER)}:{session_id}", entry.data)
             return _LOGIN.validate_json(stored)
         except (SessionCorruptError, ValidationError):
-            # Of another version, or of a key that is gone: the session is still the user's.
+            # Another version or a removed encryption key wrote the entry: the session is the user's all the same.
             return Login(created=entry.seen)
 
 
 def check_sub(sub: object) -> str:
-    """The claim `sub` of a user.
+    """Return `sub` if a token can carry it.
 
     Raises:
-        InvalidArgumentError: No user can have it.
+        InvalidArgumentError: It is not a `str`, it is empty, or it can't be encoded as UTF-8.
     """
     if not isinstance(sub, str) or not sub:
         raise InvalidArgumentError("sub: must be a text that is not empty, as the claim of that name")
@@ -97,7 +99,7 @@ def check_sub(sub: object) -> str:
 
 
 def _cut(text: str | None) -> str | None:
-    """What a client says of itself, without control characters and of a bounded size."""
+    """Remove control characters from a client's text, and cut it to `CLIENT_BYTES`."""
     if text is None:
         return None
     shown = "".join(each for each in text[:CLIENT_BYTES] if each.isprintable())

@@ -1,4 +1,4 @@
-"""`IndexPages`: the entries of one user, read and ended page by page, so that others are served in between."""
+"""`IndexPages`: reads and ends the entries of one user page by page, so that others are served in between."""
 
 import asyncio
 import contextlib
@@ -8,21 +8,21 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from ..stores import FORMER, Entry, IndexedSessionStore, IndexPage
 
 IN_FLIGHT_SECONDS = 10.0
-"""An entry without a session may so long be that of a login that is under way."""
+"""For so long after its creation, an entry without a session may belong to a login that is not finished yet."""
 
 PAGE = 50
-"""Entries that are read or ended in one go. The event loop and the server serve others in between."""
+"""How many entries are read or ended in one step. The event loop and the server serve others between two steps."""
 
 PAUSE = 1.0
-"""After each page but the last, others have the event loop and the server for so many times as long as it took."""
+"""The pause after each page but the last, as a multiple of the time that reading the page took."""
 
 
 class IndexPages:
     """Reads users' indices, and ends sessions together with their entries.
 
     Args:
-        store: Of the sessions and of the index.
-        clock: The time in seconds since the epoch.
+        store: Holds the sessions and the index.
+        clock: Returns the time in seconds since the epoch.
     """
 
     def __init__(self, store: IndexedSessionStore, clock: Callable[[], float]) -> None:
@@ -30,16 +30,27 @@ class IndexPages:
         self._clock = clock
 
     async def end(self, name: str, entries: Mapping[str, Entry]) -> list[str]:
-        """End these sessions; those that there were."""
+        """End these sessions and remove their entries.
+
+        Args:
+            name: The user's name in the store.
+            entries: The entries to end, by session id.
+
+        Returns:
+            The ids of the sessions that existed.
+
+        Raises:
+            StoreUnavailableError: The store did not answer.
+        """
         if not entries:
             return []
-        # In this order: a crash in between leaves entries without sessions, never sessions without an entry.
+        # Sessions first: a crash in between leaves entries without sessions, and never a session without an entry.
         ended = await self._store.destroy_all([*entries])
         await self._store.index_prune(name, entries)
         return [each for each, there in zip(entries, ended, strict=True) if there]
 
     async def read(self, name: str) -> AsyncGenerator[IndexPage]:
-        """The entries under a user's name."""
+        """Yield the entries under a user's name, page by page, with a pause after each page."""
         cursor = 0
         while True:
             began = time.perf_counter()
@@ -51,13 +62,20 @@ class IndexPages:
             await asyncio.sleep(PAUSE * (time.perf_counter() - began))
 
     async def living(self, name: str) -> AsyncGenerator[list[tuple[str, Entry, int]]]:
-        """Sessions that are there, with their milliseconds left. Entries of those that are not are taken out."""
+        """Yield the existing sessions, page by page, and remove the entries of ended ones.
+
+        Each item is the session's id, its entry, and the milliseconds that it has left.
+        """
         async with contextlib.aclosing(self.read(name)) as pages:
             async for page in pages:
                 yield await self.prune(name, page.entries)
 
     async def prune(self, name: str, entries: Mapping[str, Entry]) -> list[tuple[str, Entry, int]]:
-        """Take out those of the entries whose sessions have ended; the others, with their milliseconds left."""
+        """Remove those of the entries whose sessions have ended.
+
+        Returns:
+            The other entries: the session's id, its entry, and the milliseconds that it has left.
+        """
         left = await self._store.remaining([*entries]) if entries else []
         gone: dict[str, Entry] = {}
         living: list[tuple[str, Entry, int]] = []
@@ -71,6 +89,7 @@ class IndexPages:
         return living
 
     def is_old(self, entry: Entry) -> bool:
-        """Whether no login can be under way any more that has made this entry."""
-        # A login enters first and is stored then; the format of before does not tell which has been.
+        """Whether the login that made this entry must be finished or dead by now."""
+        # A login adds its entry before it stores its session. In the former format the entry does not say whether the
+        # session has been stored.
         return abs(self._clock() - entry.seen) >= IN_FLIGHT_SECONDS

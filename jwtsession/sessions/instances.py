@@ -1,4 +1,7 @@
-"""Instances that are not, or no longer, the session of a request: no change to one of them is lost in silence."""
+"""Finds changes in old instances: a session object that is not `manager.session`, or no longer, is never stored.
+
+An application that changes such an object and calls `update()` gets an error. Otherwise the change would be lost.
+"""
 
 import weakref
 from typing import Any
@@ -9,20 +12,20 @@ from ..models import Session
 from .serialization import SessionSerializer
 
 Former = tuple[tuple["weakref.ref[Session]", dict[str, Any]], ...]
-"""Each instance, weakly since nobody can change one that nobody has, and what it held."""
+"""For each old instance a weak reference (an instance that nobody holds can't be changed), and the data it had."""
 
 
 def remembered(former: Former, session: S, serializer: SessionSerializer[S]) -> Former:
-    """The former instances, with this one."""
+    """Return the former instances and this one, with its present data."""
     others = (each for each in former if (one := each[0]()) is not None and one is not session)
     return (*others, (weakref.ref(session), serializer.snapshot(session)))
 
 
 def refuse_lost_changes(former: Former, session: S, serializer: SessionSerializer[S]) -> None:
-    """Refuse to store a session while a change stands in a former instance.
+    """Refuse to store a session if the application has changed a former instance instead of it.
 
     Raises:
-        InvalidArgumentError: Somebody has changed one of them.
+        InvalidArgumentError: A former instance was changed.
     """
     for reference, held in former:
         one: Any = reference()

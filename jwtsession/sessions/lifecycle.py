@@ -1,4 +1,4 @@
-"""`SessionLifecycle`: begins, moves and ends sessions, and keeps the users' index and the events in step with them."""
+"""`SessionLifecycle`: begins, moves and ends sessions, updates the users' index, and emits the events."""
 
 import asyncio
 import contextlib
@@ -25,7 +25,7 @@ NO_INDEX = "the sessions of a user are not known: set user_index=True"
 
 
 class NewSession(NamedTuple, Generic[S]):
-    """A session that is about to begin, or an old one that is about to move to this id."""
+    """A session that is about to be stored: a new one, or an old one under a new id."""
 
     token: SessionToken
     record: Record[S]
@@ -38,12 +38,12 @@ class NewSession(NamedTuple, Generic[S]):
 
 
 class SessionLifecycle(Generic[S]):
-    """What happens to sessions, whoever asks for it: a request's manager, or the provider outside a request.
+    """Begins, moves and ends sessions for a request's manager, and for the provider outside a request.
 
     Args:
         repository: Stores the sessions.
-        index: Of each user's sessions, where one is kept.
-        audit: Is told what happens.
+        index: The index of each user's sessions; None if the setting `user_index` is off.
+        audit: Gets the events.
     """
 
     def __init__(self, repository: SessionRepository[S], index: UserIndex | None, audit: AuditTrail) -> None:
@@ -53,15 +53,15 @@ class SessionLifecycle(Generic[S]):
         self._warned = False
 
     async def begin(self, new: NewSession[S], old: SessionToken | None) -> None:
-        """Store a new session. The session that the request came with ends.
+        """Store a new session, and end the session that the request came with.
 
         Args:
-            new: The session.
-            old: Of the session that ends, if any.
+            new: The new session.
+            old: The token of the session that ends; None if the request came without one.
 
         Raises:
             InvalidArgumentError: No user can have this `sub`.
-            TooManySessionsError: It is one too many. Nothing is left of it.
+            TooManySessionsError: The user has too many sessions. Nothing of the new session is left.
             StoreUnavailableError: The store did not answer.
         """
         if new.token.sub is None:
@@ -77,27 +77,26 @@ class SessionLifecycle(Generic[S]):
                     await self.end(old.session_id, old.sub, new.host)
 
     async def move(self, new: NewSession[S], old: SessionToken, record: Record[S]) -> None:
-        """Store a session under a new id, and end the old id. Of several who move it one succeeds.
+        """Store a session under a new id, and end the old id. If several requests move one session, one succeeds.
 
         Args:
             new: The session under its new id.
-            old: Its old token.
-            record: As it was loaded by the old id.
+            old: The token of the old id.
+            record: The session as it was loaded by the old id.
 
         Raises:
             InvalidArgumentError: No user can have this `sub`.
-            SessionNotFoundError: It was destroyed, or somebody else moved it.
-            SessionConflictError: Somebody else changed it. It stays as it is.
-            TooManySessionsError: It becomes another user's, who has no room for it.
-            StoreUnavailableError: The store did not answer; the session may have ended.
+            SessionNotFoundError: The session was destroyed, or another request moved it.
+            SessionConflictError: Another request changed the session. It stays as it is.
+            TooManySessionsError: The session becomes another user's, who has too many sessions already.
+            StoreUnavailableError: The store did not answer. The session may have ended.
         """
         old_id, moved = old.session_id, new.token.sub == old.sub
         async with self._unless_given_up(new, old_id):
             await self._index_add(new)
             if not moved and self._index is not None and new.token.sub:
-                await self._index.check_limit(
-                    new.token.sub, new.token.session_id, old_id
-                )  # before there is nothing to go back to
+                # Now: after `take` there is no old session to go back to.
+                await self._index.check_limit(new.token.sub, new.token.session_id, old_id)
             try:
                 await self._repository.take(old_id, record)
             except (SessionNotFoundError, SessionConflictError):
@@ -105,7 +104,7 @@ class SessionLifecycle(Generic[S]):
                 raise
             ended = await self._store_new(new, old_id, moved=moved)
             if ended is None:
-                # All of the user's sessions were ended meanwhile: this one too, which had no id just then.
+                # Somebody ended all sessions of the user while this one was between its two ids, so it ends as well.
                 await self._repository.delete(new.token.session_id)
                 self._emit_destroyed([old_id], new.host)
                 raise SessionNotFoundError
@@ -115,16 +114,19 @@ class SessionLifecycle(Generic[S]):
                 await self._index_remove(old.sub, old_id)
 
     async def end(self, session_id: str, sub: str | None, host: str | None = None, wait_replicas: int = 0) -> bool:
-        """End a session; False where it is gone already.
+        """End a session.
 
         Args:
             session_id: The session.
-            sub: Its user, if that is known.
+            sub: The session's user; None if nobody knows.
             host: The client's address as the server saw it, for the event.
-            wait_replicas: How many replicas must have it too.
+            wait_replicas: How many replicas must confirm the end.
+
+        Returns:
+            False if the session was already gone.
 
         Raises:
-            StoreUnavailableError: The store did not answer, or too few replicas did.
+            StoreUnavailableError: The store did not answer, or too few replicas confirmed.
         """
         ended = await self._repository.delete(session_id, wait_replicas)
         if ended:
@@ -133,11 +135,11 @@ class SessionLifecycle(Generic[S]):
         return ended
 
     async def end_all(self, sub: str, except_id: str | None, host: str | None = None) -> int:
-        """End a user's sessions but one; how many there were.
+        """End a user's sessions, except one. Return how many ended.
 
         Raises:
             InvalidArgumentError: There is no index, or no user can have this `sub`.
-            StoreUnavailableError: The store did not answer. Its `ended` tells how many sessions have ended.
+            StoreUnavailableError: The store did not answer. Its `ended` counts the sessions that have ended.
         """
         return await self.index.revoke_all(sub, except_id, lambda each: self._emit_destroyed([each], host))
 
@@ -148,17 +150,17 @@ class SessionLifecycle(Generic[S]):
 
     @property
     def index(self) -> UserIndex:
-        """The users' index.
+        """The index of each user's sessions.
 
         Raises:
-            InvalidArgumentError: There is none.
+            InvalidArgumentError: The setting `user_index` is off.
         """
         if self._index is None:
             raise InvalidArgumentError(NO_INDEX)
         return self._index
 
     async def note_use(self, token: SessionToken) -> None:
-        """Note in the user's index, once in each `touch_interval`, that the session was used."""
+        """Record in the user's index that the session was used, at most once in each `touch_interval`."""
         if self._index is not None and token.sub and self._index.is_due(token.session_id):
             login = Login(token.auth_time or token.iat or self._repository.timeouts.now())
             await self._index.note_use(token.sub, token.session_id, login, self._repository.timeouts.ttl(token))
@@ -170,7 +172,14 @@ class SessionLifecycle(Generic[S]):
         code: str | None = None,
         host: str | None = None,
     ) -> None:
-        """Tell what happened. See `SessionEvent`."""
+        """Emit an event.
+
+        Args:
+            name: What happened.
+            session_id: The session; None if no genuine token named one.
+            code: See `SessionEvent.code`.
+            host: The client's address as the server saw it.
+        """
         session = None if session_id is None else hashed(session_id)
         self._audit.emit(SessionEvent(name, session, code, client_address(host)))
 
@@ -179,7 +188,7 @@ class SessionLifecycle(Generic[S]):
             self.emit("destroyed", each, host=host)
 
     async def _index_add(self, new: NewSession[S]) -> None:
-        """Into the user's index, before the session is stored."""
+        """Add the session to the user's index. This comes before the session is stored."""
         if self._index is not None and new.token.sub:
             ttl = self._repository.timeouts.ttl(new.token)
             await self._index.add(new.token.sub, new.token.session_id, new.login, ttl)
@@ -189,44 +198,48 @@ class SessionLifecycle(Generic[S]):
             await self._index.remove(sub, session_id)
 
     async def _store_new(self, new: NewSession[S], replaced: str | None, *, moved: bool = False) -> list[str] | None:
-        """The sessions that were ended for it. None: it was `moved`, and somebody ended it meanwhile.
+        """Store the session and confirm it in the user's index.
+
+        Returns:
+            The ids of the sessions that ended to make room for it; None if it was `moved` and somebody ended it
+            meanwhile.
 
         Raises:
-            TooManySessionsError: It is one too many of the user's. It is stored, and to be ended.
+            TooManySessionsError: The user has too many sessions. This one is stored, and the caller must end it.
         """
         ttl = await self._repository.create(new.token, new.record)
         if self._index is None or not new.token.sub:
             return []
-        # Confirmed: whoever ended all of the user's sessions meanwhile did not find this one. A login goes on all the
-        # same, and is in the index; what is an old session under a new id does not escape.
+        # Somebody may have ended all of the user's sessions meanwhile, and did not find this one. A new login goes on
+        # all the same. An old session under a new id does not: `confirm` returns None for it.
         return await self._index.confirm(
             new.token.sub, new.token.session_id, new.login, ttl, moved=moved, replaced=replaced
         )
 
     @contextlib.asynccontextmanager
     async def _unless_given_up(self, new: NewSession[S], old_id: str | None) -> AsyncIterator[None]:
-        """A login that is refused or fails, or whose client goes away, leaves no session: nobody gets its token.
+        """Remove the new session if its login is refused or fails, or if its client goes away.
 
-        In a user's index it would count as one, and lock the user out.
+        Nobody gets the token of such a session. In the user's index it would count, and could lock the user out.
         """
         try:
             try:
                 yield
             except TooManySessionsError as error:
-                # In this order: a crash in between leaves an entry without a session, never one without an entry.
+                # Session first: a crash in between leaves an entry without a session, never a session without an entry.
                 await self._repository.delete(new.token.session_id)
                 await self._index_remove(new.token.sub, new.token.session_id)
                 self.emit("refused", old_id, error.code, host=new.host)
                 raise
         except (asyncio.CancelledError, StoreUnavailableError) as error:
-            # Its entry stays until it is read: who has no session there does not count.
+            # The entry stays until somebody reads it: an entry without a session does not count.
             if self._index is not None and new.token.sub and getattr(error, "code", "") != "session_id_taken":
                 await self._repository.delete_soon(new.token.session_id)
             raise
 
     @contextlib.contextmanager
     def _after_success(self) -> Iterator[None]:
-        """What follows a login that has succeeded: where the store does not answer just then, it has all the same."""
+        """Log a failure of the store, and do not raise it, because the login has already succeeded."""
         try:
             yield
         except StoreUnavailableError:
@@ -236,7 +249,7 @@ class SessionLifecycle(Generic[S]):
             )
 
     def _warn_of_missing_sub(self) -> None:
-        """Once, where an index is kept that can't have this session."""
+        """Log once that the index can't hold sessions without a `sub`."""
         if self._index is not None and not self._warned:
             self._warned = True
             self._audit.log(

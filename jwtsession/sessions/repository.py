@@ -1,4 +1,4 @@
-"""`SessionRepository`: loads and stores typed sessions. It knows the model, the sealer and the store, and no token."""
+"""`SessionRepository`: loads and stores typed sessions. It knows the model, the sealer and the store, but no JWT."""
 
 import asyncio
 from typing import Generic, NamedTuple
@@ -11,7 +11,7 @@ from .serialization import SessionSerializer
 from .timeouts import SessionToken, Timeouts
 
 GIVEN_UP_SECONDS = 0.5
-"""A login whose client has gone away waits so long for its session to end."""
+"""How long a login whose client has gone away waits for the removal of its session."""
 
 
 class Record(NamedTuple, Generic[S]):
@@ -19,11 +19,11 @@ class Record(NamedTuple, Generic[S]):
 
     session: S
     json: bytes
-    """What the session was read from, with fields that its model does not know."""
+    """The session's JSON, with the fields that its model does not know."""
     fitting: bytes
-    """The JSON that fits the model: the same, or what `migrate` made of it."""
+    """JSON that fits the model: the same as `json`, or the result of `migrate`."""
     stored: bytes
-    """What stands in the store: the JSON, or its encrypted form."""
+    """The bytes in the store: `json`, or its encrypted form."""
 
     def __repr__(self) -> str:
         return "Record()"
@@ -35,8 +35,8 @@ class SessionRepository(Generic[S]):
     Args:
         serializer: Reads and writes the JSON of the model.
         sealer: Encrypts what is stored.
-        store: Keeps the bytes.
-        timeouts: Tells how long a session lives.
+        store: Stores the bytes.
+        timeouts: Computes how long a session lives.
     """
 
     def __init__(
@@ -49,16 +49,16 @@ class SessionRepository(Generic[S]):
         self._endings: set[asyncio.Future[bool]] = set()
 
     async def load(self, token: SessionToken, *, allow_cached: bool = False, extend: bool = True) -> Record[S]:
-        """The session. Its time to live starts again if `touch_interval` has passed.
+        """Load a session. This restarts its time to live if `touch_interval` has passed since the last restart.
 
         Args:
-            token: The session's.
+            token: The session's token.
             allow_cached: See `SessionStore.load`.
             extend: Whether this counts as a use of the session.
 
         Raises:
-            SessionNotFoundError: There is none.
-            SessionCorruptError: It can't be read.
+            SessionNotFoundError: There is no such session.
+            SessionCorruptError: The stored value can't be read.
             StoreUnavailableError: The store did not answer.
         """
         session_id, due = token.session_id, extend and self.timeouts.is_due(token)
@@ -72,27 +72,27 @@ class SessionRepository(Generic[S]):
         return record
 
     def decode(self, session_id: str, stored: bytes) -> Record[S]:
-        """The session that the store holds in these bytes.
+        """Decode the bytes that the store holds for a session.
 
         Raises:
-            SessionCorruptError: It can't be read.
+            SessionCorruptError: They can't be read.
         """
         json = self._sealer.open(session_id, stored)
         session, fitting = self.serializer.load(json)
         return Record(session, json, fitting, stored)
 
     def encode(self, session_id: str, session: S, old: Record[S] | None = None, *, detached: bool = False) -> Record[S]:
-        """The session in the form in which it is stored, with those fields of the old one that the model does not know.
+        """Encode a session for the store, together with the loaded session's fields that the model does not know.
 
         Args:
             session_id: The session.
-            session: Its data.
-            old: What was loaded.
-            detached: Hold another instance: what a caller gave to a verb may be anybody's, and be used again.
+            session: The session's data.
+            old: The session as it was loaded; None for a new session.
+            detached: Put a copy into the record, because the caller's own instance may be used again elsewhere.
 
         Raises:
-            InvalidArgumentError: It does not fit its model.
-            SessionTooLargeError: It is too large.
+            InvalidArgumentError: The session does not fit its model.
+            SessionTooLargeError: The session's JSON is larger than `MAX_SESSION_BYTES`.
         """
         json = self.serializer.dump(session, *((old.json, old.fitting) if old is not None else ()))
         if detached:
@@ -100,10 +100,14 @@ class SessionRepository(Generic[S]):
         return Record(session, json, json, self._sealer.seal(session_id, json))
 
     async def create(self, token: SessionToken, record: Record[S]) -> int:
-        """Store a new session; the milliseconds that it lives.
+        """Store a new session.
+
+        Returns:
+            The session's time to live in milliseconds.
 
         Raises:
-            StoreUnavailableError: The store did not answer, or the id is taken, which no chance explains.
+            StoreUnavailableError: The store did not answer, or another session has the id already, which can't happen
+                by chance.
         """
         ttl = max(1, self.timeouts.ttl(token))
         if not await self._store.create(token.session_id, record.stored, ttl):
@@ -112,28 +116,32 @@ class SessionRepository(Generic[S]):
         return ttl
 
     async def update(self, session_id: str, old: Record[S], new: Record[S], ttl: int, *, retry: bool = True) -> None:
-        """Replace what was loaded, if nobody else did.
+        """Replace the loaded session, if nobody else has changed it.
 
         Args:
             session_id: The session.
-            old: What was loaded.
-            new: What to store.
-            ttl: Milliseconds that it lives from now.
-            retry: Write again where the reply was lost.
+            old: The session as it was loaded.
+            new: The session to store.
+            ttl: The session's new time to live in milliseconds.
+            retry: Whether the store writes again if the reply was lost.
 
         Raises:
-            SessionNotFoundError: It was destroyed or has expired. It is not brought back.
-            SessionConflictError: Somebody else changed it.
+            SessionNotFoundError: The session was destroyed or has expired. It is not brought back.
+            SessionConflictError: Another request changed the session.
             StoreUnavailableError: The store did not answer.
         """
         _check(await self._store.update(session_id, old.stored, new.stored, ttl, retry=retry))
         self.timeouts.extended(session_id)
 
     async def touch(self, session_id: str, ttl: int) -> None:
-        """Start the session's time to live again, in milliseconds.
+        """Restart the session's time to live.
+
+        Args:
+            session_id: The session.
+            ttl: The new time to live in milliseconds.
 
         Raises:
-            SessionNotFoundError: It is gone.
+            SessionNotFoundError: The session is gone.
             StoreUnavailableError: The store did not answer.
         """
         if not await self._store.touch(session_id, ttl):
@@ -141,25 +149,29 @@ class SessionRepository(Generic[S]):
         self.timeouts.extended(session_id)
 
     async def take(self, session_id: str, old: Record[S]) -> None:
-        """Remove the session, if it still is what was loaded: of several callers one succeeds.
+        """Remove the session, if nobody has changed it since it was loaded. Of several callers one succeeds.
 
         Raises:
-            SessionNotFoundError: It is gone.
-            SessionConflictError: Somebody else changed it. It stays.
+            SessionNotFoundError: The session is gone.
+            SessionConflictError: Another request changed the session. It stays.
             StoreUnavailableError: The store did not answer.
         """
         _check(await self._store.compare_and_delete(session_id, old.stored))
 
     async def delete(self, session_id: str, wait_replicas: int = 0) -> bool:
-        """Remove the session; False where it is gone already. See `SessionStore.destroy`."""
+        """Remove the session. Return False if it was already gone. See `SessionStore.destroy`."""
         return await self._store.destroy(session_id, wait_replicas)
 
     async def delete_soon(self, session_id: str) -> None:
-        """Remove the session whatever becomes of the caller, who does not wait for it for long."""
+        """Remove the session in a task of its own, which goes on if the caller is cancelled.
+
+        The caller waits for at most `GIVEN_UP_SECONDS`.
+        """
         ending = asyncio.ensure_future(self._store.destroy(session_id))
         self._endings.add(ending)
         ending.add_done_callback(self._endings.discard)
-        ending.add_done_callback(lambda task: task.cancelled() or task.exception())  # the index goes on naming it
+        # `task.exception()` marks a failure as seen. The index still names the session then.
+        ending.add_done_callback(lambda task: task.cancelled() or task.exception())
         await asyncio.wait([ending], timeout=GIVEN_UP_SECONDS)
 
 

@@ -1,4 +1,4 @@
-"""What comes back from the store as it was put: `check_model` tells at start what can't, `difference` what did not."""
+"""Checks that data comes back from the store as it was: `check_model` at the start, `difference` before each write."""
 
 import dataclasses
 import inspect
@@ -30,13 +30,13 @@ _SEQUENCES = (list, tuple, deque)
 
 
 def check_model(model: type[BaseModel]) -> set[str]:
-    """Refuse a model whose fields would not come back from the store, as far as the annotations tell; nested ones too.
+    """Refuse a model if a field would not come back from the store, as far as the annotations say; nested models too.
 
     Returns:
-        The names of the model's fields and classes, on all levels: what an error may show, since it is nobody's data.
+        The names of the model's fields and classes, on all levels. An error message may show these names.
 
     Raises:
-        ConfigurationError: Names the field and the remedy.
+        ConfigurationError: A field would not come back. The message names the field and the remedy.
     """
     seen: set[Any] = {model}
     _check_fields(model, seen)
@@ -49,12 +49,12 @@ def check_model(model: type[BaseModel]) -> set[str]:
 
 
 def stored_name(name: str, field: FieldInfo) -> str:
-    """The name by which a field is stored."""
+    """The name under which a field is stored."""
     return field.serialization_alias or field.alias or name
 
 
 def names_of(owner: type, name: str, field: FieldInfo) -> set[str]:
-    """Every name in stored data that is a field's own: a value under one of them could win over the new value."""
+    """All names under which stored data may hold a field's value: an old value there could win over the new one."""
     choices = _choices(name, field)
     stored = stored_name(name, field)
     first = choices[: choices.index(stored)] if stored in choices else choices
@@ -63,7 +63,7 @@ def names_of(owner: type, name: str, field: FieldInfo) -> set[str]:
 
 
 def has_own_serializer(owner: type, name: str | None = None, field: FieldInfo | None = None) -> bool:
-    """Whether a model, or one of its fields, is written by a function of the application: its JSON is no one else's."""
+    """Whether a function of the application writes the model, or one of its fields, as JSON."""
     decorators = getattr(owner, "__pydantic_decorators__", None)
     if decorators is None:
         return False
@@ -75,13 +75,13 @@ def has_own_serializer(owner: type, name: str | None = None, field: FieldInfo | 
 
 
 def difference(put: BaseModel, back: BaseModel) -> tuple[str | None, str, bool]:
-    """Compare what was put with what is read back, by structure: classes of models, fields, items, and equal leaves.
+    """Compare a model with its copy from the store by structure: the models' classes, their fields, items and values.
 
-    Models of the application may define any `==`, so theirs does not count.
+    The application's models may define any `==`, so this function does not use theirs.
 
     Returns:
-        The path of the first field that differs, or None; how it differs, by its types alone; and whether there are
-        leaves that can't be compared, since their type has no `==`.
+        The path of the first field that differs, or None; how it differs, told by types and without values; and
+        whether some values can't be compared, because their type has no `==`.
     """
     comparison = _Comparison()
     found = comparison.differs(put, back)
@@ -101,7 +101,7 @@ def _choices(name: str, field: FieldInfo) -> list[str | AliasPath]:
 
 
 def _read_by(config: Mapping[str, Any], name: str, field: FieldInfo) -> set[str]:
-    """The names by which a field is read."""
+    """The names under which a field is read."""
     found = {each for each in _choices(name, field) if isinstance(each, str)}
     if not config.get("validate_by_alias", True):
         return {name}
@@ -109,7 +109,7 @@ def _read_by(config: Mapping[str, Any], name: str, field: FieldInfo) -> set[str]
 
 
 def _check_fields(owner: type, seen: set[Any]) -> None:
-    """Of a model or of a dataclass of Pydantic's."""
+    """Check the fields of a model or of a Pydantic dataclass."""
     config = _config(owner)
     fields: dict[str, FieldInfo] = getattr(owner, "__pydantic_fields__", {})
     for name, field in fields.items():
@@ -126,7 +126,7 @@ def _check_fields(owner: type, seen: set[Any]) -> None:
 
 
 def _check_type(annotation: Any, where: str, config: Mapping[str, Any], seen: set[Any]) -> None:
-    annotation = getattr(annotation, "__value__", annotation)  # of `type X = ...`
+    annotation = getattr(annotation, "__value__", annotation)  # `type X = ...` has its type there
     origin = typing.get_origin(annotation)
     if origin is Annotated:
         if not any(isinstance(each, (PlainSerializer, WrapSerializer)) for each in annotation.__metadata__):
@@ -150,7 +150,7 @@ def _check_type(annotation: Any, where: str, config: Mapping[str, Any], seen: se
 
 
 def _types_within(kind: type, seen: set[Any]) -> Iterator[Any]:
-    """The annotations of a class that is made of fields, and is not Pydantic's; Pydantic's own are checked at once."""
+    """The annotations of a dataclass, typed dictionary or named tuple. Pydantic's classes are checked at once."""
     if hasattr(kind, "__pydantic_fields__"):
         if not has_own_serializer(kind):
             _check_fields(kind, seen)
@@ -159,21 +159,21 @@ def _types_within(kind: type, seen: set[Any]) -> Iterator[Any]:
         try:
             yield from typing.get_type_hints(kind, include_extras=True).values()
         except Exception:
-            return  # names that are not there yet; what they hold is compared when it is stored
+            return  # a name is not defined yet; `difference` compares the values when they are stored
 
 
 # --- when something is stored ----------------------------------------------------------------------------------------
 
 
 def _comparable(value: Any) -> Any:
-    """The value, or what stands for it: a time that a clock shows twice is not equal to itself in another zone."""
+    """The value in a form for `==`: a datetime in UTC, since a time that a clock shows twice equals no other zone's."""
     if isinstance(value, datetime) and value.utcoffset() is not None:
         return value.astimezone(UTC)
     return value
 
 
 def _how(put: Any, back: Any) -> str:
-    """How two values differ, without a word of them."""
+    """Say how two values differ, without showing them."""
     kind, other = type(put).__name__, type(back).__name__
     if put is _MISSING or back is _MISSING:
         return "would not be read back" if back is _MISSING else "would be read back, and is not there"
@@ -185,7 +185,7 @@ def _how(put: Any, back: Any) -> str:
 
 
 class _Comparison:
-    """Each method tells where two values differ, as the parts of a path from the inside out, or None."""
+    """Each method returns where two values differ, as a path from the inside out; None if they are equal."""
 
     def __init__(self) -> None:
         self.opaque = False
@@ -195,7 +195,7 @@ class _Comparison:
         if put is back or (type(put) in _SCALARS and put == back):
             return None
         found = self._compare(put, back)
-        if found == []:  # here, and not in something within
+        if found == []:  # these two values differ, and not something inside them
             self.how = _how(put, back)
         return found
 
@@ -219,7 +219,7 @@ class _Comparison:
         if fields is None:
             fields = {field.name: None for field in dataclasses.fields(put)}
         for name, field in fields.items():
-            # What is excluded is not stored, as its owner wants; what was deleted comes back as the default.
+            # An excluded field is not stored, as the model says. A deleted field comes back as its default.
             value = getattr(put, name, _MISSING)
             if value is _MISSING or (field is not None and field.exclude):
                 continue
@@ -233,7 +233,7 @@ class _Comparison:
             if found is not None:
                 return [*found, name]
         if isinstance(put, BaseModel) and _config(kind).get("extra") == "allow":
-            # What was assigned under a name that Pydantic takes for private, or for a method's, is in no field.
+            # A value under a name that Pydantic takes for private, or for a method, is in no field.
             for name in vars(put):
                 if name not in fields and not isinstance(inspect.getattr_static(kind, name, None), cached_property):
                     return [name]
@@ -246,7 +246,7 @@ class _Comparison:
         for key, value in put.items():
             found = self.differs(value, others.get(_comparable(key), _MISSING))
             if found is not None:
-                return [*found, "*"]  # a key may be anybody's data
+                return [*found, "*"]  # the key may be data, so no message shows it
         return None
 
     def _sequences(self, put: Any, back: Any) -> list[str] | None:

@@ -1,4 +1,4 @@
-"""`SessionSerializer`: a session's JSON, read and written so that what is stored reads back as what was put."""
+"""`SessionSerializer`: reads and writes a session's JSON, and checks that it reads back as the same session."""
 
 from collections.abc import Callable, Iterator, Mapping
 from copy import copy
@@ -13,27 +13,27 @@ from .node import drop_bookkeeping
 from .roundtrip import check_model, difference, has_own_serializer, names_of, stored_name
 
 MAX_SESSION_BYTES = 65_536
-"""The largest session that is stored or read, as JSON in bytes."""
+"""The largest session that is stored or read: the size of its JSON in bytes."""
 
 Migrate = Callable[[dict[str, Any]], dict[str, Any]]
-"""Makes of stored data that does not fit the model data that does."""
+"""Converts stored data that does not fit the model into data that fits."""
 
 
 Unknown = tuple[tuple[str, ...], str, Any]
-"""A field that the model does not know: the names that lead to its place, its own name, and its value."""
+"""A field that the model does not know: the path of names to the object that has it, its own name, and its value."""
 
 
 class SessionSerializer(Generic[S]):
     """Reads and writes the JSON of one session model.
 
     Args:
-        model: The stored data.
-        migrate: Upgrades stored data that does not fit the model.
-        node_compatible: Whether the Node original writes to the same sessions. It leaves the raw JWT and its claims in
-            the value when it updates, under the names `jwt` and `claims`; elsewhere these are ordinary names.
+        model: The model of the stored data.
+        migrate: Converts stored data that does not fit the model.
+        node_compatible: Whether the Node original writes to the same sessions. When it updates a session, it adds the
+            raw JWT and its claims as the fields `jwt` and `claims`. Otherwise these are ordinary names.
 
     Raises:
-        ConfigurationError: The model has a field that would not come back as it was stored.
+        ConfigurationError: The model has a field that would not come back from the store as it was.
     """
 
     def __init__(self, model: type[S], migrate: Migrate | None = None, *, node_compatible: bool = False) -> None:
@@ -43,12 +43,12 @@ class SessionSerializer(Generic[S]):
         self._node_compatible = node_compatible
 
     def to_session(self, session: S | Mapping[str, Any]) -> S:
-        """The session as an instance of the model; a mapping is validated into one.
+        """Return the session as an instance of the model. A mapping is validated into a new instance.
 
         Raises:
-            InvalidArgumentError: It is of another type, or its data does not fit.
+            InvalidArgumentError: The session is of another type, or its data does not fit the model.
         """
-        # Not of a subclass: what that adds would not be read back.
+        # A subclass is refused: the fields that it adds would not be read back.
         if type(session) is self.model:
             return session
         if not isinstance(session, Mapping):
@@ -62,19 +62,22 @@ class SessionSerializer(Generic[S]):
         return made
 
     def load(self, value: bytes) -> tuple[S, bytes]:
-        """The session that the stored bytes hold, and the JSON that fits the model: those bytes, unless migrated.
+        """Read a session from stored JSON.
+
+        Returns:
+            The session, and JSON that fits the model: the same bytes, or the result of `migrate`.
 
         Raises:
-            SessionCorruptError: The bytes are too many, or no JSON object, or do not fit the model, also after
-                `migrate`.
+            SessionCorruptError: The value is larger than `MAX_SESSION_BYTES`, it is no JSON object, or it does not fit
+                the model even after `migrate`.
         """
         if len(value) > MAX_SESSION_BYTES:
             raise SessionCorruptError
         try:
-            # As `_read`, which would be one call more for each request.
+            # The same as `_read`, without one more call for each request.
             session: S = self.model.__pydantic_validator__.validate_json(value)
         except Exception:
-            # A validator of the caller's own may raise anything. Without the cause, here and below: its traceback
+            # A validator of the application may raise anything. `from None`, here and below: the cause's traceback
             # would hold the session's data.
             if self._migrate is None:
                 raise SessionCorruptError from None
@@ -84,16 +87,17 @@ class SessionSerializer(Generic[S]):
         return session, value
 
     def dump(self, session: S, stored: bytes | None = None, fitting: bytes | None = None) -> bytes:
-        """The session as JSON, with the fields of the stored value that the session's model does not know.
+        """Write the session as JSON, together with the stored value's fields that the model does not know.
 
         Args:
-            session: What to store.
-            stored: The JSON that stands in the store.
-            fitting: What `load` gave for it.
+            session: The session to store.
+            stored: The JSON in the store; None for a new session.
+            fitting: The JSON that `load` returned for `stored`.
 
         Raises:
-            InvalidArgumentError: It would not read back as what it is; changes in place are not validated by Pydantic.
-            SessionTooLargeError: It is larger than `MAX_SESSION_BYTES`.
+            InvalidArgumentError: The JSON would not read back as the same session. (Pydantic does not validate changes
+                in place.)
+            SessionTooLargeError: The JSON is larger than `MAX_SESSION_BYTES`.
         """
         own, data = self._write(session)
         unknown = [] if stored is None else self._unknown(session, data, stored, fitting or stored)
@@ -102,7 +106,7 @@ class SessionSerializer(Generic[S]):
             raise SessionTooLargeError
         wrong = self._wrong(session, value)
         if wrong and unknown:
-            # A validator that looks at all there is may take an old name's value for the new one.
+            # A validator that looks at all fields may read the value under an old name instead of the new one.
             wrong = self._wrong(session, own)
             value = own if wrong else _with_fields(own, self._harmless(session, own, unknown))
         if wrong:
@@ -110,7 +114,7 @@ class SessionSerializer(Generic[S]):
         return value
 
     def detached(self, session: S, value: bytes) -> S:
-        """The session that was dumped, as another instance, which shares nothing that is stored with the first."""
+        """Return a copy of a session that was dumped as `value`. The copy shares no stored data with the session."""
         made = self._read(value)
         state, given = vars(made), vars(session)
         state |= {
@@ -121,24 +125,24 @@ class SessionSerializer(Generic[S]):
         return made
 
     def snapshot(self, session: S) -> dict[str, Any]:
-        """What a session holds by the names it is stored by, for `changed_since`; nothing where it has no JSON form."""
+        """The session's data by stored names, for `changed_since`; empty if the session has no JSON form."""
         try:
             held: dict[str, Any] = from_json(_to_json(session))
-        except Exception:  # of a session that can't be stored just now
+        except Exception:  # the session can't be stored in its present state
             return {}
         return held
 
     def changed_since(self, snapshot: dict[str, Any], session: S, other: S) -> bool:
-        """Whether a session was changed since, in a field in which the other session does not hold the same."""
+        """Whether `session` was changed after `snapshot` in a field in which `other` does not have the same value."""
         now = self.snapshot(session)
         if now == snapshot:
             return False
-        # A copy shares lists and models with what it was made of: changes to these are changes to both.
+        # A shallow copy shares lists and models with its original, so a change to them shows in both.
         held = self.snapshot(other)
         return any(now[name] != snapshot.get(name) and now[name] != held.get(name) for name in now)
 
     def _read(self, value: bytes) -> S:
-        # What `model_validate_json` calls.
+        # `model_validate_json` calls this too.
         session: S = self.model.__pydantic_validator__.validate_json(value)
         if session.__pydantic_extra__:
             self._drop_what_is_no_data(session.__pydantic_extra__)
@@ -151,24 +155,28 @@ class SessionSerializer(Generic[S]):
                 fitting = to_json(migrate(stored))
                 return self._read(fitting), fitting
         except Exception:
-            # The caller's own code may raise anything; a session that can't be read is a 401 all the same.
+            # The application's `migrate` may raise anything. The request gets a 401 in any case.
             raise SessionCorruptError("session_migration_failed") from None
         raise SessionCorruptError
 
     def _drop_what_is_no_data(self, extra: dict[str, Any]) -> None:
-        """From the fields that the model does not declare: what is computed anew, and what the original left there."""
+        """Remove computed fields, and the Node original's fields, from the fields that the model does not declare."""
         for name, field in self.model.__pydantic_computed_fields__.items():
             extra.pop(field.alias or name, None)
         if self._node_compatible:
             drop_bookkeeping(extra)
 
     def _write(self, session: S) -> tuple[bytes, Any]:
-        """The session's own JSON, and what stands in it."""
+        """The session's JSON without unknown fields, and the same as parsed data.
+
+        Raises:
+            InvalidArgumentError: The session has no JSON form.
+        """
         try:
             value = _to_json(session)
             return value, from_json(value, allow_inf_nan=False)
         except Exception as error:
-            # A serializer of the caller's own may raise anything.
+            # A serializer of the application may raise anything.
             reason = f"{self._unwritable(session)} has no JSON form ({type(error).__name__})"
             if isinstance(error, ValueError) and "surrogates" in str(error):
                 reason += ": a text with half of a surrogate pair is no UTF-8: replace that character, as"
@@ -179,7 +187,7 @@ class SessionSerializer(Generic[S]):
             raise InvalidArgumentError(reason) from None
 
     def _unwritable(self, session: S) -> str:
-        """Where a session has no JSON form, as far as the first level tells."""
+        """Name the first field of the top level that has no JSON form."""
         for name in {**session.__dict__, **(session.__pydantic_extra__ or {})}:
             try:
                 from_json(_to_json(session, include={name}), allow_inf_nan=False)
@@ -188,7 +196,7 @@ class SessionSerializer(Generic[S]):
         return f"the {self.model.__name__}"
 
     def _wrong(self, session: S, value: bytes) -> str | None:
-        """What would be read back as something else, without a word of its value; None where nothing is."""
+        """Say what would be read back as something else, without its value; None if all is read back as it is."""
         try:
             back = self._read(value)
             path, how, opaque = difference(session, back)
@@ -202,7 +210,7 @@ class SessionSerializer(Generic[S]):
         return f"{where}: {how}"
 
     def _wrong_fields(self, error: ValidationError) -> str:
-        """Which fields are wrong and how, without their values; the keys of dictionaries are data, too."""
+        """Say which fields are wrong and how, without their values. Keys of dictionaries are data: they become `*`."""
         found = []
         for item in error.errors(include_url=False, include_context=False, include_input=False):
             steps = (str(step) if isinstance(step, int) or step in self._names else "*" for step in item["loc"])
@@ -218,12 +226,12 @@ class SessionSerializer(Generic[S]):
         try:
             # The session that was loaded may have been changed in place since.
             before = self._read(fitting)
-        except Exception:  # a validator that has changed its mind: nothing is known but the class
+        except Exception:  # a validator accepted the value before and refuses it now: only the class is known
             before = self.model.model_construct()
         return [*_unknown_fields(session, before, fields, data)]
 
     def _harmless(self, session: S, own: bytes, unknown: list[Unknown]) -> list[Unknown]:
-        """Those of the unknown fields with which the session still reads back as what it is."""
+        """Those of the unknown fields that do not change how the session reads back."""
         kept: list[Unknown] = []
         waiting = [unknown]
         while waiting:
@@ -237,7 +245,7 @@ class SessionSerializer(Generic[S]):
 
 
 def _to_json(session: BaseModel, include: set[str] | None = None) -> bytes:
-    # For reading back: computed fields are computed again, and a `Json` field is written as the text that it reads.
+    # With `round_trip`, computed fields are left out, and a `Json` field is written as the text that it reads.
     value: bytes = session.__pydantic_serializer__.to_json(
         session, by_alias=True, round_trip=True, warnings=False, include=include
     )
@@ -255,10 +263,10 @@ def _with_fields(value: bytes, fields: list[Unknown]) -> bytes:
 
 
 def _unknown_fields(now: Any, before: Any, stored: Any, data: Any, path: tuple[str, ...] = ()) -> Iterator[Unknown]:
-    """What `stored` has and the models do not know, also models that are nested in fields and in dictionaries.
+    """Yield the fields of `stored` that the models do not know, also those of models in fields and in dictionaries.
 
-    Only beside what a model owns, and only where an instance of the same class was loaded: all else is data, and what
-    its owner deleted stays deleted.
+    This looks only into models, and only if the loaded session had an instance of the same class in that place.
+    Everything else is data: what the application deleted there stays deleted.
     """
     if not (isinstance(stored, dict) and isinstance(data, dict)):
         return
@@ -277,6 +285,6 @@ def _unknown_fields(now: Any, before: Any, stored: Any, data: Any, path: tuple[s
                 key = stored_name(name, field)
                 yield from _unknown_fields(inner, old, stored.get(key), data.get(key), (*path, key))
     elif isinstance(now, Mapping) and isinstance(before, Mapping) and len(now) == len(data):
-        # In the same order; the keys of the model's need not be texts, those of JSON are.
+        # Both have the same order. The model's keys may be of any type; the keys in JSON are texts.
         for (own_key, value), key in zip(now.items(), data, strict=True):
             yield from _unknown_fields(value, before.get(own_key), stored.get(key), data[key], (*path, key))

@@ -1,4 +1,4 @@
-"""`SessionLimit`: how many sessions a user may have, and what happens to one more."""
+"""`SessionLimit`: how many sessions a user may have, and what happens at a login beyond the limit."""
 
 import contextlib
 import itertools
@@ -10,20 +10,20 @@ from .index_entries import EntryCodec
 from .index_pages import PAGE, IndexPages
 
 CEILING = 1000
-"""The most sessions of one user where `max_sessions` sets no limit. Beyond it the oldest end."""
+"""The most sessions of one user if `max_sessions` is not set. At a login beyond it, the oldest sessions end."""
 
 EVICT_PAGES = 10
-"""A login reads so many pages to find the oldest sessions."""
+"""How many pages a login reads, at most, to find the oldest sessions."""
 
 
 class SessionLimit:
-    """Refuses a login that is one too many, or makes room for it.
+    """Refuses a login beyond the limit, or ends the user's oldest sessions to make room for it.
 
     Args:
-        pages: Of the index.
-        entries: Names the users.
-        max_sessions: The most sessions of one user; None for `CEILING`.
-        evict: Beyond that end the oldest session, instead of refusing the login.
+        pages: Reads the index.
+        entries: Computes the users' names.
+        max_sessions: The most sessions of one user; None means `CEILING`.
+        evict: Whether a login beyond the limit ends the oldest session; otherwise it is refused.
     """
 
     def __init__(self, pages: IndexPages, entries: EntryCodec, max_sessions: int | None, *, evict: bool) -> None:
@@ -39,16 +39,17 @@ class SessionLimit:
         return max(CEILING, self._max_sessions or 0)
 
     async def check(self, sub: str, session_id: str, replaced: str | None = None, *, count: int | None = None) -> None:
-        """Refuse a session if there is no room for it. Of sessions at the same time those confirmed first have room.
+        """Refuse a session if the user has no room for it. Of logins at the same time, those confirmed first succeed.
 
         Args:
             sub: The user.
-            session_id: The session, which has entered.
-            replaced: A session that ends when this one starts, and does not count.
-            count: How many entries are under the user's name, where that is known.
+            session_id: The session, whose entry is already in the index.
+            replaced: A session that ends when this one starts, and so does not count.
+            count: How many entries are under the user's name; None if the caller does not know.
 
         Raises:
-            TooManySessionsError: There is no room.
+            TooManySessionsError: The user has no room for the session.
+            StoreUnavailableError: The store did not answer.
         """
         if self._max_sessions is None or not self.refuses:
             return
@@ -61,20 +62,27 @@ class SessionLimit:
                 async for page in pages:
                     for found, entry, _ in page:
                         if each == name and found == session_id and entry.confirmed:
-                            return  # who comes behind it is none of its business
-                        # What is not confirmed is a login under way, or one that was given up: nobody has its token.
+                            return  # entries behind it were confirmed later, so they don't count for it
+                        # An entry that is not confirmed is a login that has not finished, or never will: nobody has
+                        # its token yet.
                         others += found not in (session_id, replaced) and (entry.confirmed or each != name)
                         if others >= self._max_sessions:
                             raise TooManySessionsError
 
     async def make_room(self, former: Sequence[str], name: str, count: int, replaced: str | None) -> list[str]:
-        """End the oldest sessions beyond the limit; those that there were.
+        """End the user's oldest sessions beyond the limit.
 
         Args:
-            former: Other names of the user, whose sessions are older.
-            name: The user's name.
-            count: How many entries are under it.
-            replaced: A session that does not count.
+            former: Older names of the user in the store. The sessions under them are older.
+            name: The user's name in the store.
+            count: How many entries are under `name`.
+            replaced: A session that ends anyway, and so does not count.
+
+        Returns:
+            The ids of the sessions that ended.
+
+        Raises:
+            StoreUnavailableError: The store did not answer.
         """
         limit = self._max_sessions or CEILING
         most = EVICT_PAGES if self._max_sessions else 1
@@ -89,11 +97,11 @@ class SessionLimit:
                     oldest += [
                         (each, found, entry)
                         for found, entry, _ in await self._pages.prune(each, page.entries)
-                        # What is not confirmed yet will make room itself.
+                        # A login that is not confirmed yet will make room for itself.
                         if found != replaced and (entry.confirmed or self._pages.is_old(entry))
                     ]
                     read += len(page.entries)
-                    # As it was when the page was read: meanwhile others make room as well.
+                    # Count as of when the page was read, because other logins make room at the same time.
                     unread = page.total - read if page.cursor else 0
                     if read >= most * PAGE:
                         break

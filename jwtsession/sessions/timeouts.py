@@ -1,4 +1,4 @@
-"""`Timeouts`: how long a session may live from now, by its idle timeout and by its token's `exp`."""
+"""`Timeouts`: computes how long a session may live, from its idle timeout and its token's `exp`."""
 
 import contextlib
 from collections.abc import Callable
@@ -11,11 +11,11 @@ from .throttle import Throttle
 
 
 class SessionToken(Protocol):
-    """What the token of a session says of it. Times are seconds since the epoch."""
+    """The claims of a token that sessions need. Times are seconds since the epoch."""
 
     @property
     def session_id(self) -> str:
-        """The session."""
+        """The session's id, the claim `jti`."""
         ...
 
     @property
@@ -25,17 +25,17 @@ class SessionToken(Protocol):
 
     @property
     def exp(self) -> float | None:
-        """The session ends then, however busy it is."""
+        """When the session ends even if it is used, in seconds since the epoch."""
         ...
 
     @property
     def iat(self) -> float | None:
-        """When the token was issued."""
+        """When the token was issued, in seconds since the epoch."""
         ...
 
     @property
     def auth_time(self) -> float | None:
-        """When the user logged in."""
+        """When the user logged in, in seconds since the epoch."""
         ...
 
     @property
@@ -49,9 +49,9 @@ class Timeouts:
 
     Args:
         max_age: Idle timeout in seconds of a session that has none of its own.
-        max_age_limit: The longest idle timeout in seconds that a session may have of its own.
-        touch_interval: Seconds between two extensions of a session's time to live by reads.
-        clock: The time in seconds since the epoch.
+        max_age_limit: The longest idle timeout of its own that a session may have, in seconds.
+        touch_interval: A read extends a session's time to live at most once in so many seconds.
+        clock: Returns the time in seconds since the epoch.
     """
 
     def __init__(self, max_age: int, max_age_limit: int, touch_interval: float, clock: Callable[[], float]) -> None:
@@ -61,7 +61,7 @@ class Timeouts:
         self._touches = Throttle(min(touch_interval, max_age / 4), clock)
         self._clock = clock
         self.extended = self._touches.done
-        """To be called with a session's id when its time to live has started again."""
+        """The repository calls this with a session's id when it has restarted the session's time to live."""
 
     def now(self) -> float:
         """The time in seconds since the epoch."""
@@ -81,10 +81,10 @@ class Timeouts:
         return int(left * 1000)
 
     def required_ttl(self, token: SessionToken) -> int:
-        """As `ttl`, and at least one millisecond.
+        """As `ttl`, but never 0 or less.
 
         Raises:
-            ExpiredTokenError: The token has expired meanwhile.
+            ExpiredTokenError: The token has expired since it was verified.
         """
         ttl = self.ttl(token)
         if ttl <= 0:
@@ -92,14 +92,14 @@ class Timeouts:
         return ttl
 
     def permitted(self, idle_timeout: int | None) -> int | None:
-        """A session's own idle timeout in seconds: the limit may have been lowered since its token was issued."""
+        """A session's own idle timeout in seconds, cut to the limit, which may be lower now than at the login."""
         return None if idle_timeout is None else min(idle_timeout, self._max_age_limit)
 
     def checked(self, max_age: int | timedelta | None) -> int | None:
-        """An idle timeout that a caller gives to one session, in seconds.
+        """Check an idle timeout that a caller gives to one session, and return it in seconds.
 
         Raises:
-            InvalidArgumentError: It is no whole number of seconds, or more than the limit.
+            InvalidArgumentError: It is not a whole number of seconds, or longer than the limit.
         """
         with contextlib.suppress(ValueError):
             given = seconds(max_age)

@@ -1,4 +1,4 @@
-"""`UserIndex`: the sessions of one user, so that they can be listed, limited and ended together."""
+"""`UserIndex`: the index of each user's sessions, so that they can be listed, limited and ended together."""
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
@@ -12,29 +12,30 @@ from .session_limit import SessionLimit
 from .throttle import Throttle
 
 REVOKE_ROUNDS = 100
-"""`revoke_all` looks again at most so often where sessions have come meanwhile."""
+"""`revoke_all` reads the index at most so often: it reads again while it finds new sessions."""
 
 SAMPLE = 20
-"""Each login finds out of so many entries whether their sessions have ended. Of a user with more it looks at some at
-random: those that have ended are a small part then, however many there were."""
+"""Each login checks so many random entries of the user, and removes those whose sessions have ended. So the entries of
+ended sessions stay a small part of the index."""
 
 
 class UserIndex:
-    """The index of each user's sessions. A crash at any point leaves at worst an entry without a session.
+    """The index of each user's sessions. After a crash an entry may have no session, but each session has an entry.
 
-    A session is entered before it is stored and confirmed after it, and an entry is removed only as it was read: so
-    nobody who takes a login that is under way for dead can leave a session that no index names. Entries without a
-    session are removed as they are read, and some with each login.
+    A login adds the entry, stores the session, and then confirms the entry. An entry is removed only if nobody has
+    changed it since it was read. So a reader that wrongly takes a slow login for a dead one can't leave a session
+    without an entry. Entries without a session are removed when they are read, and some at each login.
 
     Args:
-        store: Of the sessions and of the index.
-        sealer: Encrypts what is kept of a login.
-        keys: Keys of the users' names in the store. Entries are written under the first name, and found under all.
-        max_sessions: The most sessions of one user.
-        evict: Beyond that end the oldest, instead of refusing the login.
-        touch_interval: Seconds between two notes of when a session was last seen.
+        store: Holds the sessions and the index.
+        sealer: Encrypts the data of logins.
+        keys: HMAC keys of the users' names in the store. Entries are written under the first key's name, and found
+            under the names of all keys.
+        max_sessions: The most sessions of one user; None means 1,000.
+        evict: Whether a login beyond the limit ends the oldest session; otherwise it is refused.
+        touch_interval: The index records at most once in so many seconds that a session was used.
         max_age: Idle timeout in seconds.
-        clock: The time in seconds since the epoch.
+        clock: Returns the time in seconds since the epoch.
     """
 
     def __init__(
@@ -60,7 +61,13 @@ class UserIndex:
         self.check_limit = self._limit.check
 
     async def add(self, sub: str, session_id: str, login: Login, ttl: int) -> None:
-        """Put a session into the index that is about to be stored.
+        """Add the entry of a session that is about to be stored.
+
+        Args:
+            sub: The user.
+            session_id: The session.
+            login: The data of the login.
+            ttl: The session's time to live in milliseconds.
 
         Raises:
             InvalidArgumentError: No user can have this `sub`.
@@ -73,23 +80,24 @@ class UserIndex:
     async def confirm(
         self, sub: str, session_id: str, login: Login, ttl: int, *, moved: bool, replaced: str | None = None
     ) -> list[str] | None:
-        """Confirm that a session that has entered is stored, and end the oldest of the user's beyond the limit.
+        """Mark an entry's session as stored, and end the user's oldest sessions beyond the limit.
 
-        After a session was stored: before it, what comes in between would go unnoticed.
+        Call this after the session is stored. Earlier, it could miss a login that comes in between.
 
         Args:
             sub: The user.
             session_id: The session.
-            login: As it entered.
-            ttl: Milliseconds that it lives.
-            moved: It is an old session under a new id.
-            replaced: A session that ends when this one starts, and does not count.
+            login: The data of the login, as it was added.
+            ttl: The session's time to live in milliseconds.
+            moved: Whether this is an old session under a new id.
+            replaced: A session that ends when this one starts, and so does not count.
 
         Returns:
-            Those that were ended. None where it was `moved`, and somebody took it out of the index, to end it.
+            The ids of the sessions that ended. None if the session was `moved`, and somebody removed its entry to end
+            it.
 
         Raises:
-            TooManySessionsError: It is one too many.
+            TooManySessionsError: The user has too many sessions.
             StoreUnavailableError: The store did not answer.
         """
         *former, name = self._entries.names(sub)
@@ -111,14 +119,20 @@ class UserIndex:
         elif not moved:
             await self.check_limit(sub, session_id, replaced, count=added.total)
         if added.total > 1 and not ended:
-            with contextlib.suppress(StoreUnavailableError):  # the next login does it
+            with contextlib.suppress(StoreUnavailableError):  # the next login will prune
                 await self._pages.prune(name, added.sample)
         return ended
 
     async def note_use(self, sub: str, session_id: str, login: Login, ttl: int) -> None:
-        """Note that a session was used. What can't be noted is noted the next time: the session is used all the same.
+        """Record that a session was used. If the store does not answer, a later use is recorded instead.
 
-        Ask `is_due` first.
+        Call this only if `is_due` says so.
+
+        Args:
+            sub: The user.
+            session_id: The session.
+            login: The data of the login, for an entry that does not exist yet.
+            ttl: The session's time to live in milliseconds.
         """
         self._notes.done(session_id)
         name = self._entries.names(sub)[-1]
@@ -126,18 +140,18 @@ class UserIndex:
         with contextlib.suppress(StoreUnavailableError):
             added = await self._store.index_add(name, session_id, data, self._clock(), self._life(ttl))
             if not added.was_present:
-                # From before the index, or it has ended since it was loaded: then it must not come back into it.
+                # The session is older than the index, or it has ended since it was loaded: then remove the new entry.
                 if (await self._store.remaining([session_id]))[0] == 0:
                     await self._store.index_remove(name, [session_id])
                 elif not self._limit.refuses:
                     await self._limit.make_room([], name, added.total, None)
 
     def is_due(self, session_id: str) -> bool:
-        """Whether `seen` was not told of the session within `touch_interval`."""
+        """Whether no use of the session was recorded within `touch_interval`."""
         return self._notes.due(session_id)
 
     async def remove(self, sub: str, session_id: str) -> None:
-        """Take a session out of the index."""
+        """Remove a session's entry."""
         await self._store.index_remove(self._entries.names(sub)[-1], [session_id])
 
     async def has(self, sub: str, session_id: str) -> bool:
@@ -148,7 +162,7 @@ class UserIndex:
         return False
 
     async def sessions(self, sub: str) -> list[SessionInfo]:
-        """The user's sessions, the one used last first; at most as many as a user can have."""
+        """Return the user's sessions, the one used last first; at most as many as a user can have."""
         most = self._limit.most
         found: dict[str, SessionInfo] = {}
         for name in self._entries.names(sub):
@@ -156,9 +170,8 @@ class UserIndex:
                 now = self._clock()
                 for each, entry, left in page:
                     login = self._entries.login(name, each, entry)
-                    if (
-                        each in found and login.client is None
-                    ):  # noted under a newer name, which knows less of the login
+                    if each in found and login.client is None:
+                        # A use recorded this entry under a newer name, without the client's data of the login.
                         login = Login(found[each].created, found[each].client, found[each].user_agent)
                     found[each] = SessionInfo(
                         each, login.created, entry.seen, now + left / 1000, login.client, login.user_agent
@@ -167,19 +180,19 @@ class UserIndex:
                     found = {info.id: info for info in _last_used(found, most)}
         return _last_used(found, most)
 
-    async def revoke_all(self, sub: str, except_id: str | None, tell: Callable[[str], None]) -> int:
-        """End the user's sessions, page by page; how many there were.
+    async def revoke_all(self, sub: str, except_id: str | None, on_ended: Callable[[str], None]) -> int:
+        """End the user's sessions, page by page, and return how many ended.
 
-        Also those that are on their way from one id to another, so that nobody escapes by `regenerate`: either the new
-        id has entered when the old one is found gone, or what is taken out here is not confirmed any more.
+        A session does not escape while `regenerate` moves it from one id to another: either its new id is already in
+        the index when the old one is found gone, or this removes its entry, and `confirm` then returns None.
 
         Args:
             sub: The user.
             except_id: A session that goes on.
-            tell: Is told each id that was ended, page by page.
+            on_ended: Called with the id of each session that ended, page by page.
 
         Raises:
-            StoreUnavailableError: The store did not answer. Its `ended` tells how many sessions have ended.
+            StoreUnavailableError: The store did not answer. Its `ended` counts the sessions that have ended.
         """
         ended = 0
         names = self._entries.names(sub)
@@ -192,7 +205,7 @@ class UserIndex:
                         entries.pop(except_id or "", None)
                         again = again or bool(entries)
                         for each in await self._pages.end(name, entries):
-                            tell(each)
+                            on_ended(each)
                             ended += 1
                 if not again:
                     break
@@ -202,7 +215,7 @@ class UserIndex:
         return ended
 
     def _life(self, ttl: int) -> int:
-        # Twice: between two notes a session's time to live is extended by less than all of it.
+        # Twice as long: between two records in the index, uses of the session extend its time to live by less than it.
         return ttl + max(ttl, self._slack)
 
 
