@@ -536,7 +536,7 @@ def test_nothing_that_holds_a_key_shows_it() -> None:
             settings.model_dump(),
             settings.keys,
             provider,
-            provider._keys,
+            KeyRing([KeySpec("a", OTHER)], "HS256"),
             KeySpec("a", OTHER),
             settings.model_dump_json(),
         ]
