@@ -1,6 +1,9 @@
 """What objects consist of: to look at all that a provider holds without naming any of it."""
 
 import gc
+from typing import TypeVar
+
+T = TypeVar("T")
 
 CONTAINERS = (dict, list, tuple, set, frozenset)
 
@@ -16,6 +19,11 @@ def parts(*objects: object) -> list[object]:
         found[id(each)] = each
         waiting += gc.get_referents(each)
     return [each for each in found.values() if is_ours(each)]
+
+
+def parts_of(owner: object, kind: type[T]) -> list[T]:
+    """Those of an object's parts that are of a class."""
+    return [each for each in parts(owner) if isinstance(each, kind)]
 
 
 def is_ours(each: object) -> bool:

@@ -19,8 +19,10 @@ from jwtsession import (
     StoreUnavailableError,
 )
 from jwtsession.stores import FORMER, CachedSessionStore, Entry, Outcome
+from jwtsession.stores.redis.client_cache.tracking import Lease
 from tests import servers
 from tests.conftest import Clock
+from tests.parts import parts_of
 
 ID = "a-session-id-of-the-contract-suite"
 HOUR = 3_600_000
@@ -52,7 +54,7 @@ class NearStore(CachedSessionStore):
     async def open(self) -> None:
         await super().open()
         deadline = time.monotonic() + 10
-        while self._cache is None or not any(self._cache.tracking._leases.values()):
+        while not parts_of(self, Lease):
             await super().load("nothing-that-is-there", allow_cached=True)
             assert time.monotonic() < deadline
             await asyncio.sleep(0.001)

@@ -135,7 +135,7 @@ async def test_requests_read_near_and_verbs_do_not(engine: servers.Server) -> No
     sessions = started(SessionProvider(verbs.UserSession, secret=SECRET, **settings))
     manager = await sessions.get_manager(verbs_request())
     token = (await manager.create(verbs.UserSession(user_id=1))).access_token
-    store = sessions.store
+    store = sessions._store
     assert isinstance(store, CachedSessionStore)
     deadline = time.monotonic() + 10
     while not keeps(store, str(manager.id)):

@@ -20,7 +20,9 @@ from starlette.requests import Request
 
 from jwtsession import Claims, RedisSessionStore, Session, SessionManager, SessionProvider
 from jwtsession.stores import CachedSessionStore
+from jwtsession.stores.redis.client_cache.tracking import Lease
 from tests.conftest import SECRET, started
+from tests.parts import parts_of
 
 PROCESSES = 3
 BATCH = 25
@@ -48,7 +50,7 @@ Manager = SessionManager[Raced, Claims]
 
 def is_followed(store: CachedSessionStore) -> bool:
     """Whether a server tells the near cache of changes."""
-    return store._cache is not None and any(store._cache.tracking._leases.values())
+    return bool(parts_of(store, Lease))
 
 
 class Entrant:

@@ -10,7 +10,9 @@ from pydantic import ConfigDict, field_validator
 
 from jwtsession import Claims, ExpiredTokenError, InvalidTokenError
 from jwtsession.tokens import KeyRing, KeySpec, TokenCodec
+from jwtsession.tokens.cache import TokenCache
 from tests.conftest import SECRET, Clock
+from tests.parts import parts_of
 
 ID = "a-session-id-of-the-cache-tests"
 
@@ -26,13 +28,19 @@ def codec(clock: Clock, cache_bytes: int = 10_000, model: type[Any] = UserClaims
 
 def count_verifications(made: TokenCodec[UserClaims]) -> list[None]:
     found: list[None] = []
-    original = made._keys.verify
+    (keys,) = parts_of(made, KeyRing)
+    original = keys.verify
 
     def counted(*args: Any) -> bool:
         found.append(None)
         return original(*args)
 
-    made._keys.verify = counted  # type: ignore[method-assign]
+    keys.verify = counted  # type: ignore[method-assign]
+    return found
+
+
+def cache_of(made: TokenCodec[UserClaims]) -> TokenCache:
+    (found,) = parts_of(made, TokenCache)
     return found
 
 
@@ -54,7 +62,7 @@ def test_without_a_cache_it_is_verified_each_time(clock: Clock) -> None:
     made.decode(token)
     made.decode(token)
     assert len(count) == 2
-    assert len(made._cache) == 0
+    assert len(cache_of(made)) == 0
 
 
 def test_times_are_checked_at_each_use(clock: Clock) -> None:
@@ -86,7 +94,7 @@ def test_a_refused_token_is_never_cached(clock: Clock) -> None:
         for _ in range(2):
             with pytest.raises(InvalidTokenError):
                 made.decode(bad)
-    assert [key for key, _ in made._cache.items()] == [token]
+    assert [key for key, _ in cache_of(made).items()] == [token]
 
 
 def test_memory_is_bounded_and_the_least_used_goes_first(clock: Clock) -> None:
@@ -96,9 +104,9 @@ def test_memory_is_bounded_and_the_least_used_goes_first(clock: Clock) -> None:
     for number in range(50):
         tokens.append(made.encode(f"{ID}-{number}")[0].token)
         made.decode(tokens[0])
-        assert made._cache.size <= 3_000
-    assert made._cache.get(tokens[0]) is not None
-    assert made._cache.get(tokens[1]) is None
+        assert cache_of(made).size <= 3_000
+    assert cache_of(made).get(tokens[0]) is not None
+    assert cache_of(made).get(tokens[1]) is None
 
 
 @pytest.mark.parametrize(
@@ -129,9 +137,9 @@ def test_a_usual_token_takes_about_900_bytes(clock: Clock) -> None:
     """As the settings tell; a user and scopes are counted too."""
     made = codec(clock)
     made.encode(ID, UserClaims(sub="1"))
-    assert 850 <= made._cache.size <= 1_000
+    assert 850 <= cache_of(made).size <= 1_000
     made.encode(ID + "-2", UserClaims(sub="1" * 101, scope="a" * 100))
-    assert made._cache.size > 2 * 900 + 200
+    assert cache_of(made).size > 2 * 900 + 200
 
 
 def test_claims_are_made_when_somebody_asks(clock: Clock) -> None:
@@ -181,4 +189,4 @@ def test_a_token_larger_than_the_cache_works(clock: Clock) -> None:
     verified, issued = made.encode(ID)
     token = verified.token
     assert made.decode(token) == issued
-    assert len(made._cache) == 0
+    assert len(cache_of(made)) == 0
