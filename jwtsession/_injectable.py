@@ -1,14 +1,14 @@
-"""The metaclass of `Session`: what FastAPI sees of a session class in `Annotated[UserSession, Depends()]`.
+"""The metaclass of `Session`: makes `Annotated[UserSession, Depends()]` work.
 
 FastAPI takes the class itself as the dependency. It asks `inspect.signature` for the class's parameters, resolves them
-and calls the class with them. So:
+and calls the class with the results. So:
 
-1. The class's signature has one parameter, the provider's dependency, from `bind()` on. Without a provider its fields
-   would be parameters of the query, and anybody's session: so a class that is not bound has one more parameter, which
-   FastAPI can't make a field of.
-2. The metaclass hands the loaded session back when the class is called with just that parameter.
+1. After `bind()`, the class's signature has one parameter, which is the provider's dependency. Before `bind()`, FastAPI
+   would read the fields from the query, and any client could write a session. So the signature of a class that is not
+   bound has one additional parameter, for which FastAPI can't make a field: FastAPI refuses the route.
+2. When FastAPI calls the class with the loaded session, the metaclass returns this session.
 
-`web/injection.py` does the rest. Nothing here knows FastAPI.
+`web/injection.py` does the rest. This module does not import FastAPI.
 """
 
 import inspect
@@ -19,10 +19,10 @@ from pydantic import BaseModel
 from .errors import ConfigurationError
 
 PARAMETER = "jwtsession_loaded__"
-"""Carries the loaded session."""
+"""The name of the parameter that carries the loaded session."""
 
 if TYPE_CHECKING:
-    # Pydantic exports its metaclass by no other name, and type checkers must know that this is one of its kind.
+    # Pydantic has no public name for its metaclass, and type checkers must know that ours is a subclass of it.
     from pydantic._internal._model_construction import ModelMetaclass
 else:
     ModelMetaclass = type(BaseModel)
@@ -32,7 +32,7 @@ class InjectableMeta(ModelMetaclass):
     """Metaclass of `Session`."""
 
     def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **kwargs: Any) -> type:
-        """Make a model that ignores unknown fields, unless it says otherwise; `Session` itself does."""
+        """Make a model that ignores unknown fields, unless its `model_config` sets `extra`."""
         of_free_form = any("__free_form__" in vars(base) for base in bases)
         if of_free_form and "extra" not in namespace.get("model_config", {}):
             kwargs.setdefault("extra", "ignore")
@@ -43,7 +43,7 @@ class InjectableMeta(ModelMetaclass):
 
         @property
         def __signature__(cls):
-            """What FastAPI sees; of this very class, since a subclass is another model."""
+            """The signature that FastAPI sees. A subclass does not inherit it, since it is another model."""
             bound = vars(cls).get("__bound__")
             if bound is not None:
                 return inspect.Signature([_parameter(Annotated[Any, bound])])
@@ -53,14 +53,14 @@ class InjectableMeta(ModelMetaclass):
 
         @__signature__.setter
         def __signature__(cls, value):
-            """Pydantic sets it when it makes a class, and again when it completes one."""
+            """Pydantic sets it when it makes a class, and again when it completes the class."""
             cls.__own_signature__ = value
 
         def __call__(cls, /, *args, **kwargs):
-            """Construct an instance, or pass on the one that FastAPI hands over.
+            """Return the loaded session that FastAPI passes, or construct an instance as usual.
 
-            No text of a client's may mean anything here: only what is an instance already is passed on, which no JSON
-            and no form can be, and under any other circumstances the names are ordinary data.
+            A client's data must never have this effect. Only an instance of the class is returned, and no JSON and no
+            form can be one. In all other cases the parameter's name is ordinary data.
             """
             if len(kwargs) == 1 and not args:
                 loaded = kwargs.get(PARAMETER)
@@ -70,7 +70,7 @@ class InjectableMeta(ModelMetaclass):
 
 
 def bind(model: type[BaseModel], dependency: object) -> None:
-    """Make `Depends()` on the class resolve `dependency` (a FastAPI `Depends`). The newest binding counts."""
+    """Make `Depends()` on the class resolve `dependency` (a FastAPI `Depends`). The last call counts."""
     model.__bound__ = dependency  # type: ignore[attr-defined]
 
 
@@ -79,7 +79,7 @@ def _parameter(annotation: object) -> inspect.Parameter:
 
 
 def _unbound(model: type) -> type:
-    """A type of which nobody can make a field: whoever tries is told that the class has no provider."""
+    """A type that raises an error when FastAPI makes a field of it: the message says that the class has no provider."""
 
     class Unbound:
         @classmethod

@@ -1,4 +1,4 @@
-"""Makes the parts of a provider out of its settings. The one place that knows how they fit together."""
+"""Makes the parts of a provider from its settings. Only this module knows how the parts fit together."""
 
 from collections.abc import Callable, Mapping
 from typing import Generic, NamedTuple
@@ -61,7 +61,7 @@ def wire(
     """Make the parts of a provider. The arguments are those of `SessionProvider`.
 
     Raises:
-        ConfigurationError: A setting or a model can't work.
+        ConfigurationError: A setting, a model or an argument can't work.
     """
     check_model(claims_model)
     keys = KeyRing(_key_specs(settings), settings.algorithm)

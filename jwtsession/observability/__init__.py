@@ -1,4 +1,4 @@
-"""What the package tells about itself: events for a log or a SIEM, and access logs without tokens."""
+"""Events for a log or a SIEM, and access logs without tokens."""
 
 from .access_log import ACCESS_LOGGERS, TokenRedactionFilter
 from .events import AuditTrail, SessionEvent, client_address

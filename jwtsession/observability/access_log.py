@@ -1,4 +1,4 @@
-"""Keeps tokens out of access logs where they may stand in a URL (RFC 9700 section 4.3.2)."""
+"""Keeps tokens out of access logs, which show the tokens in URLs (RFC 9700 section 4.3.2)."""
 
 import copy
 import logging
@@ -13,30 +13,32 @@ ACCESS_LOGGERS = (
     "gunicorn.access",
     "granian.access",
 )
-"""Loggers of the common servers; `uvicorn.error` names the URLs of WebSockets, at DEBUG their headers too."""
+"""Loggers of the common servers. `uvicorn.error` logs the URLs of WebSockets, and at DEBUG their headers too."""
 
-# Anybody can send a URL, and it is logged on the event loop: the time of all that follows grows with the text's length
-# and no faster. URLs stand in URLs, percent-encoded once for each level: `%2e`, `%252e` and `%25252e` are all a dot.
+# Any client can send any URL, and the server logs it on the event loop. So each pattern below takes time that grows
+# linearly with the text. A URL may contain another URL, percent-encoded once for each level: `%2e`, `%252e` and
+# `%25252e` are all a dot.
 _ESCAPE = r"%(?:25)*"
 _ESCAPED = re.compile(_ESCAPE + "([0-9A-Fa-f]{2})")
 
 _DELIMITER = rf"(?:^|[=&;#?\s\"']|{_ESCAPE}(?:0[9AaDd]|2[02367]|3[BbDdFf]))"
 _EQUALS = rf"(?:=|{_ESCAPE}3[Dd])"
-_VALUE = r"[^&;#?\s\"']*"  # of a parameter in an encoded URL all that follows there
+_VALUE = r"[^&;#?\s\"']*"  # in an encoded URL this also takes what follows the value
 
-# A run of what a token is made of (RFC 7515 section 7.1): its letters, digits, `-`, `_` and dots.
+# A run of characters that a token may have (RFC 7515 section 7.1): letters, digits, `-`, `_` and dots.
 _RUN = re.compile(rf"(?:[A-Za-z0-9_.-]+|{_ESCAPE}(?:2[DEde]|3[0-9]|4[1-9A-Fa-f]|5[0-9AFaf]|6[1-9A-Fa-f]|7[0-9Aa]))+")
 
 _REDACTED = "[redacted]"
 
 
 class TokenRedactionFilter(logging.Filter):
-    """Redacts tokens in what is logged: the parameter's value, and all that looks like a token, however it is spelled.
+    """Replaces tokens in log records: the value of the token's URL parameter, and any text that looks like a JWT.
 
-    Percent-encoding hides neither, at any depth: the URL that a login leads back to stands encoded in another one.
+    It also finds them percent-encoded, at any depth, because a URL may contain another URL: the one to which a login
+    returns.
 
     Args:
-        name: The parameter: `request_arg`.
+        name: The name of the URL parameter: the setting `request_arg`.
     """
 
     def __init__(self, name: str) -> None:
@@ -45,8 +47,8 @@ class TokenRedactionFilter(logging.Filter):
         self._parameter = re.compile(f"({_DELIMITER}{spelled}{_EQUALS}){_VALUE}")
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Redact the record's message and arguments; keep the record."""
-        # The arguments first, each by itself: the servers' own formatters want them in their places.
+        """Redact the record's message and arguments. Always returns True: no record is dropped."""
+        # Redact each argument by itself first: the servers' formatters read the arguments by position.
         if isinstance(record.args, tuple):
             record.args = tuple(self._redacted(arg) for arg in record.args)
         elif isinstance(record.args, Mapping):
@@ -54,7 +56,7 @@ class TokenRedactionFilter(logging.Filter):
         try:
             message = record.getMessage()
         except Exception:
-            return True  # logging tells what is wrong with it, and a filter must never raise
+            return True  # the logging module will report the error; a filter must never raise
         redacted = self._redact(message)
         if redacted != message:
             record.msg, record.args = redacted, ()
@@ -66,7 +68,7 @@ class TokenRedactionFilter(logging.Filter):
     def _redacted_mapping(self, args: Mapping[str, object]) -> Mapping[str, object]:
         if not isinstance(args, dict):
             return args
-        # Of the same kind: those of gunicorn and hypercorn answer for names that they do not hold.
+        # Keep the class of the mapping: those of gunicorn and hypercorn have values for names that they do not list.
         redacted = copy.copy(args)
         redacted.update({name: self._redacted(value) for name, value in args.items()})
         return redacted
@@ -79,12 +81,12 @@ class TokenRedactionFilter(logging.Filter):
 
 
 def _hex(character: str) -> str:
-    """Matches the two digits of its percent-encoding, in either case."""
+    """A pattern for the two hex digits of a character's percent-encoding, in either case."""
     return "".join(f"[{digit.upper()}{digit}]" for digit in f"{ord(character):02x}")
 
 
 def _redacted_run(match: re.Match[str]) -> str:
     run = match[0]
     decoded = _ESCAPED.sub(lambda escaped: chr(int(escaped[1], 16)), run) if "%" in run else run
-    # `eyJ` is how `{"` begins in base64url; two dots follow in a token.
+    # In base64url `{"` gives `eyJ`, so each JWT begins with it, and has two dots.
     return _REDACTED if decoded.partition("eyJ")[2].count(".") >= 2 else run

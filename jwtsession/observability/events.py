@@ -1,4 +1,4 @@
-"""Audit events: what happened to which session, for the log and for a hook of the application's own (a SIEM)."""
+"""Audit events: what happened to which session, for the log and for the application's own hook (a SIEM)."""
 
 import contextlib
 import inspect
@@ -15,16 +15,17 @@ from ..errors import ConfigurationError
 logger = logging.getLogger("jwtsession")
 
 _WAITING = 10_000
-"""Events that may wait for a slow hook; more are dropped and counted."""
+"""How many events may wait for a slow hook. Further events are dropped and counted."""
 
 _MAX_ADDRESS = 100  # characters: an IPv6 address of 45, a zone, a port
 
 
 def client_address(host: object) -> str | None:
-    """The client's address as it may stand in a log; None for what is no IP address.
+    """The client's IP address in a form that is safe in a log; None if `host` is no IP address.
 
-    A server that trusts `X-Forwarded-For` passes on what a client has written: line ends, fields of its own, a novel.
-    Also without a port, as some proxies add it, and without an IPv6 zone (RFC 4007 section 11), which may be any text.
+    A server that trusts `X-Forwarded-For` passes on any text that a client has written: line ends, forged fields, long
+    texts. This also removes a port, which some proxies add, and an IPv6 zone (RFC 4007 section 11), which may be any
+    text.
     """
     if not isinstance(host, str) or len(host) > _MAX_ADDRESS:
         return None
@@ -41,25 +42,26 @@ def client_address(host: object) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class SessionEvent:
-    """Something that happened to a session. Holds no token, id, claim or session data."""
+    """An event in the life of a session. It contains no token, session id, claim or session data."""
 
     name: Literal["created", "regenerated", "destroyed", "refused"]
     """What happened."""
     session: str | None
-    """The start of the SHA-256 of the session's id; None where no genuine token named one."""
+    """The first 12 hex digits of the SHA-256 of the session's id; None if no genuine token named a session."""
     code: str | None = None
-    """Of `refused`: the error's `code`. Of `regenerated`: the hash of the new id."""
+    """For `refused`, the error's `code`. For `regenerated`, the hash of the new id, as in `session`."""
     client: str | None = None
-    """The client's IP address as the server saw it; None outside a request, and where it has none."""
+    """The client's IP address as the server saw it; None outside a request, or if the server knows no address."""
 
 
 class AuditTrail:
-    """Tells events to the logger `jwtsession` and to a hook, without ever slowing or breaking a request.
+    """Sends events to the logger `jwtsession` and to a hook. It never slows down or breaks a request.
 
-    The hook runs in a thread of its own. What it raises is logged; what it can't keep up with is dropped and counted.
+    The hook runs in a thread of its own. If it raises, the error is logged. If it is too slow, events are dropped and
+    counted.
 
     Args:
-        hook: Called with each event, in their order.
+        hook: Called with each event, in order.
 
     Raises:
         ConfigurationError: The hook is a coroutine function, which a thread can't call.
@@ -81,11 +83,15 @@ class AuditTrail:
             self._thread.start()
 
     def close(self, timeout: float = 5.0) -> None:
-        """Deliver what waits, for at most `timeout` seconds, and end the thread."""
+        """Deliver the waiting events and end the thread.
+
+        Args:
+            timeout: How many seconds to wait for the hook at most.
+        """
         thread, self._thread = self._thread, None
         if thread is None:
             return
-        # Whoever opens next has a queue of its own: a hook that hangs may come back to this one.
+        # The next `open` needs a new queue: the thread of a hook that hangs may still read from this one.
         waiting, self._waiting = self._waiting, queue.SimpleQueue()
         waiting.put(None)
         thread.join(timeout)
@@ -107,7 +113,7 @@ class AuditTrail:
 
     @staticmethod
     def log(level: int, message: str, *args: object) -> None:
-        """Write to the logger `jwtsession`; what a handler of the application's own raises is its own affair."""
+        """Write to the logger `jwtsession`. An error in a handler of the application is ignored."""
         _log(level, message, *args)
 
 
@@ -115,11 +121,11 @@ def _deliver(hook: Callable[[SessionEvent], object], waiting: "queue.SimpleQueue
     while (event := waiting.get()) is not None:
         try:
             hook(event)
-        except BaseException:  # sys.exit() too: the next event finds the thread alive
+        except BaseException:  # also `sys.exit()`: the thread must live on for the next event
             _log(logging.ERROR, "the audit hook failed", exc_info=True)
 
 
 def _log(level: int, message: str, *args: object, exc_info: bool = False) -> None:
-    # A logging handler of the application's own may raise; the session is stored all the same.
+    # A logging handler of the application may raise. That must not fail a request whose session is already stored.
     with contextlib.suppress(Exception):
         logger.log(level, message, *args, exc_info=exc_info)

@@ -1,8 +1,8 @@
-"""`Clock`: time that a test turns."""
+"""`Clock`: a clock that a test moves."""
 
 
 class Clock:
-    """Time that moves when a test says so: `SessionProvider(..., clock=clock)`, `InspectableStore(clock)`.
+    """A clock that moves only if a test moves it: `SessionProvider(..., clock=clock)`, `InspectableStore(clock)`.
 
     Args:
         now: The time at the start, in seconds since the epoch.
@@ -13,13 +13,13 @@ class Clock:
         """The time in seconds since the epoch."""
 
     def __call__(self) -> float:
-        """The time in seconds since the epoch."""
+        """Return the time in seconds since the epoch."""
         return self.now
 
     def advance(self, seconds: float) -> None:
-        """Let time pass.
+        """Move the clock forward.
 
         Args:
-            seconds: How much later it is.
+            seconds: By how many seconds.
         """
         self.now += seconds

@@ -6,7 +6,7 @@ from ..stores import MemorySessionStore
 
 
 class StoredSession(NamedTuple):
-    """What an `InspectableStore` holds of one session."""
+    """The content of an `InspectableStore` for one session."""
 
     value: bytes
     """The session's JSON, or its encrypted form."""
@@ -15,29 +15,29 @@ class StoredSession(NamedTuple):
 
 
 class InspectableStore(MemorySessionStore):
-    """A `MemorySessionStore` for tests: they see what is stored, and can put anything in its place.
+    """A `MemorySessionStore` for tests, which can see what is stored and replace it.
 
     Args:
-        clock: The time in seconds; must not run backwards.
+        clock: Returns the time in seconds. It must not run backwards.
     """
 
     @property
     def contents(self) -> dict[str, StoredSession]:
-        """A copy of all sessions that have not expired, by their ids. To look does not extend a time to live."""
+        """A copy of all sessions that have not expired, by their ids. Reading it does not extend their time to live."""
         now = self._clock()
         stored = {session_id: StoredSession(*each) for session_id, each in self._sessions.items()}
         return {session_id: each for session_id, each in stored.items() if each.expires > now}
 
     def put(self, session_id: str, value: bytes, ttl: int | None = None) -> None:
-        """Store a value, whatever is there: one that can't be read, or one of another version of the application.
+        """Store any value: one that can't be read, or one that another version of the application has written.
 
         Args:
             session_id: The session.
-            value: What is stored.
-            ttl: Milliseconds. Without it the session keeps the time that it has left.
+            value: The bytes to store.
+            ttl: The time to live in milliseconds. None keeps the time that the session has left.
 
         Raises:
-            KeyError: There is no such session, and no `ttl`.
+            KeyError: There is no such session, and `ttl` is None.
         """
         if ttl is None:
             self._sessions[session_id] = (value, self.contents[session_id].expires)

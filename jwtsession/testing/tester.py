@@ -14,7 +14,7 @@ from ..provider import SessionProvider
 
 @dataclass(frozen=True)
 class Login(Generic[S]):
-    """A session that a test has created, and the token for it."""
+    """A session that a test has created, and its token."""
 
     token: str = field(repr=False)
     """The JWT."""
@@ -25,17 +25,17 @@ class Login(Generic[S]):
 
     @property
     def headers(self) -> dict[str, str]:
-        """The headers of a request that has the token as a bearer token (RFC 6750 section 2.1)."""
+        """Headers for a request that sends the token as a bearer token (RFC 6750 section 2.1)."""
         return {"Authorization": f"Bearer {self.token}"}
 
 
 class AsyncSessionTester(Generic[S, C]):
-    """Sessions without an application and without requests, for tests: `async with AsyncSessionTester(sessions)`.
+    """Creates sessions and managers without an application, for tests: `async with AsyncSessionTester(sessions)`.
 
-    The provider is started for as long as `async with` lasts. Its settings must take bearer tokens.
+    `async with` starts the provider, and ends it. The setting `token_sources` must contain `bearer`.
 
     Args:
-        sessions: The provider that is tested.
+        sessions: The provider to test.
     """
 
     def __init__(self, sessions: SessionProvider[S, C]) -> None:
@@ -52,7 +52,7 @@ class AsyncSessionTester(Generic[S, C]):
         await self.sessions.__aexit__()
 
     async def manager(self, token: str | None = None) -> SessionManager[S, C]:
-        """The manager of a new request.
+        """Return the manager of a new request.
 
         Args:
             token: The request's bearer token; None for a request without one.
@@ -67,16 +67,17 @@ class AsyncSessionTester(Generic[S, C]):
     async def login(
         self, session: S | Mapping[str, Any], claims: C | None = None, *, max_age: int | timedelta | None = None
     ) -> Login[S]:
-        """Create a session as an endpoint does, by `SessionManager.create()`: user index and limits are real.
+        """Create a session with `SessionManager.create()`, as an endpoint does, with the user's index and all limits.
 
         Args:
-            session: The data.
+            session: The session's data.
             claims: The token's claims.
-            max_age: The session's own idle timeout in seconds, or a `timedelta`; None for the provider's.
+            max_age: The session's own idle timeout, in seconds or as a `timedelta`. None uses the provider's.
 
         Raises:
             InvalidArgumentError: The session or the claims can't be stored or signed.
-            TooManySessionsError: The user has as many sessions as `max_sessions` allows.
+            SessionTooLargeError: The session is larger than 65,536 bytes.
+            TooManySessionsError: The user already has `max_sessions` sessions.
             StoreUnavailableError: The store did not answer.
         """
         manager = await self.manager()

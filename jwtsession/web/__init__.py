@@ -1,4 +1,4 @@
-"""Everything that knows FastAPI: the dependencies, the application's start and end, OpenAPI, routers, WebSockets."""
+"""All code that knows FastAPI: the dependencies, the application's start and end, OpenAPI, routers, WebSockets."""
 
 from fastapi import APIRouter, FastAPI
 

@@ -1,4 +1,4 @@
-"""`Authenticator`: from a request to its manager, in one straight function. HTTP and WebSockets go the same way."""
+"""`Authenticator`: makes the manager of a request, in one straight function. HTTP and WebSockets both use it."""
 
 from typing import Generic
 
@@ -14,12 +14,12 @@ from .scopes import Demand
 
 
 class Authenticator(Generic[S, C]):
-    """Finds out whose request it is.
+    """Finds a request's token, verifies it, loads its session, and makes the request's manager.
 
     Args:
-        components: Of the provider.
-        extractor: Looks for the token.
-        capture_client: Keep the client's address and user agent for the user's index.
+        components: The provider's shared parts.
+        extractor: Finds the token in a request.
+        capture_client: Whether the user's index keeps the client's address and user agent.
     """
 
     def __init__(self, components: Components[S, C], extractor: TokenExtractor, *, capture_client: bool) -> None:
@@ -29,7 +29,7 @@ class Authenticator(Generic[S, C]):
         self._extractor = extractor
         self._capture_client = capture_client
         self.reads_bodies = extractor.reads_bodies
-        """Whether the token may stand in a request's body."""
+        """Whether the token may be in a request's body."""
 
     async def authenticate(
         self,
@@ -41,15 +41,19 @@ class Authenticator(Generic[S, C]):
         demand: Demand | None = None,
         extend: bool = True,
     ) -> tuple[SessionManager[S, C], object]:
-        """The manager of a request or a WebSocket, with its session where there is one; and the request's token.
+        """Make the manager of a request or a WebSocket.
 
         Args:
-            connection: The request.
-            token: Its token, where that was found already.
-            body: Look for the token in the body too.
-            before: Its manager before somebody changed its headers, which still is the one where the token is the same.
-            demand: What the endpoint asks of the token. Where it is not met, the request is no use of the session.
-            extend: Whether the request counts as a use of the session, which starts its idle timeout again.
+            connection: The request or the WebSocket.
+            token: The token, if it was found before; None to look for it.
+            body: Whether to look for the token in the body too.
+            before: The manager from before somebody changed the headers. It is returned if the token is the same.
+            demand: The endpoint's demand on the token. If the token does not meet it, the request is no use of the
+                session.
+            extend: Whether the request counts as a use of the session, which restarts its idle timeout.
+
+        Returns:
+            The manager, with a session if there is one, and the request's token (None if there is none).
 
         Raises:
             AmbiguousTokenError: The request has two different tokens.
@@ -67,15 +71,15 @@ class Authenticator(Generic[S, C]):
                 if before is not None and before.token == token:
                     return before, token
             verified = self._codec.verify(token)
-            # Before the load, which extends the idle timeout. Whoever asked refuses afterwards: a session that is gone
-            # is a 401 all the same.
+            # Check the demand before the load, because the load restarts the idle timeout. The dependency refuses the
+            # request later: a session that is gone is a 401 even if the demand is not met.
             extend = extend and (demand is None or demand(verified) is None)
             record = await self._repository.load(verified, allow_cached=True, extend=extend)
         except AuthenticationError as error:
-            # Without the frames that raised it: they hold the token, and later this manager in a cycle.
+            # Drop the frames that raised the error: they hold the token, and would hold this manager in a cycle.
             error.__context__ = None
             refusal = error.with_traceback(None)
-            if not isinstance(error, MissingTokenError):  # that is an event only where a token is required
+            if not isinstance(error, MissingTokenError):  # `require()` emits that event, if the endpoint needs a token
                 self._lifecycle.emit("refused", None if verified is None else verified.session_id, error.code, host)
         except AmbiguousTokenError as error:
             self._lifecycle.emit("refused", None, error.code, host)
@@ -88,13 +92,13 @@ class Authenticator(Generic[S, C]):
     async def search_body(
         self, manager: SessionManager[S, C], found: object, connection: HTTPConnection, *, extend: bool
     ) -> None:
-        """Look into the body for the token of a manager that a middleware asked for: it could not read the body.
+        """Look for the token in the body, for a manager that was made in a middleware, which must not read the body.
 
         Args:
-            manager: The request's. Its session stays, where it has one.
-            found: The token that was found without the body.
+            manager: The request's manager. If it has a session, the session stays.
+            found: The token that was found without the body; None if there was none.
             connection: The request.
-            extend: As for `authenticate`.
+            extend: See `authenticate`.
 
         Raises:
             AmbiguousTokenError: The request has two different tokens.

@@ -1,4 +1,4 @@
-"""FastAPI's routes and their dependency trees, in every supported version of it."""
+"""Reads FastAPI's routes and their dependency trees, in every supported version of FastAPI."""
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -9,9 +9,9 @@ from starlette.routing import BaseRoute, Host, Mount
 
 
 def applications(app: Any, prefix: str = "", above: tuple[Any, ...] = ()) -> Iterator[tuple[str, Any]]:
-    """The application and all that are mounted in it, at any depth, each after its path."""
+    """Yield the application, and all applications that are mounted in it at any depth, each after its path."""
     if any(each is app for each in above):
-        return  # mounted in itself
+        return  # the application is mounted in itself
     above = (*above, app)
     if not hasattr(app, "routes"):
         for inner in _within(app):
@@ -24,7 +24,7 @@ def applications(app: Any, prefix: str = "", above: tuple[Any, ...] = ()) -> Ite
 
 
 def _within(app: Any) -> Iterator[Any]:
-    """What a middleware, or a function that stands for an application, may pass requests on to."""
+    """Yield the objects to which a middleware, or a function that wraps an application, may pass requests."""
     if inspect.ismethod(app):
         held: Iterable[Any] = [app.__self__]
     elif inspect.isfunction(app):
@@ -32,15 +32,15 @@ def _within(app: Any) -> Iterator[Any]:
         held = [*names.nonlocals.values(), *names.globals.values()]
     else:
         held = [getattr(app, "app", None), *getattr(app, "__dict__", {}).values()]
-    next_one = getattr(app, "app", None)  # by the custom of middlewares
+    next_one = getattr(app, "app", None)  # most middlewares keep the next application under this name
     for each in {id(each): each for each in held}.values():
         if each is not None and (each is next_one or hasattr(each, "routes") or hasattr(each, "app")):
             yield each
 
 
 def routes(app: Any) -> Iterator[Any]:
-    """Every route of one application as FastAPI serves it, those of included routers too."""
-    # Old versions of FastAPI copy the routes of an included router, and have no contexts.
+    """Yield every route of one application as FastAPI serves it, also the routes of included routers."""
+    # Old versions of FastAPI copy the routes of an included router into the application, and have no contexts.
     contexts: Callable[[Sequence[BaseRoute]], Iterator[Any]] = getattr(routing, "iter_route_contexts", iter)
     for route in contexts(getattr(app, "routes", ())):
         original = getattr(route, "original_route", route)
@@ -48,7 +48,7 @@ def routes(app: Any) -> Iterator[Any]:
 
 
 def nodes(route: Any) -> Iterator[Any]:
-    """The nodes of a route's dependency tree (`fastapi.dependencies.models.Dependant`), the endpoint's own first."""
+    """Yield the nodes of a route's dependency tree (`fastapi.dependencies.models.Dependant`), the endpoint's first."""
     waiting = [getattr(route, "dependant", None)]
     while waiting:
         node = waiting.pop()
@@ -58,25 +58,25 @@ def nodes(route: Any) -> Iterator[Any]:
 
 
 def parameters(node: Any) -> Iterator[Any]:
-    """What a client may fill in for one node: fields of FastAPI, each with its `name`."""
+    """Yield the parameters of one node that a client fills in: FastAPI's fields, each with its `name`."""
     for place in ("path", "query", "header", "cookie", "body"):
         yield from getattr(node, f"{place}_params")
 
 
 def core_schema(parameter: Any) -> Any:
-    """What Pydantic makes of what a client fills in."""
+    """Pydantic's core schema of a parameter that a client fills in."""
     return parameter._type_adapter.core_schema
 
 
 def scopes(node: Any) -> Sequence[str]:
-    """What `Security(..., scopes=[...])` demands at this node and above it."""
+    """The scopes that `Security(..., scopes=[...])` demands at this node and above it."""
     if hasattr(node, "own_oauth_scopes"):
         return [*(node.parent_oauth_scopes or ()), *(node.own_oauth_scopes or ())]
     return [*(getattr(node, "security_scopes", None) or ())]
 
 
 def replace_call(node: Any, call: Callable[..., Any]) -> None:
-    """Let a node of a dependency tree call something else."""
+    """Replace the callable of a node of a dependency tree."""
     node.call = call
-    # Some versions of FastAPI compute this from `call` once and keep it.
+    # Some versions of FastAPI compute this value from `call` once and cache it.
     getattr(node, "__dict__", {}).pop("is_coroutine_callable", None)

@@ -1,4 +1,4 @@
-"""What stands in `Depends(...)`: the request's session or manager, or the error that refuses the request."""
+"""The objects for `Depends(...)`: each gives an endpoint the request's session or manager, or refuses the request."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Generic, TypeVar
@@ -25,7 +25,7 @@ Resolve = Callable[[HTTPConnection, Response | None, Sequence[str]], Awaitable[T
 
 
 class SessionDependency(openapi.Documented, Generic[T]):
-    """What stands in `Depends(...)`: `SessionProvider.get_session` and its siblings."""
+    """A dependency for `Depends(...)`: `SessionProvider.get_session` and its siblings."""
 
     def __init__(self, resolve: "Resolve[T]", **documentation: Any) -> None:
         super().__init__(**documentation)
@@ -39,15 +39,28 @@ class SessionDependency(openapi.Documented, Generic[T]):
         scopes: SecurityScopes | None = None,
         **_schemes: None,
     ) -> T:
-        """Resolve for a request or a WebSocket. FastAPI calls this; a middleware may: `await get_manager(request)`.
+        """Resolve for a request or a WebSocket. FastAPI calls this; a middleware may too: `await get_manager(request)`.
+
+        Args:
+            connection: The request or the WebSocket.
+            response: FastAPI's response, which gets this package's headers. None in a middleware.
+            scopes: The scopes of `Security(..., scopes=[...])`.
+
+        Returns:
+            The session or the manager.
 
         Raises:
+            AuthenticationError: The request has no usable session, and the dependency requires one.
             InsufficientScopeError: `Security(..., scopes=[...])` demands more than the token's `scope` permits.
+            AmbiguousTokenError: The request has two different tokens.
+            NotStartedError: The provider is not started.
+            ConfigurationError: The application did not start the provider itself, and something in it can't work.
+            StoreUnavailableError: The store did not answer.
         """
         try:
             return await self._resolve(connection, response, scopes.scopes if scopes is not None else ())
         except JWTSessionError as error:
-            clear_frame_locals(error)  # as `scrub_traceback` does it, without a call more on the way to an endpoint
+            clear_frame_locals(error)  # as `scrub_traceback`, without one more call for each request
             raise
 
 
@@ -56,11 +69,11 @@ class Dependencies(Generic[S, C]):
 
     Args:
         authenticator: Makes managers.
-        lifespan: Refuses requests before the start; knows which applications were looked at.
-        request_key: A manager stands at `request.state.<request_key>`.
-        headers: Of every answer.
+        lifespan: Refuses requests before the start; knows which applications were checked.
+        request_key: The manager is stored at `request.state.<request_key>`.
+        headers: The headers of every answer.
         max_sessions: Whether a login may be refused because the user has too many sessions.
-        shown: What OpenAPI shows of every dependency.
+        shown: What OpenAPI shows for every dependency: keyword arguments of `Documented`.
     """
 
     def __init__(
@@ -154,7 +167,7 @@ class Dependencies(Generic[S, C]):
         demand = scope_demand(scopes)
         manager = await self._manager(connection, response, demand)
         if demand is not None:
-            # Else a guard would let in those who have no session at all.
+            # Without this, a demand of scopes would let in requests that have no session at all.
             manager.require()
             _meet(manager, demand)
         return manager
@@ -162,26 +175,27 @@ class Dependencies(Generic[S, C]):
     async def _manager(
         self, connection: HTTPConnection, response: Response | None, demand: Demand | None = None, extend: bool = True
     ) -> SessionManager[S, C]:
-        """The request's manager, made and loaded by whoever asks first.
+        """Return the request's manager. The first call in a request makes it and loads its session.
 
-        A request that does not meet the demand is refused, and refused requests keep no session alive.
+        A request whose token does not meet the demand will be refused, so it does not restart the idle timeout.
         """
         if response is not None:
             add_headers(response, self._headers)
         scope = connection.scope
         kept = managers_of(scope).get(self)
-        # The very headers: whatever else is shared, another request has others.
+        # `is_of` compares the header objects: drivers may share the scope, but another request has other headers.
         if kept is not None and is_of(kept, scope):
             return await self._kept_manager(kept, connection, response, demand, extend)
         if scope.get("app") not in self._admitted:
             self._lifespan.admit(scope.get("app"))
         before = None if kept is None else kept[0]
-        body = response is not None  # only the endpoint's own `Request` keeps a body that was read
+        body = response is not None  # in an endpoint: only its own `Request` keeps a body that was read
         manager, token = await self._authenticator.authenticate(
             connection, body=body, before=before, demand=demand, extend=extend
         )
         keep(scope, self, manager, token, searched=body or not self._authenticator.reads_bodies)
-        # To be seen only, nothing is decided by it. It is this request's own: see `Lifespan`.
+        # Only for the application to read: this package never reads it back. The dict belongs to this request alone
+        # (see `_OwnState` in `lifespan.py`).
         scope.setdefault("state", {})[self._request_key] = manager
         return manager
 

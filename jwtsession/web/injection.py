@@ -1,8 +1,8 @@
-"""Makes `Annotated[UserSession, Depends()]` work without a thread: the rest of `_injectable.py`.
+"""Makes `Annotated[UserSession, Depends()]` work without a thread. `_injectable.py` is the other half.
 
-FastAPI calls a class in a thread, because it takes any class for blocking code. So `make_async()` replaces, once at
-start, the class in FastAPI's dependency trees by a coroutine function that does the same. The replacement equals the
-class, so that `dependency_overrides[UserSession]` still finds it. A route that is not reached still works, by way of
+FastAPI calls a class in a thread, because it takes every class for blocking code. So `make_async()` replaces the class
+in FastAPI's dependency trees, once at the start, by a coroutine function with the same result. The replacement equals
+the class, so that `dependency_overrides[UserSession]` still finds it. A route that is added later works too, but with
 the thread.
 """
 
@@ -17,14 +17,14 @@ from .dependants import replace_call
 
 
 class _AsyncStandIn:
-    """A coroutine function in the place of a session class, equal to it as a dictionary's key."""
+    """A coroutine function that replaces a session class, and equals the class as a key of a dictionary."""
 
     def __init__(self, model: type) -> None:
         self.model = model
         self.__signature__ = inspect.signature(model)
 
     async def __call__(self, /, **loaded: Any) -> Any:
-        return loaded[PARAMETER]  # FastAPI calls this, with what the dependency gave
+        return loaded[PARAMETER]  # FastAPI calls this with the session that the dependency returned
 
     def __hash__(self) -> int:
         return hash(self.model)
@@ -34,17 +34,21 @@ class _AsyncStandIn:
 
 
 def class_alone(node: Any) -> type | None:
-    """The session class that a node of a dependency tree asks for by `Depends()` alone, if it does."""
+    """The session class that a node asks for by `Depends()` without an argument; None if it asks for something else."""
     model = node.call.model if isinstance(node.call, _AsyncStandIn) else node.call
     return model if isinstance(model, InjectableMeta) else None
 
 
 def make_async(node: Any) -> None:
-    """Spare FastAPI's thread for a node of a dependency tree (`fastapi.dependencies.models.Dependant`)."""
+    """Replace a node's session class, so that FastAPI calls it without a thread.
+
+    Args:
+        node: A node of a dependency tree (`fastapi.dependencies.models.Dependant`).
+    """
     if isinstance(node.call, InjectableMeta) and any(sub.name == PARAMETER for sub in node.dependencies):
         replace_call(node, _AsyncStandIn(node.call))
 
 
 def depends(dependency: Callable[..., Any]) -> Any:
-    """What `Depends()` on a class resolves."""
+    """Wrap a dependency in FastAPI's `Depends`, for `bind()`."""
     return Depends(dependency)

@@ -1,4 +1,4 @@
-"""The managers of one request, kept in its ASGI scope: one for each provider."""
+"""Keeps the managers of one request in its ASGI scope: one manager for each provider."""
 
 import operator
 from collections.abc import Sequence
@@ -9,37 +9,39 @@ from starlette.types import Scope
 from ..manager import SessionManager
 
 Kept = tuple[SessionManager[Any, Any], object, tuple[object, ...], object, object, bool]
-"""A request's manager; the headers, what was in them, the query and the token that it was made from; and whether the
-token was looked for in the body too. A plain tuple: one with names takes a tenth of the time of a load to make."""
+"""A request's manager; the list of headers, the headers in it, the query and the token from which it was made; and
+whether the body was searched for the token too. A plain tuple, because making a named tuple takes a tenth of the time
+of a load."""
 
 
 def managers_of(scope: Scope) -> dict[object, Kept]:
-    """The managers of a request, by provider. In the scope itself: some drivers share `scope["state"]`."""
+    """The managers of a request, by provider. They are in the scope itself, since some drivers share its `state`."""
     managers: dict[object, Kept] = scope.setdefault("jwtsession", {})
     return managers
 
 
 def keep(scope: Scope, provider: object, manager: SessionManager[Any, Any], token: object, *, searched: bool) -> None:
-    """Keep a request's manager.
+    """Keep a request's manager in the request's scope.
 
     Args:
-        scope: The request's.
-        provider: Whose manager it is.
+        scope: The request's ASGI scope.
+        provider: The key of the manager's provider.
         manager: The manager.
-        token: From which it was made.
-        searched: The token was looked for in all places.
+        token: The token from which the manager was made.
+        searched: Whether all places were searched for the token, the body too.
     """
     headers = scope["headers"]
     managers_of(scope)[provider] = manager, headers, tuple(headers), scope.get("query_string"), token, searched
 
 
 def is_of(kept: Kept, scope: Scope) -> bool:
-    """Whether a manager was made from what the request still says: a scope, or its headers, may be used again.
+    """Whether the request still has the headers and the query from which the manager was made.
 
-    By the very objects: Starlette's `request.headers` puts a copy of the list into the scope.
+    A driver may use a scope again, and a middleware may change headers. The headers are compared by identity, each for
+    itself, because Starlette's `request.headers` puts a copy of the list into the scope.
     """
     _, headers, items, query, *_ = kept
     now: Sequence[object] = scope["headers"]
     is_same = len(now) == len(items) and all(map(operator.is_, now, items))
-    # Two empty lists tell nothing.
+    # Two empty lists have no headers to compare, so the list itself must be the same.
     return is_same and bool(items or now is headers) and scope.get("query_string") == query

@@ -1,4 +1,4 @@
-"""A provider's life: from the start of the first application that uses it to the end of the last one."""
+"""`Lifespan`: a provider runs from the start of the first application that uses it to the end of the last one."""
 
 import asyncio
 import logging
@@ -20,13 +20,13 @@ from .websocket import close_failed_sockets
 
 
 class Lifespan:
-    """Opens the store at the first start and closes it at the last end; knows which applications were looked at.
+    """Opens the store at the first start and closes it at the last end; knows which applications were checked.
 
     Args:
         tenant: The provider.
-        audit: Its thread lives as long as the store is open.
-        request_arg: The parameter whose value access logs must not show.
-        eviction: Looks at the store once it is open.
+        audit: The audit trail. Its thread runs as long as the store is open.
+        request_arg: The URL parameter whose value access logs must not show.
+        eviction: Checks the store's eviction policy; None if there is no index of users.
     """
 
     def __init__(
@@ -34,7 +34,8 @@ class Lifespan:
     ) -> None:
         self.tenant = tenant
         self.admitted: set[Any] = set()
-        """The applications whose requests are served, and None from the start to the end; always this very set."""
+        """The applications that were checked, and None while the provider runs. It is always the same set object,
+        because `Dependencies` keeps it."""
         self._store = tenant.store
         self._audit = audit
         self._request_arg = request_arg
@@ -47,20 +48,20 @@ class Lifespan:
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
-        """The event loop of the first start.
+        """The event loop on which the provider was started.
 
         Raises:
-            NotStartedError: There was none, or the last application has ended.
+            NotStartedError: The provider is not started, or the last application has ended.
         """
         self.require()
         assert self._loop is not None  # noqa: S101
         return self._loop
 
     def require(self) -> None:
-        """Refuse to work where nobody has started the provider: nothing has been looked at or opened then.
+        """Refuse to work before the start and after the end: nothing is checked and no store is open then.
 
         Raises:
-            NotStartedError: The message tells what starts it.
+            NotStartedError: The provider is not started. The message says how to start it.
         """
         if None not in self.admitted:
             raise NotStartedError(
@@ -70,7 +71,7 @@ class Lifespan:
             )
 
     def is_started(self) -> bool:
-        """Whether somebody has started the provider; where not, the log tells what does it."""
+        """Whether the provider is started. If not, this logs how to start it."""
         try:
             self.require()
         except NotStartedError as error:
@@ -79,7 +80,7 @@ class Lifespan:
         return True
 
     async def ping(self) -> bool:
-        """Whether the store answers; never raises. False before the start and after the end, and the log tells why."""
+        """See `SessionProvider.ping`."""
         if not self.is_started():
             return False
         answers = await self._store.ping()
@@ -93,11 +94,11 @@ class Lifespan:
         openapi.document(app)
 
     def admit(self, app: Any) -> None:
-        """Look at an application that did not start with the provider, at its first request.
+        """Check an application that did not start the provider itself, at its first request.
 
         Raises:
             NotStartedError: The provider is not started.
-            ConfigurationError: As a start would.
+            ConfigurationError: The application can't work; see `SessionProvider.lifespan`.
         """
         self.require()
         if app is not None:
@@ -109,10 +110,10 @@ class Lifespan:
 
     @asynccontextmanager
     async def run(self, app: Any = None) -> AsyncIterator[None]:
-        """Be started, with an application or without one.
+        """Run the provider for as long as the context lasts, with an application or without one.
 
         Raises:
-            ConfigurationError: The application, or the store, can't work; or the store is in use by another loop.
+            ConfigurationError: The application or the store can't work, or another event loop uses the store.
         """
         self._bind(asyncio.get_running_loop())
         async with AsyncExitStack() as ending:
@@ -166,8 +167,8 @@ class Lifespan:
 
     @contextmanager
     def _redacted_access_logs(self) -> Iterator[None]:
-        # Also where `query` is off: a client may put its token there by mistake, and it is a good one elsewhere.
-        # One for each start: of two applications with one provider the first to end takes only its own.
+        # Also if `query` is no token source: a client may put its token into a URL by mistake, and the token is valid.
+        # One filter for each start: if two applications use one provider, the first to end removes only its own.
         redaction = TokenRedactionFilter(self._request_arg)
         loggers = [logging.getLogger(name) for name in ACCESS_LOGGERS]
         for each in loggers:
@@ -180,9 +181,9 @@ class Lifespan:
 
 
 class _OwnState:
-    """Gives each request a `scope["state"]` of its own, as ASGI wants it: some servers and drivers share one.
+    """Gives each request a `scope["state"]` of its own, as ASGI requires. Some servers and drivers share one dict.
 
-    Before anybody else has the scope, so that all who show each other something there go on seeing it.
+    This is the outermost middleware: all others see the same new dict.
     """
 
     def __init__(self, app: ASGIApp) -> None:

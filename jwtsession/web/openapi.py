@@ -1,4 +1,4 @@
-"""OpenAPI: the way to send the token, and the answers of a refused request."""
+"""OpenAPI: documents how to send the token, and the answers to refused requests."""
 
 import inspect
 import itertools
@@ -32,7 +32,7 @@ _ERROR_SCHEMA = {
 }
 _BEARER = "RFC 6750: `Bearer` with a `realm`, or with error `invalid_token` for a bad token"
 _STALE = "RFC 9470: error `insufficient_user_authentication` with the `max_age` of the sign-in"
-# By what happens: the status, what it means, and its headers. One status may have several reasons.
+# For each reason: the status, its description, and its headers. Several reasons may have one status.
 _ANSWERS: dict[str, tuple[str, str, dict[str, str]]] = {
     "ambiguous": ("400", "Two different tokens", {"WWW-Authenticate": "RFC 6750: error `invalid_request`"}),
     "no_session": ("401", "No session", {"WWW-Authenticate": _BEARER}),
@@ -50,27 +50,27 @@ _ANSWERS: dict[str, tuple[str, str, dict[str, str]]] = {
 
 
 class Scheme(SecurityBase):
-    """One way to send the token, as a node of FastAPI's dependency tree that does nothing."""
+    """One way to send the token: a node of FastAPI's dependency tree that does nothing at a request."""
 
     def __init__(self, name: str, model: SecurityModel) -> None:
         self.scheme_name = name
         self.model = model
 
     async def __call__(self) -> None:
-        """Nothing: FastAPI only reads the node."""
+        """Do nothing: FastAPI only reads the node for the document."""
 
 
 class Documented:
     """A dependency that OpenAPI shows.
 
+    FastAPI reads `__signature__`. Each scheme is a parameter there, so FastAPI shows the schemes itself.
+
     Args:
         schemes: The ways to send the token.
-        optional: A request may come without a session.
-        changes: It gives a manager, whose verbs change what is stored.
-        answers: What may happen, as in `_ANSWERS`.
-        body_name: The token's name in a body, where it is looked for there.
-
-    FastAPI reads `__signature__`: each scheme is a parameter there, which is how FastAPI shows them by itself.
+        optional: Whether a request may come without a session.
+        changes: Whether the dependency gives a manager, whose methods change what is stored.
+        answers: The reasons for which a request may be refused: keys of `_ANSWERS`.
+        body_name: The token's name in a body; None if no token is looked for there.
     """
 
     __signature__: inspect.Signature
@@ -91,7 +91,7 @@ class Documented:
         self.body_name = body_name
 
     def set_signature(self, **parameters: Any) -> None:
-        """Take these parameters, by name and annotation, and one for each scheme."""
+        """Set the signature that FastAPI reads: these parameters, by name and annotation, and one for each scheme."""
         annotations = parameters | {scheme.scheme_name: Annotated[None, Depends(scheme)] for scheme in self.schemes}
         self.__signature__ = inspect.Signature(
             [
@@ -102,11 +102,11 @@ class Documented:
 
 
 def schemes(settings: SessionSettings, token_url: str | None, scopes: Mapping[str, str]) -> list[Scheme]:
-    """The one security scheme that the document recommends: of the first token source, or for `token_url` of `bearer`.
+    """The security scheme that the document shows: that of the first token source, or of `bearer` with a `token_url`.
 
-    One, since generated clients fill in every alternative that they find. The other sources stand in its description.
-    OpenAPI has no scheme for a token in the body: where that is the only source, there is none, and `document` shows a
-    request body.
+    There is only one, because generated clients fill in every alternative that they find. Its description names the
+    other sources. OpenAPI has no scheme for a token in the body: if that is the only source, the list is empty, and
+    `document` shows a request body instead.
     """
     places = {
         "bearer": "`Authorization: Bearer`",
@@ -158,7 +158,7 @@ def _document(app: FastAPI) -> None:
 
 
 def prune_dependants(app: FastAPI) -> None:
-    """Take out of the dependency trees what costs time at a request and is there for the document only."""
+    """Remove from the dependency trees what only the document needs, because it costs time at each request."""
     for _, each in applications(app):
         for node in (node for route in routes(each) for node in nodes(route)):
             if isinstance(node.call, Documented):
@@ -194,23 +194,24 @@ def _complete_operation(
     others = [item for item in operation.get("security", []) if not ours.intersection(item)]
     groups: dict[tuple[Scheme, ...], bool] = {}
     for each, demanded in asked:
-        # A manager with scopes is as good as a session: without one there is nothing that permits them.
+        # A manager with scopes requires a session: without a session, no token grants the scopes.
         optional = each.optional and not (each.changes and demanded)
         groups[each.schemes] = groups.get(each.schemes, True) and optional
     ways: list[list[dict[str, list[str]]]] = []
     for group, optional in groups.items():
-        # A provider that takes tokens from the body alone has no scheme to demand.
+        # A provider that takes tokens only from the body has no scheme.
         ways.append([{scheme.scheme_name: scopes} for scheme in group] or [{}])
         if optional and group:
             ways[-1].append({})
-    # One of each provider's ways; with one provider, as ever but in the rarest application, a plain list.
+    # A request needs one way of each provider. With one provider, as in most applications, this is a plain list.
     security = others + [dict(ChainMap(*choice)) for choice in itertools.product(*ways)]
     if any(security):
         operation["security"] = security
     reasons = {reason for each in found for reason in each.answers} | ({"scope"} if scopes else set())
     if not all(groups.values()):
         reasons |= {"no_session"}
-        # Who asks for a session and for a manager changes it. A login, which needs no session, has nothing to change.
+        # An endpoint that asks for a session and for a manager will change the session. A login needs no session, so
+        # it has none to change.
         reasons -= {"too_many", "too_large"}
         if any(each.changes for each in found) and any(not each.changes for each in found):
             reasons |= {"conflict", "too_large"}
@@ -225,7 +226,7 @@ def _complete_operation(
 
 
 def _answers(reasons: Set[str]) -> dict[str, dict[str, Any]]:
-    """OpenAPI's answers for what may happen, by status."""
+    """OpenAPI's answers for these reasons, by status."""
     answers: dict[str, dict[str, Any]] = {}
     for status, description, headers in (_ANSWERS[reason] for reason in _ANSWERS if reason in reasons):
         content = {"application/json": {"schema": {"$ref": "#/components/schemas/SessionError"}}}

@@ -1,4 +1,4 @@
-"""The headers of every answer of an endpoint that asks for a session."""
+"""The response headers of an endpoint that asks for a session."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,11 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 
 def response_headers(settings: SessionSettings) -> Headers:
-    """Answers are not stored, and depend on the token's header (RFC 6749 section 5.1, RFC 9700 section 4.3.2)."""
+    """The headers that keep answers out of caches (RFC 6749 section 5.1), and tokens in URLs out of other sites' logs.
+
+    `Vary` names the headers that may have the token. With tokens in the query, `Referrer-Policy` forbids the browser to
+    send the URL to other sites (RFC 9700 section 4.3.2).
+    """
     vary = ["Authorization"] if "bearer" in settings.token_sources else []
     if "header" in settings.token_sources:
         vary.append(settings.header_name)
@@ -23,6 +27,6 @@ def response_headers(settings: SessionSettings) -> Headers:
 
 
 def add_headers(response: Response, headers: Headers) -> None:
-    """Put the headers on an answer, those of several providers once."""
+    """Add the headers to an answer. A header that another provider has added already is not added again."""
     raw = response.raw_headers
     raw += [header for header in headers if header not in raw] if raw else headers

@@ -1,4 +1,4 @@
-"""Refuses routes that would take a session from the client."""
+"""Refuses routes that would read a session from the client's data."""
 
 import typing
 from collections.abc import Iterator, Mapping
@@ -11,17 +11,17 @@ from ..manager import SessionManager
 from ..models import Claims, Session
 from .dependants import applications, core_schema, nodes, parameters, routes
 
-# Parts of a core schema that tell how to write a value or describe it, not how to make one of what a client sends.
+# Parts of a core schema that say how to write or describe a value, and not how to make one from the client's data.
 _NOT_READ = {"serialization", "metadata", "computed_fields"}
 
 
 def check_routes(app: Any) -> None:
-    """Refuse routes, in mounted applications too, that would take a session or its claims from the client.
+    """Refuse routes that would read a session or claims from the client's data, also in mounted applications.
 
-    That is what FastAPI makes of a parameter whose `Depends()` was forgotten: a 200 for whoever writes a session.
+    FastAPI does this for a parameter without `Depends()`: any client could then send a session of its own.
 
     Raises:
-        ConfigurationError: Names each such route and parameter.
+        ConfigurationError: There are such routes. The message names each route and parameter.
     """
     harmless: set[type] = set()
     found = [
@@ -52,11 +52,11 @@ def _faults(node: Any, harmless: set[type]) -> Iterator[str]:
 
 
 def _in_parameter(parameter: Any, harmless: set[type]) -> type | None:
-    """The model of a session or of claims that Pydantic makes of a parameter, or somewhere in it, if any.
+    """The first session model or claims model in a parameter's type, at any depth; None if there is none.
 
     Args:
-        parameter: A field of FastAPI.
-        harmless: Models that were looked through before, to which this one's are added.
+        parameter: A FastAPI field.
+        harmless: Models that contain no such model. This function adds the models that it finds harmless.
     """
     looked_through: set[type] = set()
     try:
@@ -75,12 +75,12 @@ def _in_parameter(parameter: Any, harmless: set[type]) -> type | None:
                     looked_through.add(made)
                 waiting += [each for name, each in part.items() if name not in _NOT_READ]
     except PydanticUserError:
-        return None  # a type that is not complete: FastAPI can't read it either
+        return None  # the type is not complete, so FastAPI can't read the parameter either
     harmless |= looked_through
     return None
 
 
 def name_of(prefix: str, route: Any) -> str:
-    """A route, for messages."""
+    """A route's methods and path, for messages."""
     methods = ", ".join(sorted(getattr(route, "methods", None) or ["WebSocket"]))
     return f"{methods} {prefix}{getattr(route, 'path', '')}"

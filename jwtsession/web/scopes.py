@@ -1,4 +1,4 @@
-"""Demands: what an endpoint asks of a token beside being genuine."""
+"""Demands: what an endpoint requires of a genuine token."""
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -8,16 +8,16 @@ from ..settings import seconds
 from ..tokens import VerifiedToken
 
 Demand = Callable[[VerifiedToken], JWTSessionError | None]
-"""The error of a request whose token does not meet it, or None."""
+"""Returns None for a token that meets the demand, and the request's error for another one."""
 
 
 def scope_demand(scopes: Sequence[str]) -> Demand | None:
-    """The token permits these scopes (RFC 6750 section 3.1); None where there are none."""
+    """A demand that the token grants all these scopes (RFC 6750 section 3.1); None for an empty list."""
     if not scopes:
         return None
 
     def insufficient(token: VerifiedToken) -> JWTSessionError | None:
-        # RFC 6749 section 3.3: a space separates them, and nothing else does.
+        # RFC 6749 section 3.3: only a space separates scopes.
         granted = {scope for scope in (token.scope or "").split(" ") if scope}
         return None if granted.issuperset(scopes) else InsufficientScopeError(scopes)
 
@@ -25,10 +25,14 @@ def scope_demand(scopes: Sequence[str]) -> Demand | None:
 
 
 def fresh_demand(max_age: int | timedelta, clock: Callable[[], float]) -> Demand:
-    """The user signed in at most so many seconds ago.
+    """A demand that the user signed in at most `max_age` ago (RFC 9470).
+
+    Args:
+        max_age: Seconds, or a `timedelta` of whole seconds.
+        clock: Returns the time in seconds since the epoch.
 
     Raises:
-        ConfigurationError: `max_age` is no whole number of seconds.
+        ConfigurationError: `max_age` is not a whole number of seconds.
     """
     try:
         allowed = seconds(max_age)
@@ -45,5 +49,5 @@ def fresh_demand(max_age: int | timedelta, clock: Callable[[], float]) -> Demand
 
 
 def both(one: Demand, other: Demand | None) -> Demand:
-    """The token meets both; the other one's error comes first."""
+    """A demand that the token meets both demands. If it meets neither, the error is that of `other`."""
     return one if other is None else lambda token: other(token) or one(token)

@@ -1,4 +1,4 @@
-"""The providers that run in one application: whether they can live together."""
+"""Checks whether the providers that run in one application can work together."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,38 +19,39 @@ from .route_checks import check_routes, name_of
 
 @dataclass(frozen=True, eq=False)
 class Tenant:
-    """A provider, as one of those of an application."""
+    """A provider, as the others in its application see it."""
 
     name: str
-    """For messages."""
+    """The provider's name for messages."""
     request_key: str
     model: type[Session]
     store: SessionStore
     codec: TokenCodec[Any]
     shares_with: "Tenant | None" = None
-    """Another one that has the same sessions on purpose."""
+    """Another provider that uses the same sessions on purpose."""
 
     @property
     def family(self) -> "Tenant":
-        """The same for all that share sessions."""
+        """The same tenant for all providers that share their sessions."""
         return self if self.shares_with is None else self.shares_with.family
 
 
 @contextmanager
 def admitted(tenant: Tenant, app: Any, *, direct: bool = True) -> Iterator[list[Any]]:
-    """Look at an application, and note that the provider runs in it; gives it and all that are mounted in it.
+    """Check an application, and record that the provider runs in it. Yields all its applications, also mounted ones.
 
     Args:
         tenant: The provider.
         app: The application.
-        direct: It was started with the provider. What is mounted in it may have another one under its `request_key`.
+        direct: Whether this application itself started the provider. Only then must no other provider of it have the
+            same `request_key`: a mounted application may have one.
 
     Raises:
-        ConfigurationError: A route or a combination of providers can't work, or would let in whom it must not.
+        ConfigurationError: A route or a combination of providers can't work, or would let in somebody by mistake.
     """
     check_routes(app)
     apps = [each for _, each in applications(app) if isinstance(each, Starlette)]
-    # In what Starlette keeps for an application's own use: the notes live as long as it does.
+    # The list is in the application's own state, so it lives exactly as long as the application.
     running: list[list[tuple[Tenant, bool]]] = [
         each.state._state.setdefault("_jwtsession_tenants", []) for each in apps
     ]
@@ -72,7 +73,7 @@ def admitted(tenant: Tenant, app: Any, *, direct: bool = True) -> Iterator[list[
 
 
 def _check_places(tenant: Tenant, other: Tenant) -> None:
-    """Refuse two providers that would find each other's sessions, unless one says that it shares the other's."""
+    """Refuse two providers that would find each other's sessions, unless `shares_sessions_with` connects them."""
     overlap = _overlap(tenant.store, other.store)
     if overlap is None or (overlap != "nested" and tenant.family is other.family):
         return
@@ -91,21 +92,21 @@ def _overlap(one: SessionStore, other: SessionStore) -> Literal["same", "nested"
         return "same"
     if not (isinstance(one, ServerStore) and isinstance(other, ServerStore)):
         return None
-    # redis:// and valkey:// may be one server.
+    # redis:// and valkey:// may lead to the same server.
     here, there = (store.location.partition("://")[2] for store in (one, other))
     if here != there:
-        # Of one server another database is another place. Whether two names are one server nobody can tell.
+        # Two databases of one server are two places. Nobody can tell whether two host names are one server.
         apart = one.keyspace != other.keyspace or here.rpartition("/")[0] == there.rpartition("/")[0]
         return None if apart else "unknown"
     if one.keyspace == other.keyspace:
         return "same"
-    # The index of users and whatever else a provider keeps have keys that begin with its keyspace.
+    # All other keys of a provider, such as those of its users' index, begin with its keyspace too.
     nested = one.keyspace.startswith(other.keyspace) or other.keyspace.startswith(one.keyspace)
     return "nested" if nested else None
 
 
 def _accept(one: Tenant, other: Tenant) -> bool:
-    """Whether a token of one passes at the other: tried out, and assumed where no token can be made here."""
+    """Whether one provider accepts a token of the other. This tries it; if no token can be made here, it says yes."""
     for issuer, reader in ((one, other), (other, one)):
         try:
             issued, _ = issuer.codec.encode(new_session_id())
@@ -119,14 +120,14 @@ def _accept(one: Tenant, other: Tenant) -> bool:
 
 
 def place(store: SessionStore) -> str:
-    """Where a store keeps sessions, for people."""
+    """Describe for people where a store keeps sessions."""
     if isinstance(store, ServerStore):
         return f"{store.location}, under {store.keyspace!r}"
     return repr(store)
 
 
 def _check_bindings(app: Any, tenants: Sequence[Tenant]) -> None:
-    """Refuse `Depends()` on a class that two of the providers have for their model: which one it asks is chance."""
+    """Refuse `Depends()` on a class that is the model of two providers: nobody can tell which provider it asks."""
     for prefix, each in applications(app):
         for route in routes(each):
             for node in nodes(route):

@@ -1,4 +1,4 @@
-"""Closes a WebSocket whose endpoint failed after `accept()`: what is an HTTP answer before is a closing code then."""
+"""Closes a WebSocket whose endpoint failed after `accept()`: a closing code then takes the place of an HTTP answer."""
 
 from collections.abc import Awaitable
 from http.client import responses
@@ -9,7 +9,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ..errors import JWTSessionError
 
 _CLOSING_CODES = {400: 1008, 401: 1008, 403: 1008, 503: 1013}
-"""RFC 6455 section 7.4.1 and its registry: policy violation, try again later. All else is 1011, internal error."""
+"""Closing codes by HTTP status (RFC 6455 section 7.4.1 and its registry): 1008 is "policy violation", 1013 "try again
+later". Every other status gives 1011, "internal error"."""
 
 
 def close_failed_sockets(app: Any) -> None:
@@ -20,17 +21,17 @@ def close_failed_sockets(app: Any) -> None:
 
 
 class ClosesFailedSockets:
-    """ASGI middleware within FastAPI's own handlers of exceptions.
+    """ASGI middleware inside FastAPI's exception handlers.
 
-    Those answer an `HTTPException` with a response, which a server takes from a WebSocket before `accept()` only: after
-    it, it is a protocol error.
+    These handlers answer an `HTTPException` with an HTTP response. For a WebSocket, a server accepts such a response
+    only before `accept()`; later it is a protocol error.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Hand on; a request as it is, without a coroutine of its own."""
+        """Pass the call on. An HTTP request goes through unchanged, and without one more coroutine."""
         if scope["type"] == "websocket":
             return _Socket(send).run(self._app, scope, receive)
         return self._app(scope, receive, send)
@@ -45,7 +46,7 @@ class _Socket:
     async def run(self, app: ASGIApp, scope: Scope, receive: Receive) -> None:
         try:
             await app(scope, receive, self._pass_on)
-        except JWTSessionError:  # no answer to a client, like a session that can't be stored
+        except JWTSessionError:  # an error without an HTTP status, such as `InvalidArgumentError`
             await self._close(500)
             raise
 

@@ -1,4 +1,4 @@
-"""Ready-made endpoints."""
+"""Routers with ready-made endpoints."""
 
 from .health import health_router
 from .jwks import jwks_router

@@ -1,4 +1,4 @@
-"""Whether the store answers, for a load balancer."""
+"""The router that tells a load balancer whether the store answers."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any

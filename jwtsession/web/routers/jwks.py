@@ -1,12 +1,12 @@
-"""The public keys (RFC 7517), so that other services can verify tokens."""
+"""The router that publishes the public keys (RFC 7517), so that other services can verify tokens."""
 
 from typing import Any
 
 from fastapi import APIRouter
 from starlette.responses import Response
 
-MAX_AGE = 300
-"""Seconds for which other services may keep the published keys."""
+MAX_AGE_SECONDS = 300
+"""For so long other services may cache the published keys."""
 
 
 def jwks_router(keys: dict[str, list[dict[str, Any]]], path: str) -> APIRouter:
@@ -15,7 +15,7 @@ def jwks_router(keys: dict[str, list[dict[str, Any]]], path: str) -> APIRouter:
 
     @router.get(path, tags=["keys"], summary="Public keys that verify this service's tokens")
     async def read_public_keys(response: Response) -> dict[str, list[dict[str, Any]]]:
-        response.headers["Cache-Control"] = f"public, max-age={MAX_AGE}"
+        response.headers["Cache-Control"] = f"public, max-age={MAX_AGE_SECONDS}"
         return keys
 
     return router
