@@ -1,19 +1,19 @@
-"""base64url without padding (RFC 7515 section 2), as tokens have it, and base64 as people paste it."""
+"""base64url without padding, as in tokens (RFC 7515 section 2), and any base64 in which people paste a key."""
 
 import base64
 
 
 def encode(value: bytes) -> str:
-    """The bytes as base64url without padding."""
+    """Encode bytes as base64url without padding."""
     return base64.urlsafe_b64encode(value).rstrip(b"=").decode()
 
 
 def decode(text: str) -> bytes:
-    """The bytes of a text that `encode` gives.
+    """Decode base64url without padding. Accepts only a text that `encode` would make.
 
     Raises:
-        ValueError: `encode` gives no such text, or gives another one for these bytes: the unused bits at the end of a
-            text make a second spelling of them (RFC 4648 section 3.5).
+        ValueError: The text is no base64url, or it is a second spelling of the same bytes, by the unused bits at its
+            end (RFC 4648 section 3.5).
     """
     value = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
     if encode(value) != text:
@@ -22,10 +22,10 @@ def decode(text: str) -> bytes:
 
 
 def decode_pasted(text: str) -> bytes:
-    """The bytes of a key as tools write it: base64url or base64 (RFC 4648 sections 4 and 5), padded or not.
+    """Decode a key as tools write it: base64url or base64 (RFC 4648 sections 4 and 5), with or without padding.
 
     Raises:
-        ValueError: It is neither.
+        ValueError: The text is neither.
     """
     padded = text + "=" * (-len(text) % 4)
     return base64.b64decode(padded.replace("-", "+").replace("_", "/"), validate=True)

@@ -1,23 +1,24 @@
-"""Session ids: made, recognized, and shortened for logs."""
+"""Session ids: makes them, recognizes them, and hashes them for logs."""
 
 import hashlib
 import re
 import secrets
 
-# At least 128 bits; also a UUID, which the original uses. No character can leave the keyspace.
+# An id of at least 128 bits. A UUID fits too, because the Node original uses UUIDs. None of these characters has a
+# meaning in a key of the store, so no id can lead out of the keyspace.
 _SESSION_ID = re.compile(r"[A-Za-z0-9_-]{22,128}")
 
 
 def new_session_id() -> str:
-    """A random id of 256 bits as base64url, 43 characters."""
+    """Make a random id of 256 bits: 43 characters of base64url."""
     return secrets.token_urlsafe(32)
 
 
 def is_session_id(value: object) -> bool:
-    """Whether this has the form of a session's id: 22 to 128 characters of base64url."""
+    """Whether the value has the form of a session's id: 22 to 128 characters of base64url."""
     return isinstance(value, str) and _SESSION_ID.fullmatch(value) is not None
 
 
 def hashed(session_id: str) -> str:
-    """A session's id as it may stand in a log: enough to follow it, not enough to use it."""
+    """Hash a session's id for a log: 12 hex digits of its SHA-256. A reader can follow the session, but not use it."""
     return hashlib.sha256(session_id.encode()).hexdigest()[:12]

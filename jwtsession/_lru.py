@@ -1,4 +1,4 @@
-"""`ByteLRU`: a mapping that takes a bounded number of bytes. The least recently used entries go first."""
+"""`ByteLRU`: a mapping with a limit in bytes. It removes the least recently used entries first."""
 
 from collections import OrderedDict
 from collections.abc import Callable, ItemsView
@@ -8,12 +8,12 @@ V = TypeVar("V")
 
 
 class ByteLRU(Generic[V]):
-    """Values by their texts, of which the least recently used are evicted.
+    """A mapping from texts to values that evicts the least recently used entries.
 
     Args:
-        limit: Bytes that all entries may cost together. 0 keeps nothing.
-        cost: The bytes that an entry takes, by its key and value. It must return the same at every call: a cost that is
-            kept for each entry would itself take memory.
+        limit: How many bytes all entries may take together. 0 keeps nothing.
+        cost: Returns how many bytes an entry takes, from its key and value. It must always return the same number for
+            an entry: the mapping does not keep the number, because that would take memory.
     """
 
     __slots__ = ("_cost", "_limit", "_values", "size")
@@ -21,27 +21,27 @@ class ByteLRU(Generic[V]):
     def __init__(self, limit: int, cost: Callable[[str, V], int]) -> None:
         self._limit = limit
         self._cost = cost
-        # A plain dict that loses its first key again and again takes ever longer to find the next one.
+        # Not a plain dict: the more first keys a dict has lost, the longer it searches for the next one.
         self._values: OrderedDict[str, V] = OrderedDict()
         self.size = 0
-        """Bytes that all entries cost now."""
+        """How many bytes all entries take now."""
 
     def __len__(self) -> int:
         return len(self._values)
 
     def get(self, key: str) -> V | None:
-        """The value, which is the most recently used one from now on; None where there is none."""
+        """Return a value and make it the most recently used one; None if there is none."""
         value = self._values.get(key)
         if value is not None:
             self._values.move_to_end(key)
         return value
 
     def put(self, key: str, value: V) -> None:
-        """Keep a value, instead of the one that the key had, and evict others until all fit.
+        """Keep a value in place of the key's old value, and evict entries until all fit.
 
         Args:
-            key: Its text.
-            value: Anything but None. A value that costs more than the limit is not kept.
+            key: The key.
+            value: The value; not None. An entry that takes more than the limit is not kept.
         """
         self.pop(key)
         cost = self._cost(key, value)
@@ -53,7 +53,7 @@ class ByteLRU(Generic[V]):
             self.size -= self._cost(*self._values.popitem(last=False))
 
     def pop(self, key: str) -> V | None:
-        """Remove a value and return it; None where there is none."""
+        """Remove a value and return it; None if there is none."""
         value = self._values.pop(key, None)
         if value is not None:
             self.size -= self._cost(key, value)
@@ -65,5 +65,5 @@ class ByteLRU(Generic[V]):
         self.size = 0
 
     def items(self) -> ItemsView[str, V]:
-        """All keys and values, the least recently used first. To read them is no use of them."""
+        """All keys and values, the least recently used first. Reading them does not make them recently used."""
         return self._values.items()

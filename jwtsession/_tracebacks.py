@@ -12,9 +12,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def scrub_traceback(function: F) -> F:
-    """Let errors leave the function without the local variables of the frames below it.
+    """Decorate a function so that its errors leave it without the local variables of the frames below it.
 
-    Those hold tokens, secrets and session data, and error trackers send them away. Files and lines stay.
+    These variables hold tokens, secrets and session data, and error trackers send them to other services. The
+    traceback keeps its files and lines.
     """
     if inspect.iscoroutinefunction(function):
 
@@ -42,7 +43,7 @@ def scrub_traceback(function: F) -> F:
 
 
 def clear_frame_locals(error: BaseException) -> None:
-    """Clear the local variables of all frames that an error and its causes have left."""
+    """Clear the local variables of all frames in the tracebacks of an error and of its causes."""
     seen: set[int] = set()
     waiting: list[BaseException | None] = [error]
     while waiting:
@@ -51,6 +52,6 @@ def clear_frame_locals(error: BaseException) -> None:
             continue
         seen.add(id(each))
         if each.__suppress_context__ and each.__context__ is not each.__cause__:
-            each.__context__ = None  # `from None`: nobody is meant to see it
+            each.__context__ = None  # `raise ... from None` hides it
         traceback.clear_frames(each.__traceback__)
         waiting += [each.__cause__, each.__context__]

@@ -1,4 +1,4 @@
-"""The tokens: signed, read strictly, and kept once they are verified."""
+"""The tokens: signing, strict reading, checks of claims, and the cache of verified tokens."""
 
 from .cache import VerifiedToken
 from .claims import inherited

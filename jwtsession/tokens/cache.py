@@ -1,4 +1,4 @@
-"""What a genuine token proves, and the cache of the tokens that were verified before."""
+"""`VerifiedToken`: the claims of a genuine token that matter at each request. `TokenCache` keeps verified tokens."""
 
 from sys import getsizeof
 from typing import NamedTuple
@@ -6,14 +6,14 @@ from typing import NamedTuple
 from .._lru import ByteLRU
 
 _ENTRY_BYTES = 300
-"""Memory of an entry beside what it holds: the tuple, and its place in the cache's dict."""
+"""Memory of an entry in bytes, without the values in it: the tuple, and its place in the cache's dict."""
 
 
 class VerifiedToken(NamedTuple):
-    """A genuine token, and of its claims those that decide whether it is valid now and what it proves.
+    """A genuine token, with those of its claims that say whether it is valid now and what it permits.
 
-    All are of the type that is declared here: a token with any other type was refused. Times are seconds since the
-    epoch.
+    Each claim has the declared type, because the codec refuses a token with another type. Times are seconds since the
+    epoch; `jwtsession_idle_timeout` is seconds.
     """
 
     token: str
@@ -31,10 +31,10 @@ class VerifiedToken(NamedTuple):
 
 
 class TokenCache(ByteLRU[VerifiedToken]):
-    """Verified tokens by their exact text. Their times are to be checked at each use.
+    """Verified tokens by their exact text. The caller must check their times at each use.
 
     Args:
-        limit: Bytes of memory that they may take. 0 keeps none.
+        limit: How many bytes of memory the tokens may take. 0 keeps none.
     """
 
     __slots__ = ()

@@ -1,4 +1,4 @@
-"""The checks of a token's claims: their types, whom they are meant for, and when they are valid (RFC 7519)."""
+"""The checks of a token's claims: their types, the audience, and the times (RFC 7519)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,29 +7,29 @@ from .._ids import is_session_id
 from ..errors import ExpiredTokenError, InvalidArgumentError, InvalidTokenError
 from .cache import VerifiedToken
 
-# The largest integer that every JSON reader keeps exactly; also far beyond any date.
+# Every JSON reader reads integers up to this one exactly. It is also far beyond any date.
 _MAX_NUMBER = 2**53
 
-# As seconds the year 5138; as milliseconds 1973.
+# A time this large is surely in milliseconds by mistake: in seconds it is the year 5138, in milliseconds 1973.
 _MILLISECONDS = 10**11
 
 
 def is_number(value: object) -> bool:
-    """Whether this is a number that every JSON reader keeps exactly."""
+    """Whether the value is a number that every JSON reader reads exactly."""
     return type(value) in (int, float) and -_MAX_NUMBER <= value <= _MAX_NUMBER  # type: ignore[operator]
 
 
 def check_claims(claims: Mapping[str, Any], *, issuer: str | None, audience: str | None, exp_required: bool) -> None:
-    """Refuse claims of another type than RFC 7519 section 4.1 gives them, or that are meant for another service.
+    """Refuse claims of the wrong type (RFC 7519 section 4.1), and claims that are meant for another service.
 
     Args:
-        claims: As they stand in a token whose signature is good.
+        claims: The claims of a token with a valid signature.
         issuer: The only `iss` that is accepted; None accepts any.
-        audience: What `aud` must name; None accepts only a token without `aud`.
-        exp_required: Refuse a token without `exp`.
+        audience: The value that `aud` must contain; None accepts only a token without `aud`.
+        exp_required: Whether to refuse a token without `exp`.
 
     Raises:
-        InvalidTokenError: `code` says what is wrong.
+        InvalidTokenError: A claim is wrong. `code` says which.
     """
     for name in ("exp", "nbf", "iat", "auth_time"):
         if name in claims and not is_number(claims[name]):
@@ -61,12 +61,12 @@ def check_times(verified: VerifiedToken, now: float, leeway: float) -> None:
 
     Args:
         verified: The token.
-        now: Seconds since the epoch.
-        leeway: Seconds by which clocks may differ.
+        now: The time in seconds since the epoch.
+        leeway: By how many seconds clocks may differ.
 
     Raises:
-        ExpiredTokenError: Its `exp` has passed.
-        InvalidTokenError: It is not valid yet, or claims to be issued in the future.
+        ExpiredTokenError: The token's `exp` has passed.
+        InvalidTokenError: The token is not valid yet, or says that it was issued in the future.
     """
     if verified.exp is not None and now >= verified.exp + leeway:
         raise ExpiredTokenError
@@ -75,20 +75,20 @@ def check_times(verified: VerifiedToken, now: float, leeway: float) -> None:
     if verified.iat is not None and now < verified.iat - leeway:
         raise InvalidTokenError("token_issued_in_future")
     if verified.auth_time is not None and now < verified.auth_time - leeway:
-        # Or it would be fresh for as long as it lies ahead: milliseconds for ever.
+        # Such a token would stay fresh until that time; with milliseconds by mistake, for ever.
         raise InvalidTokenError("token_authenticated_in_future")
 
 
 def check_new_times(issued: VerifiedToken, now: float, leeway: float) -> None:
-    """Refuse to issue a token that would never be valid, or for longer than anybody meant.
+    """Refuse to issue a token that would never be valid, or valid for much longer than intended.
 
     Args:
         issued: The token.
-        now: Seconds since the epoch.
-        leeway: Seconds by which clocks may differ.
+        now: The time in seconds since the epoch.
+        leeway: By how many seconds clocks may differ.
 
     Raises:
-        InvalidArgumentError: The message names the claim.
+        InvalidArgumentError: A time is wrong. The message names the claim.
     """
     exp, nbf = issued.exp, issued.nbf
     if exp is not None and exp <= now:

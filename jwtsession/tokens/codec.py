@@ -1,4 +1,4 @@
-"""`TokenCodec`: issues tokens, and is strict about those that come back, before any key is tried."""
+"""`TokenCodec`: issues tokens, and strictly verifies the tokens that clients send."""
 
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
@@ -16,18 +16,18 @@ _REGISTERED = ("sub", "iss", "aud", "iat", "nbf", "exp", "jti", "auth_time", "jw
 
 
 class TokenCodec(Generic[C]):
-    """Issues and verifies the tokens of one service, of one algorithm.
+    """Issues and verifies the tokens of one service, with one algorithm.
 
     Args:
         keys: Signs and verifies.
-        claims_model: What `decode` returns.
-        issuer: `iss` of every token, where given.
-        audience: `aud` of every token, where given; without it a token with an `aud` is refused.
-        absolute_max_age: Seconds from issue to `exp`. `None` issues tokens without `exp` and accepts them.
-        leeway: Seconds by which clocks may differ.
-        cache_bytes: How much memory verified tokens may take, so that they are not verified at each request.
-            Their times are checked at each use all the same. 0 keeps none.
-        clock: The time in seconds since the epoch.
+        claims_model: The model of the claims.
+        issuer: The `iss` of every token; None sets none and accepts any.
+        audience: The `aud` of every token; None sets none and refuses a token that has one.
+        absolute_max_age: Seconds from the issue to `exp`. None issues tokens without `exp`, and accepts them.
+        leeway: By how many seconds clocks may differ.
+        cache_bytes: How many bytes of memory the cache of verified tokens may take, so that a token is not verified
+            again at each request. Its times are checked at each request all the same. 0 keeps none.
+        clock: Returns the time in seconds since the epoch.
     """
 
     def __init__(
@@ -54,19 +54,24 @@ class TokenCodec(Generic[C]):
     def encode(
         self, session_id: str, claims: C | None = None, *, sign_in: bool = True, idle_timeout: int | None = None
     ) -> tuple[VerifiedToken, C]:
-        """A token for the session, verified as any other one, and its claims.
+        """Issue a token for a session. The new token is verified as any other token.
 
-        `iss`, `aud`, `iat` and `exp` are filled in where the caller left them out, and `auth_time` at a sign-in. `exp`
-        is never later than `absolute_max_age` allows.
+        This fills in `iss`, `aud`, `iat` and `exp` if the caller left them out, and `auth_time` at a sign-in. It moves
+        an `exp` that is later than `absolute_max_age` allows.
 
         Args:
-            session_id: Becomes the `jti`.
+            session_id: The session's id: the claim `jti`.
             claims: All other claims.
-            sign_in: The user has just proved who they are.
-            idle_timeout: Seconds; becomes the claim `jwtsession_idle_timeout`, where given.
+            sign_in: Whether the user has just signed in.
+            idle_timeout: The session's own idle timeout in seconds: the claim `jwtsession_idle_timeout`. None sets no
+                such claim.
+
+        Returns:
+            The token, and its claims.
 
         Raises:
-            InvalidArgumentError: The claims set `jti`, have no JSON form, or make a token that `decode` would refuse.
+            InvalidArgumentError: The claims set `jti`, have no JSON form, or would make a token that `decode` refuses;
+                or no key can sign.
         """
         now = self._clock()
         payload = self._payload(claims)
@@ -96,16 +101,16 @@ class TokenCodec(Generic[C]):
         return verified, issued
 
     def decode(self, token: object) -> C:
-        """The claims of a genuine token that is valid now.
+        """Verify a token and return its claims.
 
         Raises:
-            InvalidTokenError: Anything is wrong with it; `code` says what.
-            ExpiredTokenError: It is genuine, but its `exp` has passed.
+            InvalidTokenError: The token is not genuine or not valid. `code` says why.
+            ExpiredTokenError: The token is genuine, but its `exp` has passed.
         """
         return self.claims(self.verify(token))
 
     def verify(self, token: object) -> VerifiedToken:
-        """As `decode`, for those who may not need the claims: they are checked, but not kept."""
+        """As `decode`, for a caller that may not need the claims: they are checked, but no model of them is kept."""
         if not isinstance(token, str):
             raise InvalidTokenError("token_malformed")
         verified = self._cache.get(token)
@@ -115,10 +120,10 @@ class TokenCodec(Generic[C]):
         return verified
 
     def claims(self, verified: VerifiedToken) -> C:
-        """The claims of a token, made anew at each call: a change to them is nobody else's.
+        """Return a verified token's claims: a new instance at each call, so a change to it affects nobody else.
 
         Raises:
-            InvalidTokenError: A validator of the caller's own that has changed its mind.
+            InvalidTokenError: A validator of the application refuses claims that it accepted before.
         """
         return self._model_of(payload_of(verified.token))
 
@@ -131,18 +136,18 @@ class TokenCodec(Generic[C]):
             raise InvalidArgumentError("jti is reserved: it is the session's id")
         try:
             payload = claims.model_dump(mode="json", by_alias=True, warnings=False)
-        except (ValueError, RecursionError) as error:  # bytes that are no text are a UnicodeDecodeError
+        except (ValueError, RecursionError) as error:  # a `bytes` field that is no UTF-8 raises UnicodeDecodeError
             raise InvalidArgumentError(f"the claims have no JSON form ({type(error).__name__})") from None
         return {name: value for name, value in payload.items() if value is not None or name not in _REGISTERED}
 
     def _read(self, token: str) -> tuple[VerifiedToken, C]:
-        """A token that a trusted key has signed, and its claims. Its times are not checked."""
+        """Check a token's signature and claims, but not its times. Return the token and its claims."""
         payload = signed_payload(token, self._keys)
         found = read_json(payload)
         check_claims(
             found, issuer=self._issuer, audience=self._audience, exp_required=self._absolute_max_age is not None
         )
-        claims = self._model_of(payload)  # the caller's own validators
+        claims = self._model_of(payload)  # runs the application's validators
         verified = VerifiedToken(token, found["jti"], *map(found.get, VerifiedToken._fields[2:]))
         self._cache.add(verified)
         return verified, claims
@@ -151,5 +156,5 @@ class TokenCodec(Generic[C]):
         try:
             return self._model.model_validate_json(payload)
         except Exception:
-            # A validator of the caller's own may raise anything; the token's answer is 401 all the same.
+            # A validator of the application may raise anything. The request gets a 401 in any case.
             raise InvalidTokenError("token_claims") from None

@@ -1,4 +1,4 @@
-"""The strict reader of a token's compact form (RFC 7515 section 3.1) and of the JSON in it."""
+"""The strict reader of a token's compact form (RFC 7515 section 3.1) and of its JSON."""
 
 import json
 import math
@@ -10,28 +10,29 @@ from ..errors import InvalidTokenError
 from .keys import KeyRing
 
 MAX_TOKEN_CHARS = 8_192
-"""A longer text is no token."""
+"""A longer text is refused as a token."""
 
 MAX_HEADER_CHARS = 1_024
-"""Of the JOSE header as it stands in the token: it is parsed before the signature is checked, whoever sent it."""
+"""The longest JOSE header, as base64url. It is short because the header is parsed before the signature is checked."""
 
 # RFC 7515 section 3.1: the compact form, base64url without padding.
 _COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
 
-# RFC 8725 section 3: no key from the token, no compression, no nesting; RFC 7797: no JWT has b64; we know no `crit`.
+# RFC 8725 section 3: no key from the token, no compression, no nested token. RFC 7797 section 7: a JWT has no `b64`.
+# RFC 7515 section 4.1.11: a reader that knows no critical extension refuses `crit`.
 _REFUSED_HEADERS = frozenset({"jwk", "jku", "x5u", "x5c", "zip", "cty", "crit", "b64"})
 
 
 def signed_payload(token: str, keys: KeyRing) -> bytes:
-    """The payload of a token of the right form that a trusted key has signed (RFC 7515 section 5.2).
+    """Return the payload of a token, after checking its form and its signature (RFC 7515 section 5.2).
 
     Args:
-        token: What the client sent.
-        keys: Of the only algorithm that is accepted.
+        token: The text that the client sent.
+        keys: The trusted keys; their algorithm is the only one that is accepted.
 
     Raises:
-        InvalidTokenError: It has not the compact form, its header asks for anything that is not supported, or no key
-            has signed it.
+        InvalidTokenError: The token has not the compact form, its header asks for an unsupported feature, or no
+            trusted key signed it.
     """
     form = _COMPACT.fullmatch(token) if len(token) <= MAX_TOKEN_CHARS else None
     if form is None:
@@ -46,21 +47,21 @@ def signed_payload(token: str, keys: KeyRing) -> bytes:
 
 
 def payload_of(token: str) -> bytes:
-    """The payload of a token that was verified before."""
+    """Return the payload of a token that was verified before."""
     return _decode(token.split(".")[1])
 
 
 def read_json(value: bytes) -> dict[str, Any]:
-    """A JSON object of strict UTF-8, with unique members and finite numbers.
+    """Read a JSON object: strict UTF-8, with unique members and finite numbers.
 
     Raises:
-        InvalidTokenError: It is anything else.
+        InvalidTokenError: The bytes are no such object.
     """
     try:
         text = value.decode("utf-8")
         found = _json.decode(text)
         if "\\u" in text:
-            # Half of a surrogate pair is no character: it would fail later, when somebody encodes it.
+            # Refuse half of a surrogate pair here: it is no character, and encoding it later would fail.
             json.dumps(found, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError):
         raise InvalidTokenError("token_malformed") from None

@@ -1,4 +1,4 @@
-"""`KeyRing`: signs with one key, verifies with several. Only this file knows PyJWT, which does the cryptography."""
+"""`KeyRing`: signs with one key and verifies with several. Only this module uses PyJWT, which does the cryptography."""
 
 import contextlib
 import hashlib
@@ -30,12 +30,12 @@ _NEEDS = {
 
 @dataclass(frozen=True, slots=True)
 class KeySpec:
-    """One key as it was configured.
+    """One key, as the settings give it.
 
     Args:
-        kid: The key's name in a token's header; None for the one key that was given without a name.
+        kid: The key's name in a token's header; None for the key of the setting `secret`, which has no name.
         material: An HMAC secret, or a private or public key as PEM or JWK.
-        verify_only: Accept its tokens, but sign none with it.
+        verify_only: Whether the key only verifies tokens, and does not sign.
     """
 
     kid: str | None
@@ -47,10 +47,15 @@ class KeySpec:
 
 
 class KeyRing:
-    """The keys of one algorithm. The first that can sign signs; all verify.
+    """The keys of one algorithm. The first key that can sign is the one that signs. All keys verify.
+
+    Args:
+        keys: The keys.
+        algorithm: The name of the algorithm (RFC 7518 section 3.1, RFC 8037 section 3.1).
 
     Raises:
-        ConfigurationError: A key does not fit the algorithm, or two have one name.
+        ConfigurationError: A key does not fit the algorithm, two keys have one name, or the algorithm needs the extra
+            `crypto`.
     """
 
     def __init__(self, keys: Sequence[KeySpec], algorithm: str) -> None:
@@ -67,7 +72,7 @@ class KeyRing:
             ) from None
         for spec in keys:
             signing, verifying, kid = self._load(spec)
-            # A key without a name verifies tokens without one too: those that another program signed with it.
+            # A key without a name also verifies tokens without a `kid`, which another program may have signed with it.
             for name in {spec.kid, kid}:
                 if name in self._verifying:
                     raise ConfigurationError(f"keys: {name!r} stands there twice")
@@ -84,10 +89,10 @@ class KeyRing:
         return f"KeyRing({self.algorithm}, {len(self._verifying)} names)"
 
     def sign(self, payload: dict[str, Any]) -> str:
-        """The payload as a signed token.
+        """Sign a payload and return the token.
 
         Raises:
-            InvalidArgumentError: There is no key that may sign: this service only verifies.
+            InvalidArgumentError: No key may sign: this service only verifies tokens.
         """
         if self._signing is None:
             raise InvalidArgumentError("no key can sign: this service only verifies tokens")
@@ -95,25 +100,28 @@ class KeyRing:
         return jwt.encode(payload, key, algorithm=self.algorithm, headers=None if kid is None else {"kid": kid})
 
     def verify(self, kid: str | None, signed: bytes, signature: bytes) -> bool:
-        """Whether the signature is that of the key which the header names; with one key its name does not matter."""
+        """Whether the key that the header names made the signature. If there is only one key, its name is ignored."""
         key = self._only if self._only is not None else self._verifying.get(kid)
         return key is not None and bool(self._algorithm.verify(signed, key, signature))
 
     def jwks(self) -> dict[str, Any]:
-        """The public keys as a JWK set (RFC 7517 section 5). Empty for HMAC, whose keys are secret."""
+        """Return the public keys as a JWK set (RFC 7517 section 5). It is empty for HMAC, whose keys are secret."""
         return {"keys": [dict(jwk) for jwk in self._published]}
 
     def derived(self, purpose: bytes) -> list[bytes]:
-        """Keys for another purpose, one of each key: that of the one that signs first, for what is written.
+        """Derive a key for another purpose from each key. The signing key's comes first: use that one to write.
 
-        Of an HMAC secret they are secret. Of an asymmetric key they are its public half's, so that services that sign
-        and services that only verify have the same: whoever knows the public key knows them.
+        A key that is derived from an HMAC secret is secret. From an asymmetric key, it is derived from the public half,
+        so that services that only verify get the same key. Everybody who knows the public key can derive it.
+
+        Args:
+            purpose: A text that is different for each purpose.
         """
         return [hmac.digest(material, purpose, "sha256") for material in self._materials]
 
     def _load(self, spec: KeySpec) -> tuple[Any, Any, str | None]:
-        """What signs (None for a public key), what verifies, and the name in a token's header."""
-        # Suppressed, so that no cause and no traceback of the error holds the key.
+        """Return the signing key (None for a public key), the verifying key, and the name for a token's header."""
+        # The exception is suppressed, so that neither the cause nor the traceback of our error contains the key.
         with contextlib.suppress(Exception):
             return self._parse(spec)
         setting = "secret" if spec.kid is None else f"keys: {spec.kid!r}"
@@ -147,7 +155,7 @@ class KeyRing:
         return (key if can_sign else None), public, kid
 
     def _check_jwk(self, jwk: Mapping[str, Any]) -> None:
-        """RFC 7517 sections 4.1 to 4.5: the key is for signatures by this algorithm."""
+        """Raise if the key is not for signatures by this algorithm (RFC 7517 sections 4.1 to 4.5)."""
         operations = jwk.get("key_ops", ["sign", "verify"])
         if jwk["kty"] != _KEY_TYPES[self.algorithm[:2]] or jwk.get("use", "sig") != "sig":
             raise ValueError
@@ -158,7 +166,7 @@ class KeyRing:
 
 
 def _thumbprint(jwk: Mapping[str, str]) -> str:
-    """The name of a public key that has none: RFC 7638 section 3."""
+    """The name of a public key that has no name of its own (RFC 7638 section 3)."""
     required = {name: jwk[name] for name in ("crv", "e", "kty", "n", "x", "y") if name in jwk}
     text = json.dumps(required, sort_keys=True, separators=(",", ":"))
     return _base64.encode(hashlib.sha256(text.encode()).digest())

@@ -1,4 +1,4 @@
-"""The places of a request that may hold a token: RFC 6750 section 2, and those where the original looks."""
+"""The places of a request that may hold a token: those of RFC 6750 section 2, and those of the Node original."""
 
 from .extractor import TokenExtractor
 

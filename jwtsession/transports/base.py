@@ -1,4 +1,4 @@
-"""What one place of a request gives: `HeaderTransport` for a header, `RequestTransport` for any other place."""
+"""The protocols of transports. `HeaderTransport` reads a header, `RequestTransport` any other place of a request."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -6,7 +6,7 @@ from typing import Protocol
 from starlette.requests import HTTPConnection
 
 WHITESPACE = b" \t"
-"""RFC 9110 section 5.6.3: no other stands around a header's value."""
+"""The only whitespace that may surround a header's value (RFC 9110 section 5.6.3)."""
 
 
 class HeaderTransport(Protocol):
@@ -18,23 +18,23 @@ class HeaderTransport(Protocol):
         ...
 
     def find(self, values: Sequence[bytes]) -> Sequence[object]:
-        """All tokens of the header, in their order; an empty text is a token that is empty.
+        """Return all tokens of the header, in their order. An empty token is an empty text.
 
         Args:
-            values: The header's values as the client sent them, at least one: the extractor goes through a request's
-                headers once for all transports, and asks a transport only where its header is there.
+            values: The header's values as the client sent them; at least one. The extractor reads a request's headers
+                once for all transports, and calls a transport only if the request has its header.
         """
         ...
 
 
 class RequestTransport(Protocol):
-    """Another place of a request that may hold a token, which may have to be waited for."""
+    """Another place of a request that may hold a token. Reading it may have to wait for the client."""
 
     async def find(self, connection: HTTPConnection, read_body: bool) -> Sequence[object]:
-        """All tokens of the place, in their order; an empty text is a token that is empty.
+        """Return all tokens of the place, in their order. An empty token is an empty text.
 
         Args:
             connection: The request, or a WebSocket, which has no body.
-            read_body: Read the body where nobody has.
+            read_body: Whether to read the body if nobody has read it yet.
         """
         ...

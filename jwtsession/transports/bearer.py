@@ -6,7 +6,7 @@ from .base import WHITESPACE
 
 
 class BearerTransport:
-    """The tokens of `Authorization` headers. A header of another scheme holds none."""
+    """Finds the tokens in `Authorization` headers. A header of another scheme has no token."""
 
     header = b"authorization"
 

@@ -1,4 +1,4 @@
-"""A member of a JSON body, or a field of a form (RFC 6750 section 2.2)."""
+"""A token as a member of a JSON body, or as a field of a form (RFC 6750 section 2.2)."""
 
 import json
 from collections import deque
@@ -9,10 +9,10 @@ from starlette.requests import HTTPConnection, Request
 from starlette.types import Message
 
 MAX_BODY_BYTES = 102_400
-"""A larger body is not searched for a token. The value is that of Express's body parsers."""
+"""The largest body, in bytes, that is searched for a token. Express's body parsers have the same limit."""
 
 MAX_BODY_FIELDS = 1_000
-"""A form with more fields is not searched either. The value is that of Express's form parser."""
+"""A form with more fields is not searched for a token. Express's form parser has the same limit."""
 
 _JSON = "application/json"
 _FORM = "application/x-www-form-urlencoded"
@@ -20,10 +20,10 @@ _NO_TEXT = object()
 
 
 class BodyTransport:
-    """A member or field that holds the token. Only a short body is searched.
+    """Finds the tokens in a member or field of a body. It searches only short bodies.
 
     Args:
-        name: The member's or field's.
+        name: The name of the member or field.
     """
 
     def __init__(self, name: str) -> None:
@@ -41,12 +41,12 @@ class BodyTransport:
         if not hasattr(connection, "_body") and not (read_body and await _is_short(connection)):
             return ()
         body = await connection.body()
-        # Most bodies hold no token; to look for its name costs next to nothing beside parsing them.
+        # Most bodies have no token. Looking for the name first is far cheaper than parsing them.
         escape = b"%" if kind == _FORM else b"\\u"
         if len(body) > MAX_BODY_BYTES or (self._name.encode() not in body and escape not in body):
             return ()
         members = _of_form(body) if kind == _FORM else _of_json(body)
-        # What is no text is no token, whatever it is: it is neither compared nor looked into.
+        # A value that is no text is no token. `_NO_TEXT` takes its place, so nothing compares or inspects it.
         return [
             value if value is None or isinstance(value, str) else _NO_TEXT
             for key, value in members
@@ -55,15 +55,15 @@ class BodyTransport:
 
 
 async def _is_short(request: Request) -> bool:
-    """Whether the body can be read to its end at once, and takes little memory.
+    """Whether the body ends within `MAX_BODY_BYTES`.
 
-    It is read ahead and counted, since servers do not hold every client to its `Content-Length`. What was read is given
-    back: whoever reads the request finds all of it.
+    This reads the body ahead and counts its bytes, because not every server enforces the `Content-Length`. It then
+    gives the messages back, so that a later reader of the request gets the whole body.
     """
     headers = request.headers
     length = headers.get("content-length", "")
-    # A body of unknown length is not searched: it may be an endless stream, and is the endpoint's to read. Beside a
-    # `Transfer-Encoding` a length says nothing (RFC 9112 section 6.3).
+    # A body of unknown length may be an endless stream, which only the endpoint may read, so it is not searched. With a
+    # `Transfer-Encoding`, the length means nothing (RFC 9112 section 6.3).
     if not (length.isascii() and length.isdigit()) or len(length) > 9 or int(length) > MAX_BODY_BYTES:
         return False
     if "transfer-encoding" in headers or request._stream_consumed:
@@ -90,12 +90,12 @@ def _of_form(body: bytes) -> Iterable[tuple[str, object]]:
 
 
 def _of_json(body: bytes) -> Iterable[tuple[str, object]]:
-    """An object's members, with those that stand in it twice."""
+    """The members of a JSON object. A name that occurs twice gives two members."""
     if body.lstrip()[:1] != b"{":
         return ()
     try:
-        # The built-in type costs no call into Python for each of a thousand objects within. They become lists too.
+        # With `list`, a built-in type, the parser calls no Python code for each inner object. These become lists too.
         members: list[tuple[str, object]] = json.loads(body, object_pairs_hook=list)
     except (ValueError, RecursionError):
-        return ()  # the endpoint's own 422, if it wants a body
+        return ()  # FastAPI answers 422 if the endpoint declares a body
     return members

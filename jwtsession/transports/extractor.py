@@ -18,9 +18,9 @@ class TokenExtractor:
 
     Args:
         sources: `bearer`, `header`, `query`, `body`, in their order of precedence.
-        header: Name of the header, in lower case.
-        name: Name of the query's parameter and of the body's member.
-        first_wins: Take the first source's token where several have one, instead of refusing the request.
+        header: The header's name in lower case.
+        name: The name of the query's parameter and of the body's member.
+        first_wins: If several sources have a token: True takes the first, False refuses the request.
     """
 
     def __init__(self, sources: Sequence[str], *, header: str, name: str, first_wins: bool) -> None:
@@ -32,7 +32,8 @@ class TokenExtractor:
             "query": QueryTransport(name),
             "body": BodyTransport(name),
         }
-        # In their order, each with the header that it reads, if it reads one: nothing is looked up at a request.
+        # The sources in their order; for each the header that it reads (or None) and its method. This is prepared here,
+        # so that a request needs no look-up.
         self._places: tuple[tuple[bytes | None, Callable[..., Any]], ...] = tuple(
             (headers[each].header, headers[each].find) if each in headers else (None, others[each].find)
             for each in sources
@@ -40,19 +41,24 @@ class TokenExtractor:
         self._headers = frozenset(name for name, _ in self._places if name is not None)
         self._first_wins = first_wins
         self.reads_bodies = "body" in sources
-        """Whether a body may have to be read."""
+        """Whether the extractor may have to read a request's body."""
 
     async def extract(self, connection: HTTPConnection, *, body: bool = True) -> object:
-        """The token: a string, or whatever else a JSON body has in its place. The same one twice is one.
+        """Find the request's token.
 
         Args:
             connection: A request, or a WebSocket, which has no body.
-            body: Read the body where nobody has. Only for who has the endpoint's own `Request`, which keeps it: what
-                a middleware reads of the server is gone for the endpoint.
+            body: Whether to read the body if nobody has read it yet. Only a caller with the endpoint's own `Request`
+                may do this, because that object keeps the body. A body that a middleware reads is lost for the
+                endpoint.
+
+        Returns:
+            The token: a `str`, or an object that is no text and that the codec will refuse. If two places have the
+            same token, it is returned once.
 
         Raises:
-            MissingTokenError: There is none.
-            AmbiguousTokenError: There are several that differ, or one place has a token and something else.
+            MissingTokenError: The request has no token.
+            AmbiguousTokenError: The request has different tokens, or one place has a token and something else.
         """
         values: dict[bytes, list[bytes]] = {}
         for name, value in connection.scope["headers"]:  # ASGI promises lower-case names

@@ -1,4 +1,4 @@
-"""A header of the token's own, as the original has it."""
+"""A header that holds only the token, as the Node original has it (`x-access-token`)."""
 
 from collections.abc import Sequence
 
@@ -6,10 +6,10 @@ from .base import WHITESPACE
 
 
 class PlainHeaderTransport:
-    """A header that holds the token and nothing else.
+    """Finds the tokens in a header that holds only the token.
 
     Args:
-        header: Its name in lower case.
+        header: The header's name in lower case.
     """
 
     def __init__(self, header: str) -> None:
@@ -18,6 +18,6 @@ class PlainHeaderTransport:
     def find(self, values: Sequence[bytes]) -> Sequence[object]:
         """See `HeaderTransport`."""
         tokens = []
-        for value in values:  # a comprehension is a call more on Python 3.11
+        for value in values:  # a loop: on Python 3.11 a comprehension costs one more call
             tokens.append(value.strip(WHITESPACE).decode("latin-1"))  # noqa: PERF401
         return tokens

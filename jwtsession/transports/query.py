@@ -1,4 +1,4 @@
-"""A parameter of the query (RFC 6750 section 2.3)."""
+"""A token as a parameter of the URL's query (RFC 6750 section 2.3)."""
 
 from collections.abc import Sequence
 
@@ -6,10 +6,10 @@ from starlette.requests import HTTPConnection
 
 
 class QueryTransport:
-    """A parameter that holds the token.
+    """Finds the tokens in a parameter of the URL's query.
 
     Args:
-        name: The parameter's.
+        name: The parameter's name.
     """
 
     def __init__(self, name: str) -> None:
