@@ -20,7 +20,7 @@ def _for_clients(schema: dict[str, Any], model: type[BaseModel]) -> None:
         schema["description"] = "What a token says about itself and its user (RFC 7519)."
 
 
-class _Discreet:
+class _HiddenData:
     """Base of models that show only their class, and no data, when they are printed, logged or formatted."""
 
     def __repr__(self) -> str:
@@ -33,7 +33,7 @@ class _Discreet:
         return ()
 
 
-class Session(_Discreet, BaseModel, metaclass=InjectableMeta):
+class Session(_HiddenData, BaseModel, metaclass=InjectableMeta):
     """Base class of the stored data: subclass it and declare fields.
 
     Redis may hold fields that the subclass does not declare, written by another version of the application or by the
@@ -98,7 +98,7 @@ def _is_lost(model: type[BaseModel], name: str) -> bool:
     )
 
 
-class Claims(_Discreet, BaseModel):
+class Claims(_HiddenData, BaseModel):
     """Base class of the JWT's claims (RFC 7519 section 4.1): subclass it for claims of your own.
 
     `SessionManager.create()` sets `jti`, and fills in `iss`, `aud`, `iat` and `exp` if you leave them out. Times are

@@ -92,7 +92,7 @@ class SessionProvider(Generic[S, C]):
         model: type[S] = _subclass(session_model, Session, "session_model")
         claims: type[C] = _subclass(claims_model, Claims, "claims_model")
         settings = settings or SessionSettings(**options)
-        self._store = _store(settings, store, client)
+        self._store = _make_store(settings, store, client)
         self._model = model
         parts: Parts[S, C] = wire(
             settings,
@@ -273,7 +273,7 @@ class SessionProvider(Generic[S, C]):
         return routers.health_router(self.ping, path)
 
 
-def _store(
+def _make_store(
     settings: SessionSettings, store: SessionStore | None, client: "Redis | RedisCluster | None"
 ) -> SessionStore:
     if store is not None and client is not None:

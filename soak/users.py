@@ -21,7 +21,7 @@ from .record import Record, State, Violation
 USERS = 12
 KEPT = 6
 """Sessions of one user at the same time."""
-LATE = 12.0
+LATE_SECONDS = 12.0
 """Seconds in which a request without an answer may still do something."""
 EXPECTED = {200, 201, 204, 401, 409, 503}
 
@@ -190,7 +190,7 @@ class User:
                 kept.gone()
                 return
         if response is None:
-            self._swept = time.monotonic() + LATE
+            self._swept = time.monotonic() + LATE_SECONDS
         for record in self._records:
             record.note(f"sweep {response.status_code if response is not None else None}")
             if record is not kept:
@@ -241,7 +241,7 @@ async def main(ports: list[int], seed: int) -> None:
         await running
         print(json.dumps({"stopped": True}), flush=True)
         await _line()
-        await asyncio.sleep(LATE / 4)  # what has no answer yet may still do something
+        await asyncio.sleep(LATE_SECONDS / 4)  # what has no answer yet may still do something
         settled = [await user.settle() for user in users]
     answers: Counter[str] = sum((user.answers for user in users), Counter())
     result = {

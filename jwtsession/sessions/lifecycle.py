@@ -69,7 +69,7 @@ class SessionLifecycle(Generic[S]):
         old_id = None if old is None else old.session_id
         async with self._unless_given_up(new, old_id):
             await self._index_add(new)
-            ended = await self._store_new(new, old_id)
+            ended = await self._save_new(new, old_id)
             self.emit("created", new.token.session_id, host=new.host)
             self._emit_destroyed(ended or (), new.host)
             if old is not None:
@@ -102,7 +102,7 @@ class SessionLifecycle(Generic[S]):
             except (SessionNotFoundError, SessionConflictError):
                 await self._index_remove(new.token.sub, new.token.session_id)
                 raise
-            ended = await self._store_new(new, old_id, moved=moved)
+            ended = await self._save_new(new, old_id, moved=moved)
             if ended is None:
                 # Somebody ended all sessions of the user while this one was between its two ids, so it ends as well.
                 await self._repository.delete(new.token.session_id)
@@ -197,7 +197,7 @@ class SessionLifecycle(Generic[S]):
         if self._index is not None and sub:
             await self._index.remove(sub, session_id)
 
-    async def _store_new(self, new: NewSession[S], replaced: str | None, *, moved: bool = False) -> list[str] | None:
+    async def _save_new(self, new: NewSession[S], replaced: str | None, *, moved: bool = False) -> list[str] | None:
         """Store the session and confirm it in the user's index.
 
         Returns:

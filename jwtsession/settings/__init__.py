@@ -1,4 +1,4 @@
-"""The settings: every knob, from arguments or from the environment, checked when they are made."""
+"""The settings, from arguments or from the environment. They are checked when they are made."""
 
 from .durations import seconds
 from .encryption import EncryptionMode, EncryptionSettings

@@ -1,4 +1,4 @@
-"""The environment: one variable for each setting, and a warning for those that are none."""
+"""Settings from the environment: one variable for each setting, and a warning for variables that are no setting."""
 
 import functools
 import json
@@ -17,9 +17,9 @@ logger = logging.getLogger("jwtsession")
 
 
 class GroupedSource(PydanticBaseSettingsSource):
-    """A source of flat names (the environment, a `.env`, a folder of secrets) whose values are put into their groups.
+    """Puts the values of a source with flat names (the environment, a `.env`, a folder of secrets) into their groups.
 
-    The source looks for `encryption_mode` as for any setting. No name is ever split, so `max_age` is no group's.
+    The source looks for `encryption_mode` as for any other setting. No name is split, so `max_age` is in no group.
     """
 
     def __init__(self, settings_cls: type[BaseSettings], source: PydanticBaseSettingsSource) -> None:
@@ -33,22 +33,22 @@ class GroupedSource(PydanticBaseSettingsSource):
         return self._source.get_field_value(field, field_name)
 
     def __call__(self) -> dict[str, Any]:
-        """The values that the source has, by the names of the settings and groups."""
+        """Return the source's values by the names of settings and groups."""
         flat = self._source()
         grouped: dict[str, Any] = {}
         for place in places(self.settings_cls):
             if len(place) == 2 and _name(place) in flat:
                 grouped.setdefault(str(place[0]), {})[place[1]] = flat.pop(_name(place))
-        return grouped | flat  # what a `.env` gives to a group's own name stays, and is refused
+        return grouped | flat  # a value that a `.env` gives to a group's own name stays here, so Pydantic refuses it
 
 
 class Variables:
-    """How a setting's name is written in the environment.
+    """The names of settings as environment variables.
 
     Args:
         settings_cls: The settings.
-        prefix: In front of each variable.
-        arguments: What was given by name, so not by the environment.
+        prefix: The prefix of each variable.
+        arguments: The values that were given as arguments, and not by the environment.
     """
 
     def __init__(self, settings_cls: type[BaseSettings], prefix: str, arguments: Mapping[str, Any]) -> None:
@@ -57,7 +57,7 @@ class Variables:
         self._arguments = arguments
 
     def gave(self, place: Place) -> bool:
-        """Whether the environment gave a setting of a group, or one that looks like it."""
+        """Whether the environment gave the setting at this place, a setting of a group, or one that looks like it."""
         name = str(place[0]) if place else ""
         if name in self._arguments:
             given = self._arguments[name]
@@ -65,12 +65,12 @@ class Variables:
         return any(name == group or name.startswith(f"{group}_") for group in self._groups)
 
     def write(self, place: Place) -> str:
-        """The variable of the setting at a place, and the place within its value."""
+        """Return the variable of the setting at a place, followed by the place inside its value."""
         return ".".join([f"{self._prefix}{_name(place[:2])}".upper(), *map(str, place[2:])])
 
 
 def not_json(error: SettingsError, settings_cls: type[BaseSettings], prefix: str) -> str:
-    """What pydantic-settings says of a list that is no JSON, with the variable and how it is given."""
+    """The message for a list in the environment that is no JSON: it names the variable and gives an example."""
     for place, field in places(settings_cls).items():
         if f'"{_name(place)}"' in str(error):
             variable = f"{prefix}{_name(place)}".upper()
@@ -81,10 +81,10 @@ def not_json(error: SettingsError, settings_cls: type[BaseSettings], prefix: str
 
 
 def warn_of_unknown_variables(settings_cls: type[BaseSettings], prefix: str) -> None:
-    """Tell of variables that have the prefix and are no setting, with the one that was meant.
+    """Log a warning for each variable that has the prefix but is no setting, and name the variable that it resembles.
 
-    They are not refused, as they are in a `.env`: others may put theirs into the environment (Kubernetes does, for a
-    service of this name).
+    Such variables are refused in a `.env`, but not in the environment: other programs may set them there. Kubernetes
+    does so for a service of this name.
     """
     known = [f"{prefix}{_name(place)}".upper() for place in places(settings_cls)]
     for variable in os.environ if prefix else ():
@@ -94,12 +94,12 @@ def warn_of_unknown_variables(settings_cls: type[BaseSettings], prefix: str) -> 
 
 
 def _name(place: Place) -> str:
-    """The name of a setting in the environment, without the prefix."""
+    """The name of a setting in the environment without the prefix."""
     return "_".join(map(str, place))
 
 
 @functools.cache
 def _flat(settings_cls: type[BaseSettings]) -> type[BaseSettings]:
-    """The same settings without groups."""
+    """A class with the same settings, but without groups."""
     fields: dict[str, Any] = {_name(place): (field.annotation, field) for place, field in places(settings_cls).items()}
     return create_model(settings_cls.__name__, __base__=BaseSettings, **fields)

@@ -1,4 +1,4 @@
-"""What is wrong with which setting, in words: the setting's name as it was written, and never its value."""
+"""Messages that say which setting is wrong and why. They show the setting's name as it was given, never its value."""
 
 import difflib
 import inspect
@@ -12,11 +12,11 @@ if TYPE_CHECKING:  # it imports this module
     from ._environment import Variables
 
 Place = tuple[str | int, ...]
-"""Where a setting stands: `("max_age",)`, `("encryption", "mode")`, `("keys", 0, "kid")`."""
+"""The path to a setting: `("max_age",)`, `("encryption", "mode")`, `("keys", 0, "kid")`."""
 
 
 def places(model: type[BaseModel]) -> dict[Place, FieldInfo]:
-    """Every setting by its place; those of a group instead of the group."""
+    """All settings by their place. A group itself is left out; its settings are there."""
     found: dict[Place, FieldInfo] = {}
     for name, field in model.model_fields.items():
         group = field.annotation
@@ -28,12 +28,12 @@ def places(model: type[BaseModel]) -> dict[Place, FieldInfo]:
 
 
 def describe(error: ValidationError, model: type[BaseModel], variables: "Variables | None" = None) -> str:
-    """What is wrong with which setting of a model, without a word of its value.
+    """Say which settings of a model are wrong and why, without their values.
 
     Args:
-        error: Of Pydantic.
-        model: The settings.
-        variables: How a setting is written where the environment gave it.
+        error: Pydantic's error.
+        model: The class of the settings.
+        variables: The names of settings in the environment; None if no setting may come from there.
     """
     found = []
     for item in error.errors(include_url=False, include_context=False, include_input=False):
@@ -53,7 +53,7 @@ def describe(error: ValidationError, model: type[BaseModel], variables: "Variabl
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """The name that was meant, as the end of a sentence; nothing where there is none like it."""
+    """The end of a sentence that suggests the known name most like `name`; empty if no known name is like it."""
     spelt = {each.lower(): each for each in known}
     return "".join(
         f": did you mean {spelt[each]}?" for each in difflib.get_close_matches(name.lower(), spelt, n=1, cutoff=0.85)
@@ -65,7 +65,7 @@ def _dotted(place: Place) -> str:
 
 
 def _beside(place: Place, model: type[BaseModel]) -> list[Place]:
-    """The places of the settings that may have been meant."""
+    """The places of the settings that the user may have meant."""
     if len(place) == 1:
         return [*places(model), *((name,) for name in model.model_fields)]
     for part in place[:-1]:

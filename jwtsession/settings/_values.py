@@ -1,4 +1,4 @@
-"""Types of settings that can't be any text: a store's URL, a prefix of keys, places where tokens are looked for."""
+"""Types of settings that accept only some texts: the store's URL, the keys' prefix, the places of tokens."""
 
 from typing import Annotated, get_args
 
@@ -32,7 +32,7 @@ def _known_scheme(value: SecretStr) -> SecretStr:
 
 def _plain_keyspace(value: str) -> str:
     if not value or not value.isprintable() or "{" in value:
-        # In a cluster, braces would put every session into one slot.
+        # In a cluster, a text in braces decides the slot of a key: all sessions would be in one slot.
         raise ValueError("must be printable, not empty and without braces")
     return value
 

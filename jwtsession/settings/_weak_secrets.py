@@ -1,17 +1,18 @@
-"""Tells an HMAC secret that somebody could guess (RFC 8725 section 3.5): listed, repeated, or made of placeholders."""
+"""Finds HMAC secrets that somebody could guess (RFC 8725 section 3.5): listed, repeated, or made of placeholders."""
 
 import itertools
 import re
 from pathlib import Path
 
 MIN_SECRET_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
-"""RFC 7518 section 3.2: a key at least as long as the hash, in bytes."""
+"""The least length of a secret in bytes: a key must be as long as the hash (RFC 7518 section 3.2)."""
 
 MAKE_ONE = 'make one with python -c "import secrets; print(secrets.token_urlsafe(64))"'
 
 _LISTED = Path(__file__).parent / "weak_secrets.txt"
 
-# What placeholders are made of. A random secret loses next to nothing with them, and may have a name in front.
+# Words that placeholders are made of. Removing them takes almost nothing from a random secret, which may also begin
+# with a name.
 _WORD = re.compile(
     """access|admin|and|any|api|application|app|auth|azerty|backend|bar|base64|baz|bit|byte|character|char|change|
     config|default|demo|development|dev|dummy|encryption|enter|environment|example|fixme|foo|for|from|generated|generate|
@@ -24,17 +25,17 @@ _WORD = re.compile(
 )
 
 _LEAST_TRIPLES = 20
-"""Different runs of three characters: 32 random hexadecimal digits have about 30."""
+"""A secret needs so many different runs of three characters. 32 random hexadecimal digits have about 30."""
 
 
 def check_secret(name: str, secret: str, least: int, algorithm: str) -> None:
     """Refuse a secret that is too short or that somebody could guess.
 
     Args:
-        name: Of the setting, for the message.
+        name: The setting's name, for the message.
         secret: The secret.
-        least: How long it must be, in bytes.
-        algorithm: That the secret is for.
+        least: How many bytes it must have at least.
+        algorithm: The algorithm that uses the secret.
 
     Raises:
         ValueError: The secret is too weak.
@@ -42,13 +43,13 @@ def check_secret(name: str, secret: str, least: int, algorithm: str) -> None:
     size = len(secret.encode())
     if size < least:
         raise ValueError(f"{name}: {algorithm} needs at least {least} bytes, this one has {size}: {MAKE_ONE}")
-    # RFC 8725 section 3.5: nothing that a dictionary holds, or is made of.
+    # RFC 8725 section 3.5: a secret must not be guessable, as words of a dictionary are.
     if (weak := weakness(secret)) is not None:
         raise ValueError(f"{name}: {weak}: {MAKE_ONE}")
 
 
 def weakness(secret: str) -> str | None:
-    """Why somebody could guess this secret; None where it looks random."""
+    """Say why somebody could guess this secret; None if it looks random."""
     text = _plain(secret)
     if text in map(_plain, _LISTED.read_text(encoding="utf-8").split("\n")):
         return "stands in a public list of weak secrets"
@@ -62,7 +63,7 @@ def weakness(secret: str) -> str | None:
 
 
 def _plain(secret: str) -> str:
-    """Without what is lost and won as a text is copied: spaces, line ends, quotes, upper case."""
+    """Remove differences that come from copying a text: spaces, line ends, quotes, upper case."""
     return "".join(secret.casefold().split()).strip("\"'")
 
 

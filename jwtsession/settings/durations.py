@@ -10,10 +10,10 @@ T = TypeVar("T")
 
 
 def seconds(duration: T | timedelta) -> T | int:
-    """The duration in whole seconds; what is no `timedelta` is given back.
+    """Return a `timedelta` as whole seconds. Return any other value unchanged.
 
     Raises:
-        ValueError: There is a fraction of a second.
+        ValueError: The `timedelta` has a fraction of a second.
     """
     if not isinstance(duration, timedelta):
         return duration
@@ -33,4 +33,4 @@ def _seconds(duration: Any, validate: ValidatorFunctionWrapHandler) -> Any:
 
 
 Seconds = Annotated[int, WrapValidator(_seconds)]
-"""A field of whole seconds that takes a `timedelta` too."""
+"""The type of a setting in whole seconds, which accepts a `timedelta` too."""

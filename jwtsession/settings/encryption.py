@@ -13,33 +13,33 @@ EncryptionMode = Literal["read", "write", "require"]
 
 
 class EncryptionOptions(TypedDict, total=False):
-    """What `EncryptionSettings` takes by name: keys as plain texts too."""
+    """The arguments of `EncryptionSettings`. Keys may be plain texts."""
 
     keys: Sequence[str | SecretStr]
     mode: EncryptionMode
 
 
 class EncryptionSettings(SettingsGroup):
-    """The encryption at rest (AES-256-GCM; extra `crypto`): `SessionSettings.encryption`. Without keys there is none.
+    """Encryption at rest (AES-256-GCM; extra `crypto`): `SessionSettings.encryption`. Without keys there is none.
 
-    Sessions that are encrypted can't be shared with the Node original.
+    The Node original can't read encrypted sessions.
 
     Raises:
-        ConfigurationError: A key has the wrong form, or there is a mode without keys. The message does not show a key.
+        ConfigurationError: A key has the wrong form, or `mode` is set without keys. The message never shows a key.
     """
 
     keys: tuple[SecretStr, ...] = Field(default=(), examples=[["..."]])
-    """The keys: 32 random bytes each, as base64url. The first encrypts, all decrypt.
+    """The keys: 32 random bytes each, as base64url. The first key encrypts; all keys decrypt.
 
-    To replace a key, put the new one behind it in every worker, then in front of it in every worker, and remove the old
-    one after `absolute_max_age`, when nothing is left that it encrypted.
+    To replace a key: add the new one behind it in every worker, then move the new one in front of it in every worker.
+    Remove the old key after `absolute_max_age`: by then it has encrypted nothing that is left.
     """
 
     mode: EncryptionMode = "require"
-    """How far a deployment is: `read` can read encrypted sessions and still writes plain ones, `write` writes encrypted
-    ones and still reads plain ones, `require` takes a plain one for corrupt.
+    """The step of a deployment that introduces encryption. `read` reads encrypted sessions but writes plain ones.
+    `write` writes encrypted ones but still reads plain ones. `require` refuses a plain one as corrupt.
 
-    Sessions are encrypted when they are next written: go from `write` to `require` after `absolute_max_age`.
+    A session is encrypted when it is next written: change from `write` to `require` after `absolute_max_age`.
     """
 
     if TYPE_CHECKING:
@@ -55,13 +55,13 @@ class EncryptionSettings(SettingsGroup):
                 decoded = _base64.decode_pasted(text)
             except ValueError:
                 decoded = b""
-            # So few different bytes are no random ones but a placeholder; a text may be one.
+            # Random bytes have more different values than a placeholder. A text may be a placeholder too.
             placeholder = len(set(decoded)) < 8 or (decoded.isascii() and weakness(decoded.decode()) is not None)
             if len(decoded) != 32 or placeholder:
                 raise ValueError("each must be 32 random bytes as base64url")
         return value
 
-    @field_validator("mode")  # of a mode that somebody has set: Pydantic does not validate the default
+    @field_validator("mode")  # runs only for a mode that was given: Pydantic does not validate the default
     @classmethod
     def _needs_keys(cls, value: EncryptionMode, info: ValidationInfo) -> EncryptionMode:
         if info.data.get("keys") == ():

@@ -10,7 +10,7 @@ from ._messages import describe
 
 
 class Unpicklable:
-    """Of what holds secrets: a pickle shows them to whoever reads it."""
+    """Base of classes that hold secrets and must not be pickled: a pickle shows them to everybody who reads it."""
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError(f"{type(self).__name__} holds secrets and can't be pickled: give each process its environment")
@@ -19,12 +19,12 @@ class Unpicklable:
 class SettingsGroup(Unpicklable, BaseModel):
     """Base class of the settings of one feature. Immutable.
 
-    A group is a field of `SessionSettings`, and each of its settings has a variable of its own in the environment, with
-    the group's name in front: `encryption.mode` is `JWTSESSION_ENCRYPTION_MODE`. To add one, declare a subclass in a
-    file of its own, and a field in `SessionSettings` and in `SettingsOptions`.
+    A group is a field of `SessionSettings`. Each of its settings has its own environment variable, which begins with
+    the group's name: `encryption.mode` is `JWTSESSION_ENCRYPTION_MODE`. To add a group, declare a subclass in a file of
+    its own, and a field in `SessionSettings` and in `SettingsOptions`.
 
     Raises:
-        ConfigurationError: A setting can't work. The message names it and never shows its value.
+        ConfigurationError: A setting can't work. The message names the setting and never shows its value.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -37,9 +37,9 @@ class SettingsGroup(Unpicklable, BaseModel):
             wrong = describe(error, type(self))
         else:
             return
-        # Outside of the handler: its error holds what was given.
+        # Raised outside of the handler: its error, which would be the context, contains the given values.
         raise ConfigurationError(wrong)
 
-    # Pydantic calls a constructor for each mapping that it finds in other settings, unless this says that there is no
-    # need to. Its own errors tell where in the group something is wrong.
+    # Without this mark, Pydantic calls the constructor for each mapping that it finds in other settings. With it,
+    # Pydantic raises its own errors, which say where in the group something is wrong.
     __init__.__dict__["__pydantic_base_init__"] = True

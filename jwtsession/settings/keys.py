@@ -8,7 +8,7 @@ from .group import SettingsGroup
 
 
 class KeyOptions(TypedDict):
-    """What `Key` takes by name: a secret as a plain text too."""
+    """The arguments of `Key`. The secret may be a plain text."""
 
     kid: str
     secret: str | SecretStr
@@ -16,18 +16,18 @@ class KeyOptions(TypedDict):
 
 
 class Key(SettingsGroup):
-    """One of several keys, so that keys can be replaced while tokens are in use (`SessionSettings.keys`).
+    """One of several keys of the tokens (`SessionSettings.keys`): so keys can be replaced while tokens are in use.
 
     Raises:
-        ConfigurationError: The name or the key has the wrong form. The message does not show the key.
+        ConfigurationError: The name or the key has the wrong form. The message never shows the key.
     """
 
     kid: str = Field(pattern=r"^[A-Za-z0-9._~-]{1,128}$")
-    """The key's name, which stands in the header of its tokens (RFC 7515 section 4.1.4)."""
+    """The key's name, which the header of each of its tokens contains (RFC 7515 section 4.1.4)."""
     secret: SecretStr
     """As `SessionSettings.secret`: an HMAC secret, or a private or public key as PEM or JWK."""
     verify_only: bool = False
-    """Accept tokens of this key, but sign none with it: for a new key that not every worker knows yet."""
+    """Whether this key only verifies tokens and signs none: for a new key that not every worker knows yet."""
 
     if TYPE_CHECKING:
 

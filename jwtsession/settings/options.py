@@ -1,6 +1,6 @@
-"""`SettingsOptions`: what `SessionSettings` and `SessionProvider` take by name, for editors and type checkers.
+"""`SettingsOptions`: the keyword arguments of `SessionSettings` and `SessionProvider`, for editors and type checkers.
 
-A test holds it against `SessionSettings`.
+A test compares them with `SessionSettings`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ TokenSource = Literal["bearer", "header", "query", "body"]
 
 
 class SettingsOptions(TypedDict, total=False):
-    """Every setting, the original's names for three of them, and where pydantic-settings reads from."""
+    """All settings, the Node original's names for three of them, and pydantic-settings' own arguments."""
 
     secret: str | SecretStr | None
     keys: Sequence[Key | Mapping[str, Any]]

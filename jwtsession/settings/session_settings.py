@@ -1,4 +1,4 @@
-"""`SessionSettings`: every knob, from arguments or from the environment, checked when they are made."""
+"""`SessionSettings`: all settings, from arguments or from the environment. They are checked when they are made."""
 
 import logging
 from typing import Any, ClassVar, Literal, Self, Unpack
@@ -27,12 +27,12 @@ _ORIGINAL_NAMES = {"maxAge": "max_age", "requestKey": "request_key", "requestArg
 class SessionSettings(Unpicklable, BaseSettings):
     """The settings of one `SessionProvider`. Immutable.
 
-    Each may be given as an argument, or as an environment variable with the prefix `JWTSESSION_`
-    (`JWTSESSION_SECRET`, `JWTSESSION_MAX_AGE`, ...). The names `maxAge`, `requestKey` and `requestArg` of the npm
-    package `jwt-redis-session` are understood too.
+    Give each setting as an argument, or as an environment variable with the prefix `JWTSESSION_` (`JWTSESSION_SECRET`,
+    `JWTSESSION_MAX_AGE`, ...). The names `maxAge`, `requestKey` and `requestArg` of the npm package `jwt-redis-session`
+    work too.
 
     Raises:
-        ConfigurationError: A setting is missing or can't work. The message names it and never shows the secret.
+        ConfigurationError: A setting is missing or can't work. The message names the setting and never shows a secret.
     """
 
     model_config = SettingsConfigDict(
@@ -42,113 +42,116 @@ class SessionSettings(Unpicklable, BaseSettings):
         hide_input_in_errors=True,
         validate_default=True,
         env_parse_none_str="null",
-        dotenv_filtering="match_prefix",  # other applications' variables stand in a `.env` too
+        dotenv_filtering="match_prefix",  # a `.env` also has variables of other programs
     )
 
     secret: SecretStr | None = None
-    """The key of the tokens; required, unless `keys` are given.
+    """The key that signs and verifies tokens. Required, unless `keys` are given.
 
-    For HS256 a random text of at least 32 bytes, 48 for HS384, 64 for HS512 (RFC 7518 section 3.2): make one with
-    `python -c "import secrets; print(secrets.token_urlsafe(64))"`. For the other algorithms a private key as PEM or
-    JWK, or a public key, for a service that only verifies tokens. Its name in tokens and in `jwks_router` is the JWK's
-    own `kid`, or its thumbprint (RFC 7638).
+    For HS256 it is a random text of at least 32 bytes; HS384 needs 48 bytes, HS512 64 (RFC 7518 section 3.2). Make one
+    with `python -c "import secrets; print(secrets.token_urlsafe(64))"`. For the other algorithms it is a private key as
+    PEM or JWK, or a public key for a service that only verifies tokens. The key's name in tokens and in `jwks_router`
+    is the JWK's own `kid`, or the key's thumbprint (RFC 7638).
     """
 
     keys: tuple[Key, ...] = Field(default=(), examples=[[{"kid": "2026", "secret": "..."}]])
-    """Several keys with names, the newest first: the first that is not `verify_only` signs, all verify.
+    """Several named keys, the newest first. The first key that is not `verify_only` signs; all keys verify.
 
-    With `secret` beside them, tokens without a key's name still verify by it.
+    If `secret` is set too, it verifies tokens that name no key.
     """
 
     redis_url: StoreURL = SecretStr("redis://localhost:6379/0")
-    """Where the sessions live: `redis://`, `rediss://` (TLS), `unix://`, `redis+sentinel://h1:26379,h2:26379/name/0`,
-    `redis+cluster://h1:6379,h2:6379`, the same with `valkey`, or `embedded://` (a Valkey server of the application's
-    own, for development). A `SecretStr`, because it may hold a password."""
+    """The server that holds the sessions: `redis://`, `rediss://` (TLS), `unix://`,
+    `redis+sentinel://h1:26379,h2:26379/name/0`, `redis+cluster://h1:6379,h2:6379`, the same with `valkey`, or
+    `embedded://` (the application starts its own Valkey server, for development). It is a `SecretStr`, because it may
+    contain a password."""
 
     keyspace: Keyspace = "sess:"
-    """Prefix of the session's key in Redis."""
+    """Prefix of the sessions' keys in Redis."""
 
     max_age: Seconds = Field(default=86_400, ge=1, le=10 * 365 * 86_400)
-    """Idle timeout in seconds, which is the key's time to live: a session that nobody uses for so long ends."""
+    """Idle timeout in seconds: a session that nobody uses for this time ends. It is the key's time to live in Redis."""
 
     max_age_limit: Seconds | None = Field(default=None, ge=1, le=10 * 365 * 86_400)
     """The longest idle timeout in seconds that `create(max_age=...)` may give to one session ("remember me").
-    `None` permits none longer than `max_age`."""
+    `None`: at most `max_age`."""
 
     absolute_max_age: Seconds | None = Field(default=30 * 86_400, ge=1, le=10 * 365 * 86_400)
-    """Absolute timeout in seconds, which becomes the token's `exp`: a session ends then, however busy it is.
-    `None` issues tokens without `exp` and accepts them, as the original does."""
+    """Absolute timeout in seconds after the login: the session ends then even if it is used. It sets the token's `exp`.
+    `None` issues tokens without `exp` and accepts them, as the Node original does."""
 
     algorithm: Algorithm = "HS256"
-    """The one signature algorithm that is used and accepted. All but HS256, HS384 and HS512 need the extra `crypto`."""
+    """The signature algorithm. Tokens with another one are refused. All but HS256, HS384 and HS512 need the extra
+    `crypto`."""
 
     encryption: EncryptionSettings = EncryptionSettings()
-    """Encryption at rest: `EncryptionSettings(keys=[...])`, or a mapping of the same, to which the environment adds."""
+    """Encryption at rest: `EncryptionSettings(keys=[...])`, or a mapping with the same names. The environment may set
+    what a mapping leaves out."""
 
     request_key: str = Field(default="session", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
-    """The manager of a request stands at `request.state.<request_key>`."""
+    """The manager of a request is at `request.state.<request_key>`."""
 
     request_arg: str = Field(default="accessToken", pattern=r"^[A-Za-z][A-Za-z0-9_]*$")
-    """Name of the token in a query or a body. The header's name is derived from it: see `header_name`."""
+    """The token's name in a query or a body. The header's name is derived from it: see `header_name`."""
 
     token_sources: TokenSources = Field(default=("bearer", "header"), examples=[["bearer"]])
-    """Where a token is looked for: `bearer` (`Authorization: Bearer`), `header` (`header_name`), `query`, `body`."""
+    """The places of a request that may have the token, in this order: `bearer` (`Authorization: Bearer`), `header` (see
+    `header_name`), `query`, `body`."""
 
     multiple_tokens: Literal["refuse", "first"] = "refuse"
-    """A request with two different tokens in two places: `refuse` it with 400 (RFC 6750), or take the one of the
-    `first` of `token_sources`. One place that holds two different ones is always a 400."""
+    """If two places of a request have different tokens: `refuse` answers 400 (RFC 6750 section 2), `first` takes the
+    token of the first place in `token_sources`. Two different tokens in one place are always a 400."""
 
     issuer: str | None = None
-    """The `iss` of every token that is issued, and required of every token that is accepted."""
+    """The service's name in the claim `iss`: set in every issued token, and required in every accepted one."""
 
     audience: str | None = None
-    """The `aud` of every token that is issued, and required of every token that is accepted."""
+    """The service's name in the claim `aud`: set in every issued token, and required in every accepted one."""
 
     leeway: Seconds = Field(default=0, ge=0, le=60)
-    """Seconds by which the clocks of the machines that issue and verify tokens may differ."""
+    """By how many seconds the clocks of the machines that issue and verify tokens may differ."""
 
     touch_interval: Seconds = Field(default=60, ge=0)
-    """Seconds between two extensions of a session's time to live by reads: 0 extends at every read, as the original.
-
-    Never more than a quarter of `max_age`: a larger value is taken as that.
-    """
+    """A read extends a session's time to live at most once in so many seconds. 0 extends it at every read, as the Node
+    original does. A value above a quarter of `max_age` counts as a quarter of `max_age`."""
 
     token_cache_bytes: int = Field(default=4 * 1024 * 1024, ge=0)
-    """Memory in bytes for tokens that were verified, in each worker: about 900 bytes each, so that a token is not
-    verified anew at each request. Its times are checked at each use all the same. 0 keeps none."""
+    """Memory in bytes for verified tokens, in each worker; one token takes about 900 bytes. A token in the cache is not
+    verified again, but its times are checked at each request. 0 keeps none."""
 
     near_cache_bytes: int = Field(default=0, ge=0)
-    """Memory in bytes for sessions that were read lately, in each worker, so that a request that finds its session
-    there asks no server. The server tells each worker what changes: a session that was ended elsewhere is served for
-    a moment longer, at most a second. 0 keeps none."""
+    """Memory in bytes for recently read sessions, in each worker. A request that finds its session there asks no
+    server. The server tells each worker of changes, so a worker may serve a session for up to a second after another
+    worker ended it. 0 keeps none."""
 
     user_index: bool = False
-    """Keep an index of each user's sessions, by the claim `sub`: for `list_sessions`, `revoke_all`, `destroy_others`
-    and `max_sessions`. Costs two or three more round trips at a login and one in each `touch_interval`.
-    The server must not evict keys: `maxmemory-policy noeviction`."""
+    """Whether to keep an index of each user's sessions, by the claim `sub`: `list_sessions`, `revoke_all`,
+    `destroy_others` and `max_sessions` need it. It costs two or three more round trips at a login, and one in each
+    `touch_interval`. The server must not evict keys: `maxmemory-policy noeviction`."""
 
     user_index_key: SecretStr | None = None
-    """Key of the users' names in the index, a random text of at least 32 bytes: the store holds an HMAC of each `sub`.
+    """The key of the users' names in the index: a random text of at least 32 bytes. The store holds an HMAC of each
+    `sub`.
 
-    Without it the names depend on the keys of the tokens, also while those are replaced. Those of an asymmetric
-    algorithm are no secret here, since a service that only verifies has the public key alone: give this key to each
-    service then. When it is set or replaced, sessions are found under the new name as they are next used.
+    Without this setting, the names depend on the keys of the tokens, also while you replace those. With an asymmetric
+    algorithm everybody who knows the public key can compute the names; to prevent that, give this key to each service.
+    After you set or replace it, a session is found under its new name from its next use on.
     """
 
     capture_client: bool = False
-    """Keep the client's address and user agent of the login in the user's index, for `list_sessions`: without control
-    characters, and cut to 256 bytes each."""
+    """Whether the user's index keeps the client's address and user agent at the login, for `list_sessions`: without
+    control characters, and cut to 256 bytes each."""
 
     max_sessions: int | None = Field(default=None, ge=1)
-    """The most sessions that a user may have at the same time; needs `user_index`. `None` is 1,000, and beyond that
-    the oldest end."""
+    """The most sessions that a user may have at the same time; needs `user_index`. `None`: with `user_index` at most
+    1,000; a login beyond that ends the oldest session."""
 
     too_many_sessions: Literal["refuse", "evict"] = "refuse"
-    """A login beyond `max_sessions`: `refuse` it with 403, or `evict` (end) the user's oldest session."""
+    """At a login beyond `max_sessions`: `refuse` answers 403, `evict` ends the user's oldest session."""
 
     _node_compatible: ClassVar[bool] = False
 
-    # Typed by hand: required settings may come from the environment, and secrets are given as plain texts.
+    # The type is written by hand: the environment may give required settings, and secrets may be plain texts.
     @scrub_traceback
     def __init__(self, **values: Unpack[SettingsOptions]) -> None:
         prefix = self._prefix(values.get("_env_prefix"))
@@ -162,7 +165,7 @@ class SessionSettings(Unpicklable, BaseSettings):
             warn_of_unknown_variables(type(self), prefix)
             self._warn_of_what_never_counts()
             return
-        # Outside of the handlers: their errors hold what was given.
+        # Raised outside of the handlers: their errors, which would be its context, contain the given values.
         raise ConfigurationError(wrong)
 
     @classmethod
@@ -186,21 +189,20 @@ class SessionSettings(Unpicklable, BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Where pydantic-settings looks for values: the first that has one counts."""
+        """The places where pydantic-settings looks for a value. The first place that has a value counts."""
         by_name = (env_settings, dotenv_settings, file_secret_settings)
         return (init_settings, *(GroupedSource(settings_cls, source) for source in by_name))
 
     @classmethod
     def node_compatible(cls, **values: Unpack[SettingsOptions]) -> Self:
-        """The settings that share live sessions with the npm package `jwt-redis-session` on the same Redis.
+        """Make settings that share live sessions with the npm package `jwt-redis-session` on the same Redis.
 
-        Tokens are looked for as it does (header, then query, then body; the first one found counts) and have no `exp`,
-        and each read starts the idle timeout again.
-        Everything else is given as usual: `secret`, `keyspace`, `request_arg` and `max_age` must be what the original
-        was given.
+        As in that package, tokens are looked for in the header, then the query, then the body, and the first one
+        counts; tokens have no `exp`; each read restarts the idle timeout. Give all other settings as usual: `secret`,
+        `keyspace`, `request_arg` and `max_age` must have the values that the package has.
 
         Raises:
-            ConfigurationError: As the constructor does.
+            ConfigurationError: A setting is missing or can't work.
         """
         original: SettingsOptions = {
             "token_sources": ("header", "query", "body"),
@@ -219,7 +221,7 @@ class SessionSettings(Unpicklable, BaseSettings):
 
     @property
     def header_name(self) -> str:
-        """The header that carries the token: `accessToken` gives `x-access-token`, as the original derives it."""
+        """The header that carries the token. As in the Node original, `accessToken` gives `x-access-token`."""
         prefix = "x" if self.request_arg[0].upper() == self.request_arg[0] else "x-"
         return prefix + "".join(f"-{c.lower()}" if c.upper() == c else c for c in self.request_arg)
 

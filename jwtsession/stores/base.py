@@ -85,12 +85,13 @@ class SessionStore(Protocol):
         ...
 
     async def load(self, session_id: str, ttl: int | None = None, *, allow_cached: bool = False) -> bytes | None:
-        """The session's value, or None where it is gone.
+        """Return the session's value; None if it is gone.
 
         Args:
             session_id: The session.
             ttl: Its new time to live in milliseconds; None leaves the time to live as it is.
-            allow_cached: Without `ttl`, a store may answer from its own memory what was true a moment ago.
+            allow_cached: Whether a store may answer from its own memory a value that was true a moment ago. It may do
+                so only without `ttl`.
         """
         ...
 
@@ -128,7 +129,7 @@ class SessionStore(Protocol):
         ...
 
     async def remaining(self, session_ids: Sequence[str]) -> list[int]:
-        """Milliseconds that each session has left; 0 where it is gone."""
+        """How many milliseconds each session has left; 0 if it is gone."""
         ...
 
     async def destroy_all(self, session_ids: Sequence[str]) -> list[bool]:

@@ -9,10 +9,10 @@ from .base import Entry, IndexAddition, IndexPage, Outcome
 
 
 class MemorySessionStore:
-    """A `SessionStore` in a dictionary: for tests, with a clock of your own. Not shared between workers.
+    """A `SessionStore` and `UserIndexStore` in a dictionary, for tests. Workers do not share it.
 
     Args:
-        clock: The time in seconds; must not run backwards.
+        clock: Returns the time in seconds. It must not run backwards.
     """
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
@@ -30,10 +30,10 @@ class MemorySessionStore:
         return "memory://"
 
     async def open(self) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
     async def close(self) -> None:
-        """Nothing to do: sessions stay for as long as the object does."""
+        """Do nothing: the sessions stay as long as the object."""
 
     async def ping(self) -> bool:
         """Always true."""

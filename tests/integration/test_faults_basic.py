@@ -49,8 +49,8 @@ ID = "an-id-of-the-tests-of-faults"
 HOUR = 3_600_000
 
 # A call has 2.5 seconds in all, and waits one for a reply, twice. The rest is for a slow machine.
-IN_TIME = 8.0
-AT_ONCE = 1.8
+IN_TIME_SECONDS = 8.0
+AT_ONCE_SECONDS = 1.8
 
 
 def provider_of(url: str, **options: Any) -> SessionProvider[verbs.UserSession, Any]:
@@ -129,7 +129,7 @@ def test_a_server_that_is_down_at_start_stops_nobody(tmp_path: Path, caplog: pyt
     token = genuine(ID)
     with TestClient(verbs.application(sessions)) as client:
         assert client.get("/ping").json() is False
-        assert_all_unavailable(client, verbs.bearer(token), AT_ONCE)
+        assert_all_unavailable(client, verbs.bearer(token), AT_ONCE_SECONDS)
         assert client.get("/session").status_code == 401  # no token, no server needed
         assert client.get("/session", headers=verbs.bearer("forged")).status_code == 401
         assert client.get("/optional").json() is None
@@ -177,7 +177,7 @@ def test_a_server_that_is_killed_under_load_and_comes_back(own: servers.Server) 
         for each in running:
             each.result()
         assert_all_work(client)
-    assert max(seconds for _, seconds in found) < IN_TIME
+    assert max(seconds for _, seconds in found) < IN_TIME_SECONDS
     taken.extend(seconds for status, seconds in found if status == 503)
 
 
@@ -187,7 +187,7 @@ def test_connections_that_are_reset_are_made_again(proxy: Proxy) -> None:
         headers = verbs.log_in(client)
         for what in (*verbs.READING, "PUT /session", "POST /touch", "DELETE /session"):
             proxy.reset()
-            with taking_at_most(AT_ONCE):
+            with taking_at_most(AT_ONCE_SECONDS):
                 answer = verbs.ask(client, what, headers)
             assert answer.status_code == 200, what
 
@@ -198,7 +198,7 @@ def test_a_mutation_on_a_connection_that_was_reset_is_done_once(proxy: Proxy) ->
         headers = verbs.log_in(client)
         for number in range(10):
             proxy.reset()
-            with taking_at_most(AT_ONCE):
+            with taking_at_most(AT_ONCE_SECONDS):
                 answer = verbs.ask(client, "PATCH /session", headers)
             assert (answer.status_code, answer.json()["user_id"]) == (200, number + 2)
 
@@ -212,7 +212,7 @@ def test_a_wrong_password_is_503_until_it_is_right(own: servers.Server, caplog: 
     with serving(own.url.replace("redis://", "redis://:right%20one@")) as client:
         assert client.get("/ping").json() is False
         token = genuine(ID)
-        assert_all_unavailable(client, verbs.bearer(token), AT_ONCE)
+        assert_all_unavailable(client, verbs.bearer(token), AT_ONCE_SECONDS)
         assert own.command("PING").startswith(b"-NOAUTH")
         _as_admin(own, "other one", "CONFIG", "SET", "requirepass", "right one")
         assert_all_work(client)
@@ -232,7 +232,7 @@ def test_no_password_where_one_is_needed_is_503(own: servers.Server) -> None:
         headers = verbs.log_in(client)
     own.command("CONFIG", "SET", "requirepass", "one")
     with serving(own.url) as client:
-        assert_all_unavailable(client, headers, AT_ONCE)
+        assert_all_unavailable(client, headers, AT_ONCE_SECONDS)
 
 
 def test_a_replica_is_503_and_works_when_it_is_promoted(engine: servers.Server, tmp_path: Path) -> None:
@@ -245,7 +245,7 @@ def test_a_replica_is_503_and_works_when_it_is_promoted(engine: servers.Server, 
             assert client.get("/session", headers=headers).status_code == 200
             engine.command("REPLICAOF", "127.0.0.1", str(primary.port))
             for what in verbs.CHANGING:
-                with taking_at_most(AT_ONCE):
+                with taking_at_most(AT_ONCE_SECONDS):
                     assert verbs.is_unavailable(verbs.ask(client, what, headers)), what
             engine.command("REPLICAOF", "NO", "ONE")
             assert_all_work(client)
@@ -265,7 +265,7 @@ def test_a_full_server_still_reads(engine: servers.Server) -> None:
             for what in (*verbs.READING, "POST /touch"):
                 assert verbs.ask(client, what, headers).status_code == 200, what
             for what in ("PUT /session", "PATCH /session", "POST /session"):
-                with taking_at_most(AT_ONCE):
+                with taking_at_most(AT_ONCE_SECONDS):
                     assert verbs.is_unavailable(verbs.ask(client, what, headers)), what
             assert client.delete("/session", headers=leaving).status_code == 200
             assert client.get("/session", headers=leaving).status_code == 401
@@ -292,7 +292,7 @@ async def test_the_cause_is_kept(own: servers.Server, prepare: tuple[str, ...], 
     """What the server said stands in `__cause__`, for who operates it; the client is told nothing of it."""
     assert own.command(*prepare) in (b"+OK\r\n", b"")
     store = RedisSessionStore(own.url)
-    with taking_at_most(AT_ONCE), pytest.raises(StoreUnavailableError) as caught:
+    with taking_at_most(AT_ONCE_SECONDS), pytest.raises(StoreUnavailableError) as caught:
         await store.create(ID, b"1", HOUR)
     await store.close()
     assert isinstance(caught.value.__cause__, cause)
@@ -327,7 +327,7 @@ def test_a_value_that_can_not_be_read_is_401_and_kept(valkey: servers.Server, va
         admin.set(key, value)
         gone = client.get("/session", headers=_of_nobody(client))
         for what in (*verbs.READING, "PUT /session", "PATCH /session", "POST /touch", "POST /id"):
-            with taking_at_most(AT_ONCE):
+            with taking_at_most(AT_ONCE_SECONDS):
                 answer = verbs.ask(client, what, headers)
             if what == "GET /optional":
                 assert (answer.status_code, answer.json()) == (200, None)
@@ -423,7 +423,7 @@ async def test_the_callers_own_client_is_held_to_the_deadline(proxy: Proxy) -> N
         await store.create(ID, b"1", HOUR)
         proxy.mute = True
         for call in (store.load(ID), store.update(ID, b"1", b"2", HOUR)):
-            with taking_at_most(IN_TIME), pytest.raises(StoreUnavailableError):
+            with taking_at_most(IN_TIME_SECONDS), pytest.raises(StoreUnavailableError):
                 await call
         proxy.mute = False
         assert await store.load(ID) is not None
@@ -461,7 +461,7 @@ async def test_a_stampede_after_a_restart_exhausts_nothing(own: servers.Server) 
     storm += [asyncio.create_task(ask(number)) for number in range(500)]
     answers = Counter(await asyncio.gather(*storm))
     assert answers["done"] >= 300
-    assert max(taken) < IN_TIME
+    assert max(taken) < IN_TIME_SECONDS
     with Blocking(port=own.port) as client:
         # 50 of the pool, two for loads, and this one.
         assert len(client.client_list(_type="normal")) <= 53
@@ -479,7 +479,7 @@ async def test_a_pool_of_two(own: servers.Server, fault: str) -> None:
     if fault == "hangs":
         own.freeze()
     try:
-        with taking_at_most(IN_TIME):
+        with taking_at_most(IN_TIME_SECONDS):
             calls = (store.touch(each, HOUR) for each in ids)
             answers = await asyncio.gather(*calls, return_exceptions=True)
     finally:
@@ -584,7 +584,7 @@ def all_at_once(client: Any, users: list[dict[str, str]], whats: tuple[str, ...]
     """Ask for all of these at the same time, each as another user; each must be answered in time."""
 
     def one(what: str, headers: dict[str, str]) -> Any:
-        with taking_at_most(IN_TIME):
+        with taking_at_most(IN_TIME_SECONDS):
             return verbs.ask(client, what, headers)
 
     with ThreadPoolExecutor(len(whats)) as pool:
@@ -599,7 +599,7 @@ def test_a_server_that_does_not_answer_is_503_within_the_deadline(proxy: Proxy, 
         setattr(proxy, fault, True)
         for what, answer in all_at_once(client, users, verbs.USING).items():
             assert verbs.is_unavailable(answer), what
-        with taking_at_most(IN_TIME):
+        with taking_at_most(IN_TIME_SECONDS):
             assert client.get("/ping").json() is False
         setattr(proxy, fault, False)
         assert_all_work(client)
@@ -679,7 +679,7 @@ def test_what_was_done_though_its_reply_got_lost_is_done_once(
         headers = verbs.log_in(client)
         verbs.ask(client, "PUT /session", headers)  # the script is there from here on
         lossy.lose_reply_to = command
-        with taking_at_most(IN_TIME):
+        with taking_at_most(IN_TIME_SECONDS):
             answer = verbs.ask(client, what, headers if what != "POST /session" else None)
         assert answer.status_code == 200
         assert lossy.lost == 1
@@ -697,7 +697,7 @@ def test_a_mutation_whose_reply_got_lost_is_503_and_not_done_twice(lossy: Proxy)
         headers = verbs.log_in(client)
         verbs.ask(client, "PATCH /session", headers)
         lossy.lose_reply_to = b"EVALSHA"
-        with taking_at_most(IN_TIME):
+        with taking_at_most(IN_TIME_SECONDS):
             assert verbs.is_unavailable(verbs.ask(client, "PATCH /session", headers))
         assert lossy.lost == 1
         assert client.get("/session", headers=headers).json()["user_id"] == 3
@@ -711,7 +711,7 @@ def test_a_new_id_whose_claim_got_lost_leaves_no_second_session(lossy: Proxy, va
         verbs.ask(client, "POST /id", verbs.log_in(client))  # the script is there from here on
         assert valkey.command("DBSIZE") == b":2\r\n"
         lossy.lose_reply_to = b"EVALSHA"
-        with taking_at_most(IN_TIME):
+        with taking_at_most(IN_TIME_SECONDS):
             answer = verbs.ask(client, "POST /id", headers)
         assert verbs.is_unavailable(answer)
         assert lossy.lost == 1

@@ -19,7 +19,7 @@ from ._exchange import has_ended
 _CONNECTIONS = 2
 _MAX_BATCH = 128
 _SECOND_CONNECTION_FROM = 32
-"""The second connection is used when so many loads wait: for fewer a second write costs more than it saves."""
+"""The second connection is used when so many loads wait. With fewer, a second write costs more than it saves."""
 _MAX_WAITING = 10_000
 _IDLE_SECONDS = 0.5
 """A connection that was unused for longer is checked before it is used: the server may have closed it."""

@@ -43,12 +43,12 @@ _REPEATED = ", with args beginning with"
 class Executor:
     """Runs commands on the servers.
 
-    Every method raises `StoreUnavailableError` where the servers do not answer within `DEADLINE_SECONDS` or refuse to
-    work, and `SessionCorruptError` where the key holds no string.
+    Every method raises `StoreUnavailableError` if the servers do not answer within `DEADLINE_SECONDS` or answer with an
+    error, and `SessionCorruptError` if the key holds no string.
 
     Args:
-        connections: The servers.
-        keyspace: Prefix of the sessions' keys; what follows it is not logged.
+        connections: The connections to the servers.
+        keyspace: Prefix of the sessions' keys. The log shows nothing that follows it.
     """
 
     def __init__(self, connections: Connections, keyspace: str) -> None:

@@ -15,7 +15,7 @@ from .connect import Connections
 from .executor import Executor
 
 WAIT_SECONDS = 0.8
-"""How long a destroy waits for replicas; less than the socket's timeout."""
+"""How long `destroy` waits for replicas. This must be less than the socket's timeout."""
 
 _UPDATE = Script("update.lua")
 _COMPARE_AND_DELETE = Script("compare_and_delete.lua")
@@ -28,8 +28,8 @@ class RedisSessionStore:
     Args:
         url: See `SessionSettings.redis_url`. Options of redis-py in its query override the defaults here
             (`?max_connections=100&socket_timeout=0.5`).
-        client: A `redis.asyncio` client of your own instead of a URL. It is used as it is, and yours to close.
-        keyspace: Prefix of the keys.
+        client: A `redis.asyncio` client instead of a URL. The store does not configure it and does not close it.
+        keyspace: Prefix of the sessions' keys.
 
     Raises:
         ConfigurationError: The URL can't be used, or the client decodes responses.
@@ -57,7 +57,7 @@ class RedisSessionStore:
 
     @property
     def location(self) -> str:
-        """Where the sessions are, for a log: the URL without user, password and options."""
+        """The place of the sessions, for a log: the URL without user, password and options."""
         return self._connections.location
 
     @property
@@ -78,7 +78,7 @@ class RedisSessionStore:
         return await self._executor.ping()
 
     async def eviction_policies(self) -> dict[str, tuple[str, int] | None]:
-        """How each server that has sessions evicts keys.
+        """Ask each server that has sessions how it evicts keys.
 
         Returns:
             By the server's name its `maxmemory-policy` and its `maxmemory` in bytes; None where it does not tell them.
@@ -90,7 +90,7 @@ class RedisSessionStore:
         return {
             name: (told["maxmemory_policy"], int(told.get("maxmemory", 0)))
             if isinstance(told, dict) and "maxmemory_policy" in told
-            else None  # the user may not ask, or a proxy has answered
+            else None  # the user has no right to ask, or a proxy answered
             for name, told in found.items()
         }
 
