@@ -152,6 +152,18 @@ def test_the_node_page_tells_what_node_compatible_sets() -> None:
     assert said == {name: value for name, value in shared.items() if value != usual[name]}
 
 
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md"])
+def test_the_files_that_a_page_names_are_there(page: str) -> None:
+    """Each file and each folder in backticks is one of the repository's, named from its root or within its room."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    named = re.findall(r"`([\w./]+(?:\.py|\.md|\.toml|\.txt|/))`", re.sub(r"tests/versions/X\.Y\.Z\.json", "", text))
+    assert len(named) > 10
+    there = [each for room in ("jwtsession", "tests") for each in (ROOT / room).rglob("*")]
+    for name in named:
+        parts = Path(name).parts
+        assert (ROOT / name).exists() or any(each.parts[-len(parts) :] == parts for each in there), name
+
+
 @pytest.mark.parametrize("user_index", [False, True])
 def test_the_rights_in_the_storage_guide_are_enough(valkey: servers.Server, user_index: bool) -> None:
     """A Redis user with just these rights does for every verb."""
