@@ -1,16 +1,14 @@
 """`TokenCodec`: issues tokens, and strictly verifies the tokens that clients send."""
 
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic
 
+from .._types import C
 from ..errors import InvalidArgumentError, InvalidTokenError
-from ..models import Claims
 from .cache import TokenCache, VerifiedToken
 from .checks import check_claims, check_new_times, check_times, is_number
 from .compact import payload_of, read_json, signed_payload
 from .keys import KeyRing
-
-C = TypeVar("C", bound=Claims)
 
 _REGISTERED = ("sub", "iss", "aud", "iat", "nbf", "exp", "jti", "auth_time", "jwtsession_idle_timeout", "scope")
 

@@ -45,6 +45,8 @@ def test_the_wheel_has_the_package_and_nothing_else(wheel: Path) -> None:
     assert names == package
     assert {
         "jwtsession/py.typed",
+        "jwtsession/settings/weak_secrets.txt",
+        "jwtsession/settings/weak_secrets.LICENSE",
         "jwtsession/stores/redis/lua/update.lua",
         "jwtsession/stores/redis/lua/compare_and_delete.lua",
         "jwtsession/stores/embedded/guard.py",
