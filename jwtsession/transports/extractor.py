@@ -60,9 +60,10 @@ class TokenExtractor:
             MissingTokenError: The request has no token.
             AmbiguousTokenError: The request has different tokens, or one place has a token and something else.
         """
+        wanted = self._headers
         values: dict[bytes, list[bytes]] = {}
         for name, value in connection.scope["headers"]:  # ASGI promises lower-case names
-            if name in self._headers:
+            if name in wanted:
                 if name in values:
                     values[name].append(value)
                 else:
