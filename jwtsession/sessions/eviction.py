@@ -13,17 +13,18 @@ _LOOK_AGAIN_SECONDS = 300.0
 
 _EVICTS = (
     "the session store evicts keys when its memory is full (maxmemory-policy %s): it may lose a user's index before"
-    " the sessions, and revoke_all, destroy_others and max_sessions miss those without a word."
+    " the sessions. revoke_all, destroy_others and max_sessions then miss these sessions, and raise no error."
     " Set maxmemory-policy to noeviction. Servers: %s"
 )
 _WILL_EVICT = (
-    "the session store will evict keys as soon as it has a maxmemory (maxmemory-policy %s): it may lose a user's index"
-    " before the sessions then, and revoke_all, destroy_others and max_sessions miss those without a word."
-    " Set maxmemory-policy to noeviction. Servers: %s"
+    "the session store will evict keys as soon as it has a maxmemory (maxmemory-policy %s): it may then lose a user's"
+    " index before the sessions. revoke_all, destroy_others and max_sessions then miss these sessions, and raise no"
+    " error. Set maxmemory-policy to noeviction. Servers: %s"
 )
 _UNKNOWN = (
-    "the session store does not tell its maxmemory-policy: see to it that it is noeviction, else revoke_all,"
-    " destroy_others and max_sessions may miss sessions without a word. The right +info lets it tell. Servers: %s"
+    "the session store does not tell its maxmemory-policy: make sure that it is noeviction. Otherwise revoke_all,"
+    " destroy_others and max_sessions may miss sessions, and raise no error. With the right +info the store tells it."
+    " Servers: %s"
 )
 
 

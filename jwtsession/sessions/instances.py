@@ -31,6 +31,6 @@ def refuse_lost_changes(former: Former, session: S, serializer: SessionSerialize
         one: Any = reference()
         if one is not None and serializer.changed_since(held, one, session):
             raise InvalidArgumentError(
-                "a session was changed after it had ended or had been given to a verb, and this would be lost: "
-                "change manager.session"
+                "a session was changed after it had ended or had been given to a verb, and this change would be lost: "
+                "change manager.session instead"
             )

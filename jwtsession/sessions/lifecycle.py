@@ -245,7 +245,7 @@ class SessionLifecycle(Generic[S]):
         except StoreUnavailableError:
             self._audit.log(
                 logging.WARNING,
-                "the store failed after a login had succeeded: the session before it may not have ended",
+                "the store failed after a login had succeeded: the user's session from before may not have ended",
             )
 
     def _warn_of_missing_sub(self) -> None:

@@ -140,7 +140,7 @@ def _check_type(annotation: Any, where: str, config: Mapping[str, Any], seen: se
     if issubclass(kind, (SecretStr, SecretBytes, Secret)):
         if not any(issubclass(kind, each) for each in config.get("json_encoders") or {} if isinstance(each, type)):
             raise ConfigurationError(
-                f"{where}: a {kind.__name__} would be stored as asterisks and come back as them: "
+                f"{where}: a {kind.__name__} would be stored as asterisks and read back as asterisks: "
                 "make it a str with Field(repr=False), or give it a serializer that writes its value"
             )
     elif kind not in seen:

@@ -47,7 +47,7 @@ def describe(error: ValidationError, model: type[BaseModel], variables: "Variabl
         elif item["type"] == "model_type" and len(place) == 1:
             message = "must be a mapping of settings; in the environment each of them has a variable of its own"
         elif item["type"] == "seconds" and type(None) in get_args(places(model)[place].annotation):
-            message += "; for none None, which is null in the environment"
+            message += "; to switch it off, give None (null in the environment)"
         found.append(f"{write(place)}: {message}" if place else message)
     return "; ".join(found)
 

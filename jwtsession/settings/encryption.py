@@ -65,5 +65,5 @@ class EncryptionSettings(SettingsGroup):
     @classmethod
     def _needs_keys(cls, value: EncryptionMode, info: ValidationInfo) -> EncryptionMode:
         if info.data.get("keys") == ():
-            raise ValueError("needs keys of the encryption")
+            raise ValueError("needs encryption.keys")
         return value

@@ -177,7 +177,7 @@ class SessionSettings(Unpicklable, BaseSettings):
             value: int | None = getattr(self, name)
             if name in self.model_fields_set and value and value > (self.absolute_max_age or value):
                 logger.warning(
-                    "%s=%d never counts: absolute_max_age=%d ends a session before", name, value, self.absolute_max_age
+                    "%s=%d has no effect: absolute_max_age=%d ends sessions earlier", name, value, self.absolute_max_age
                 )
 
     @classmethod

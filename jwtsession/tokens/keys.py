@@ -75,7 +75,7 @@ class KeyRing:
             # A key without a name also verifies tokens without a `kid`, which another program may have signed with it.
             for name in {spec.kid, kid}:
                 if name in self._verifying:
-                    raise ConfigurationError(f"keys: {name!r} stands there twice")
+                    raise ConfigurationError(f"keys: two keys have the name {name!r}")
                 self._verifying[name] = verifying
             material = verifying if self.algorithm in _HMAC else _thumbprint(self._published[-1]).encode()
             if signing is not None and not spec.verify_only and self._signing is None:

@@ -65,9 +65,10 @@ class Lifespan:
         """
         if None not in self.admitted:
             raise NotStartedError(
-                f"{self.tenant.name} is not started: its lifespan did not run, or has ended. The application that is "
-                "served needs it, not only one that is mounted in it: FastAPI(lifespan=sessions.lifespan). In tests "
-                "write `with TestClient(app) as client:`, in scripts and with ASGITransport `async with sessions:`"
+                f"{self.tenant.name} is not started: its lifespan did not run, or has ended. The application that the "
+                "server runs needs it, also if another one is mounted in it: FastAPI(lifespan=sessions.lifespan). "
+                "In tests write `with TestClient(app) as client:`; in scripts and with ASGITransport write "
+                "`async with sessions:`"
             )
 
     def is_started(self) -> bool:

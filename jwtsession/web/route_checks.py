@@ -38,9 +38,9 @@ def check_routes(app: Any) -> None:
 def _faults(node: Any, harmless: set[type]) -> Iterator[str]:
     asked = typing.get_origin(node.call) or node.call
     if isinstance(asked, type) and issubclass(asked, Claims):
-        yield f"Depends() on {asked.__name__} takes the claims from the query: ask get_manager, for manager.claims"
+        yield f"Depends() on {asked.__name__} takes the claims from the query: use get_manager and manager.claims"
     elif isinstance(asked, type) and issubclass(asked, SessionManager):
-        yield f"Depends() on {asked.__name__} makes one of the query: it needs Depends(sessions.get_manager)"
+        yield f"Depends() on {asked.__name__} makes a manager from the query: write Depends(sessions.get_manager)"
     else:
         for parameter in parameters(node):
             model = _in_parameter(parameter, harmless)

@@ -82,8 +82,8 @@ def _check_places(tenant: Tenant, other: Tenant) -> None:
     raise ConfigurationError(
         f"keyspace: {tenant.name} keeps sessions in {place(tenant.store)}, {other.name} in {place(other.store)}"
         + (", which may be one server, and they accept each other's tokens" if overlap == "unknown" else "")
-        + ": each would find, list or end the other's. Give each a keyspace of its own, neither the beginning of the "
-        "other; where they are to have the same sessions, say so by shares_sessions_with"
+        + ": each would find, list or end the other's sessions. Give each a keyspace of its own, neither the beginning "
+        "of the other. If both shall use the same sessions, pass shares_sessions_with"
     )
 
 

@@ -557,7 +557,7 @@ async def test_a_login_succeeds_where_the_session_before_it_cant_be_ended(
     again = await manager(sessions, old.token)
     token = await again.create(Session(name="again"), Claims(sub="ann"))
     assert (await manager(sessions, token.access_token)).session == Session(name="again")
-    assert "the session before it may not have ended" in caplog.text
+    assert "the user's session from before may not have ended" in caplog.text
 
 
 async def test_logins_at_once_from_one_old_token_leave_no_entry_without_a_session(

@@ -1,7 +1,7 @@
 """One exchange on one connection: commands go out and replies come back, or it is known whether anything went out.
 
-redis-py's clients do not tell a connection that was dead before a command was written from a reply that was lost after
-it. A caller that must not do a thing twice has to know which of the two it was.
+redis-py's clients do not distinguish a connection that was dead before a command was written from a reply that was lost
+afterwards. A caller that must not run a command twice has to know which of the two happened.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ class Call:
     def __init__(self, *, retry: bool = True) -> None:
         self.retry = retry
         self.unanswered = 0
-        """How often the call was written and got no reply: the server may have done it."""
+        """How often the call was written and got no reply. The server may have run it each time."""
 
     @property
     def may_repeat(self) -> bool:
@@ -59,9 +59,10 @@ def packed(*words: str | int) -> bytes:
 
 
 async def has_ended(connection: AbstractConnection) -> bool:
-    """Whether the connection is of no use: the server has closed it, or has sent what nobody asked for.
+    """Whether the connection can't be used: the server has closed it, or has sent data that no command asked for.
 
-    redis-py checks that too, but misses a closed connection while maintenance notifications are on, and a reset one.
+    redis-py checks this too. But it misses a closed connection while maintenance notifications are on, and it misses a
+    connection that was reset.
     """
     try:
         return await connection.read_response(timeout=0) is not None
@@ -70,10 +71,10 @@ async def has_ended(connection: AbstractConnection) -> bool:
 
 
 async def ready(connection: AbstractConnection) -> bool:
-    """Make sure that the connection lives: one that was closed while it was unused is made anew. Writes no command.
+    """Make sure that the connection works: connect again if it was closed while it was unused. Writes no command.
 
     Returns:
-        False where the connection had died without a word; others of the pool may have died with it.
+        False if the connection was dead and nobody had noticed. Others of the pool may be dead too.
 
     Raises:
         RedisError: The server can't be reached, or refuses the connection.
@@ -92,7 +93,7 @@ async def ready(connection: AbstractConnection) -> bool:
 
 
 async def exchange(connection: AbstractConnection, parse: Parse, commands: Sequence[Command], call: Call) -> list[Any]:
-    """Write commands on a connection that is `ready`, and read their replies; errors stand in their places.
+    """Write commands on a connection that is `ready`, and read their replies. An error reply is an item of the list.
 
     Raises:
         RedisError: The connection failed. It is closed, so that no reply reaches another caller.

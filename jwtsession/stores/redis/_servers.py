@@ -1,4 +1,4 @@
-"""`Servers`: what an `Executor` may ask of the servers, be it one or a cluster. `SingleServer` is the one."""
+"""`Servers`: the operations that an `Executor` needs, for one server or a cluster. `SingleServer` is for one server."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -12,13 +12,13 @@ from .autopipeline import AutoPipeline
 from .sentinel import PrimaryPool
 
 TIMEOUT_SECONDS = 1.0
-"""For one reply, and for connecting, where the URL says nothing else."""
+"""The time limit for one reply, and for connecting, unless the URL sets another."""
 
 
 class Servers(Protocol):
     """The servers that have the sessions.
 
-    Every method raises `RedisError`, `RedisClusterException` or `OSError` where a server refuses or does not answer.
+    Every method raises `RedisError`, `RedisClusterException` or `OSError` if a server refuses or does not answer.
     """
 
     pipeline: AutoPipeline | None
@@ -52,7 +52,7 @@ class Servers(Protocol):
         ...
 
     async def reconnect(self) -> None:
-        """Make every connection anew before it is used again."""
+        """Make every connection connect again before its next use."""
         ...
 
     async def close(self) -> None:

@@ -1,4 +1,4 @@
-"""What a `redis_url` means. A URL that can't be used is refused when the application starts, with the reason."""
+"""Reads a `redis_url`. A URL that can't be used is refused when the provider is made, and the message says why."""
 
 import dataclasses
 import difflib
@@ -112,7 +112,7 @@ _SCHEMES = "redis, rediss, unix, redis+sentinel, redis+cluster (and the same wit
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """Where the sessions are, and how to connect to it."""
+    """The servers of the sessions, and how to connect to them."""
 
     kind: str
     """`sentinel`, `cluster`, or empty for one server."""
@@ -216,7 +216,7 @@ def _unknown(option: str, known: Mapping[str, Any]) -> str:
     if option in _ALL:
         return f"the option {option} can't be used with this kind of URL"
     near = difflib.get_close_matches(option, known, 1)
-    # A text that is no option's name may be the end of a password that was not percent-encoded.
+    # Show only what looks like a name: the text may be the end of a password that was not percent-encoded.
     shown = f" {option}" if near or re.fullmatch("[a-z_]{1,40}", option) else ""
     return f"unknown option{shown}" + (f", did you mean {near[0]}?" if near else f": there are {', '.join(known)}")
 

@@ -1,4 +1,4 @@
-"""`AutoPipeline`: loads that are wanted at the same time share a round trip.
+"""`AutoPipeline`: loads at the same time share a round trip.
 
 A load by redis-py's asyncio client takes about 130 µs of CPU, most of it in the pool, the retries and a task for each
 write. Here two connections are kept for loads alone, and all loads that wait are sent in one write. Only redis-py's
@@ -139,12 +139,12 @@ class AutoPipeline:
         return reply
 
     def reconnect(self) -> None:
-        """Connect anew before the next round trip."""
+        """Make all connections connect again before their next round trip."""
         for connection in self._connections:
             connection.mark_for_reconnect()  # type: ignore[no-untyped-call]
 
     def _suspect_others(self, failed: AbstractConnection) -> None:
-        """Have the other connections made anew: what ended one has most likely ended all, and a second try follows."""
+        """Make the other connections connect again: they are most likely dead too, and a second try follows."""
         for connection in self._connections:
             if connection is not failed:
                 connection.mark_for_reconnect()  # type: ignore[no-untyped-call]
@@ -173,7 +173,7 @@ class AutoPipeline:
         return future
 
     def _release(self, connection: AbstractConnection) -> None:
-        """Free the connection, or let those who wait use it, in a task that no caller's cancellation ends."""
+        """Free the connection, or use it for the waiting loads in a new task, which no caller's cancellation ends."""
         if not self._waiting:
             self._free.append(connection)
             return
@@ -182,7 +182,7 @@ class AutoPipeline:
         task.add_done_callback(self._tasks.discard)
 
     async def _run(self, connection: AbstractConnection) -> None:
-        """Make round trips on one connection, as long as somebody waits."""
+        """Make round trips on one connection, as long as loads wait."""
         try:
             while self._waiting:
                 batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _MAX_BATCH))]
@@ -257,14 +257,14 @@ class AutoPipeline:
         self._wake(trip.due)
 
     def _wake(self, due: float) -> None:
-        """Have `_watch` called at `due`, or before."""
+        """Let the timer call `_watch` at `due` or earlier."""
         if self._timer is None or self._timer.when() > due:
             if self._timer is not None:
                 self._timer.cancel()
             self._timer = asyncio.get_running_loop().call_at(due, self._watch)
 
     def _watch(self) -> None:
-        """End what has taken too long, and set the timer for what is due next."""
+        """End the round trips and waits that have taken too long, and set the timer for the next one."""
         self._timer = None
         now = asyncio.get_running_loop().time()
         for trip in self._round_trips:
@@ -289,7 +289,7 @@ async def _reply(connection: AbstractConnection) -> Any:
 def _fail(batch: Iterable[_Request], error: Exception) -> None:
     for each in batch:
         if not each.reply.done():
-            # Each caller gets an exception of its own: one that several raise would collect their tracebacks.
+            # Each caller gets its own exception: one shared exception would collect the tracebacks of all callers.
             failed = type(error)(*error.args)
             failed.__cause__ = error
             each.reply.set_exception(failed)

@@ -113,12 +113,12 @@ class ClusterNodes:
             replies = await self.ask(node, command, ttl)
             if not any(isinstance(each, ResponseError) for each in replies):
                 return replies
-        # Perhaps another node has the session; what that one tells of its time to live does not count.
+        # The session may be on another node now. Then the first node's reply about its time to live does not count.
         (value,) = await self.call(str(command[1]), command, call=call)
         return value if ttl is None else [value, None]
 
     async def ask(self, name: str, *commands: Command) -> list[Any]:
-        """One node's replies to commands on one connection, errors in their places. Follows no redirection.
+        """One node's replies to commands on one connection. An error reply is an item. Follows no redirection.
 
         Raises:
             RedisError: The node did not answer.
@@ -166,7 +166,7 @@ class ClusterNodes:
         return await self._send(first, [("PING",)], call) == [True]
 
     async def _send(self, node: ClusterNode, commands: Sequence[Command], call: Call | None = None) -> list[Any]:
-        """One node's replies; errors stand in their places."""
+        """One node's replies. An error reply is an item of the list."""
         place = self._places.setdefault(node.name, asyncio.Semaphore(node.max_connections))
         try:
             async with asyncio.timeout(self._wait):
@@ -212,7 +212,7 @@ class ClusterNodes:
         return node
 
     async def _refresh(self, failed: ClusterNode | None = None) -> None:
-        """Load the map of slots, unless that has just been done: it is large."""
+        """Load the map of slots, unless it was loaded a moment ago: the map is large."""
         now = asyncio.get_running_loop().time()
         if now - self._refreshed >= _REFRESH_SECONDS:
             self._refreshed = now

@@ -1,4 +1,4 @@
-"""From a URL to `Servers`, and `Connections`: the servers as one event loop uses them."""
+"""Makes `Servers` from a URL or a client, and `Connections`, which gives each event loop its servers."""
 
 import asyncio
 import contextlib
@@ -41,7 +41,7 @@ if "maint_notifications_config" in inspect.signature(Redis.__init__).parameters:
 
 
 def connect(place: Place) -> SingleServer | ClusterNodes:
-    """The servers of a URL. They are connected to when they are first used.
+    """Make the servers of a URL. This opens no connection: the first use does.
 
     Raises:
         ConfigurationError: redis-py refuses an option.
@@ -83,7 +83,7 @@ def _connect(place: Place) -> SingleServer | ClusterNodes:
 
 
 def borrow(client: Redis | RedisCluster) -> tuple[Servers, str]:
-    """The servers of a client that is the application's own, and their location for a log."""
+    """Make the servers of the application's own client. Return them and their location for a log."""
     if isinstance(client, RedisCluster):
         nodes = client.nodes_manager.startup_nodes.values()
         location = "redis+cluster://" + ",".join(f"{node.host}:{node.port}" for node in nodes)
@@ -99,7 +99,7 @@ def borrow(client: Redis | RedisCluster) -> tuple[Servers, str]:
 
 
 class Connections:
-    """The servers as one event loop uses them: connected to at the first use, closed by `close` or at the loop's end.
+    """The servers for one event loop. The first use connects; `close`, or the end of the loop, disconnects.
 
     Args:
         url: See `RedisSessionStore`.
@@ -125,7 +125,7 @@ class Connections:
         self._use: AsyncGenerator[None, None] | None = None
         self._closed = False
         self.secrets: list[str] = []
-        """What no log may show."""
+        """The passwords, which no log may show."""
         if client is not None:
             self.servers, self.location = borrow(client)
             if isinstance(client, Redis) and (password := client.connection_pool.connection_kwargs.get("password")):
@@ -188,7 +188,7 @@ class Connections:
         return servers
 
     async def reconnect(self) -> None:
-        """Make every connection anew before it is used again."""
+        """Make every connection connect again before its next use."""
         if self.servers is not None:
             await self.servers.reconnect()
 

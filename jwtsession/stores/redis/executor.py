@@ -1,4 +1,4 @@
-"""`Executor`: the one path of every call to the servers, with its deadline, its second try and its error in the log."""
+"""`Executor`: every call to the servers goes through it. It has the deadline, the second try, and the log of errors."""
 
 import asyncio
 import logging
@@ -34,10 +34,10 @@ _PAUSE_SECONDS = 0.05
 """The longest pause before a second try."""
 
 _MAX_COMMANDS = 1000
-"""In one round trip of `each`."""
+"""How many commands `each` sends in one round trip."""
 
 _REPEATED = ", with args beginning with"
-"""Behind these words a server repeats the arguments of a command that it does not know: the session's id and data."""
+"""After these words, a server's error repeats the arguments of an unknown command: the session's id and data."""
 
 
 class Executor:
@@ -115,7 +115,7 @@ class Executor:
         except StoreUnavailableError:
             return False
         except Exception as error:
-            # Whatever it is: the caller wants to know whether sessions can be used, and gets an answer.
+            # Any error: the caller asks whether the server can be used, and must get an answer.
             logger.error("the session store can't be used: %s: %s", type(error).__name__, self._said(error))
             return False
 
@@ -145,9 +145,9 @@ class Executor:
                     if not call.may_repeat or isinstance(error, (AuthenticationError, AuthorizationError)):
                         raise
                 except ReadOnlyError:
-                    # A replica has refused it: the address may lead to another server by now.
+                    # A replica refused the write: the primary's address may belong to another server now.
                     await self._connections.reconnect()
-                # At random, so that the callers of a server that restarts do not come back all at once.
+                # A random pause, so that the callers of a restarted server do not all return at the same moment.
                 await asyncio.sleep(random.uniform(0.0, _PAUSE_SECONDS))
                 return await attempt(self._connections.require())
         except NoScriptError:
@@ -175,7 +175,7 @@ class Executor:
 
 
 def _remedy(said: str, call: Call) -> str:
-    """What to do where a server or a proxy does not understand how a connection begins."""
+    """A hint for the log if a server or a proxy does not understand the first commands of a connection."""
     words = said.lower()
     if "hello" in words or "noproto" in words:
         return "; it knows no RESP3: add ?protocol=2 to redis_url"

@@ -1,7 +1,7 @@
-"""The primary that the Sentinels name now, and not the one that they named when a connection was made.
+"""Follows the Sentinels' primary, also while a connection is open.
 
-redis-py asks a Sentinel when it connects. A planned failover closes no connection: the old primary takes writes for ten
-more seconds, until it becomes a replica and drops them all.
+redis-py asks a Sentinel only when it connects. A planned failover closes no connection: the old primary accepts writes
+for ten more seconds, until it becomes a replica and drops them all.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ class NewestSentinel(Sentinel):
         asked = [asyncio.ensure_future(_ask(sentinel, service_name)) for sentinel in self.sentinels]
         try:
             done, late = await asyncio.wait(asked, timeout=_HANGING_SECONDS)
-            # As soon as one Sentinel has answered, those that hang are not waited for.
+            # After one Sentinel has answered, do not wait for those that hang.
             while late and all(each.exception() for each in done):
                 more, late = await asyncio.wait(late, return_when=asyncio.FIRST_COMPLETED)
                 done |= more

@@ -120,7 +120,7 @@ def test_no_name_is_split(monkeypatch: pytest.MonkeyPatch) -> None:
     ("given", "message"),
     [
         ({"mode": "on"}, "encryption.mode: Input should be 'read', 'write' or 'require'"),
-        ({"mode": "read"}, "encryption.mode: needs keys of the encryption"),
+        ({"mode": "read"}, "encryption.mode: needs encryption.keys"),
         ({"keys": ["canary"]}, "encryption.keys: each must be 32 random bytes as base64url"),
         ({"keys": "canary"}, "encryption.keys: must be a list"),
         ({"modee": "canary"}, "encryption.modee: there is no such setting: did you mean encryption.mode?"),

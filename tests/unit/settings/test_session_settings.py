@@ -306,7 +306,7 @@ def test_a_misspelt_name_in_the_environment_is_warned_of(
         ("ENCRYPTION_KEYS", "canary", """JWTSESSION_ENCRYPTION_KEYS='["..."]'"""),
         ("TOKEN_SOURCES", '"bearer"', "token_sources: must be a list"),
         ("MAX_AGE", "1h", "max_age: must be whole seconds, or a timedelta"),
-        ("ABSOLUTE_MAX_AGE", "none", "or a timedelta; for none None, which is null in the environment"),
+        ("ABSOLUTE_MAX_AGE", "none", "or a timedelta; to switch it off, give None (null in the environment)"),
         ("MAX_AGE", "0", "max_age: Input should be greater than or equal to 1"),
         ("SECRET", "short", 'python -c "import secrets; print(secrets.token_urlsafe(64))"'),
         ("SECRET", "a" * 32, 'python -c "import secrets; print(secrets.token_urlsafe(64))"'),
@@ -339,6 +339,6 @@ def test_an_idle_timeout_that_never_counts_is_warned_of(caplog: pytest.LogCaptur
     settings(max_age=timedelta(days=40))
     settings(max_age=5, max_age_limit=20, absolute_max_age=10)
     assert caplog.messages == [
-        "max_age=3456000 never counts: absolute_max_age=2592000 ends a session before",
-        "max_age_limit=20 never counts: absolute_max_age=10 ends a session before",
+        "max_age=3456000 has no effect: absolute_max_age=2592000 ends sessions earlier",
+        "max_age_limit=20 has no effect: absolute_max_age=10 ends sessions earlier",
     ]

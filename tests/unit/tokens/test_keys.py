@@ -409,7 +409,7 @@ def test_two_kids_in_one_header_are_no_token() -> None:
 @pytest.mark.parametrize("algorithm", ["HS256", "EdDSA"])
 def test_two_keys_of_one_name_are_refused(algorithm: str) -> None:
     """Which of two keys is meant must never depend on their order."""
-    with pytest.raises(ConfigurationError, match="keys: 'a' stands there twice"):
+    with pytest.raises(ConfigurationError, match="keys: two keys have the name 'a'"):
         several("a", "b", "a", algorithm=algorithm)
 
 

@@ -1,4 +1,4 @@
-"""`ClientCache`: sessions' stored bytes in the worker's memory, as long as the server tells of no change to them."""
+"""`ClientCache`: keeps sessions' stored bytes in the worker's memory until the server says that they have changed."""
 
 import math
 import time
@@ -10,11 +10,11 @@ from .topology import Topology
 from .tracking import STALENESS_SECONDS, Lease, Tracking
 
 _OVERHEAD_BYTES = 320
-"""What an entry takes beside its id and value, at most: a test measures it."""
+"""The most memory of an entry in bytes, without its id and value. A test measures it."""
 
 
 class Fetch(NamedTuple):
-    """A session that is being loaded. It may be kept if nobody told of a change since then."""
+    """A load of a session that has begun. The cache may keep its value if no change was reported since it began."""
 
     lease: Lease
     since: float
@@ -30,10 +30,10 @@ class ClientCache:
     """The values of the sessions that were read last.
 
     Args:
-        limit: How many bytes it may take.
-        keyspace: Prefix of the keys.
+        limit: How many bytes of memory the values may take.
+        keyspace: Prefix of the sessions' keys.
         topology: The servers.
-        clock: In seconds; must not run backwards.
+        clock: Returns the time in seconds. It must not run backwards.
     """
 
     def __init__(
@@ -47,14 +47,14 @@ class ClientCache:
         self.tracking = Tracking(keyspace, topology, invalidate=self.invalidate, end=self._end, clock=clock)
 
     def get(self, session_id: str) -> bytes | None:
-        """The session's value, if it is here and new enough. Costs no I/O."""
+        """Return the session's value if it is here and new enough. This does no I/O."""
         entry = self._entries.get(session_id)
         if entry is None:
             return None
         value, deadline, lease = entry
         now = self._clock()
         if now >= deadline:
-            # The server tells that a key has expired only when it finds it.
+            # The server reports an expired key only when it finds the key, so check the time here.
             self.forget(session_id)
             return None
         if now - lease.confirmed > STALENESS_SECONDS or lease.server != self._topology.locate(session_id):
@@ -62,27 +62,27 @@ class ClientCache:
         return value
 
     def fetch(self, session_id: str) -> Fetch | None:
-        """Must be called before a session is loaded; None where the reply can't be kept."""
+        """Begin a load: the store calls this before it loads a session. None if the reply must not be kept."""
         server = self._topology.locate(session_id)
         lease = None if server is None else self.tracking.lease(server)
         if lease is None:
             return None
-        # A load that is under way already will do: nobody told of a change since it began.
+        # Share a load that has begun already: no change was reported since then.
         return self._fetches.setdefault(session_id, Fetch(lease, self._clock()))
 
     def fill(self, session_id: str, fetch: Fetch, value: bytes | None, left: Any) -> None:
-        """Keep what a load has found.
+        """Keep the value that a load has found.
 
         Args:
             session_id: The session.
             fetch: From `fetch`, before the load.
             value: The session's value.
-            left: The milliseconds that it has left: the reply to PTTL, or an error.
+            left: The milliseconds that the session has left: the reply to PTTL, or an error.
         """
         if self._fetches.get(session_id) is not fetch:
             entry = self._entries.get(session_id)
             if entry is not None and entry.value != value:
-                # One of the two is old, and a caller that has read the newer one must not read the older one later.
+                # One of the two values is old. A caller that has read the new one must not read the old one later.
                 self.forget(session_id)
             return
         self.forget(session_id)
@@ -92,17 +92,17 @@ class ClientCache:
         self._entries.put(session_id, entry)
 
     def release(self, session_id: str, fetch: Fetch) -> None:
-        """Must be called when a load is over, however it went."""
+        """End a load: the store calls this after the load, also if the load failed."""
         if self._fetches.get(session_id) is fetch:
             del self._fetches[session_id]
 
     def forget(self, session_id: str) -> None:
-        """Drop what is kept of the session; what is being loaded now is not kept either."""
+        """Drop the session's value. A load that has begun is not kept either."""
         self._fetches.pop(session_id, None)
         self._entries.pop(session_id)
 
     def invalidate(self, keys: Sequence[bytes] | None) -> None:
-        """Forget the sessions of keys that have changed; None are all."""
+        """Forget the sessions of keys that have changed. None means all keys."""
         if keys is None:
             self._fetches.clear()
             self._entries.clear()
@@ -111,11 +111,11 @@ class ClientCache:
             self.forget(key[self._prefix :].decode(errors="replace"))
 
     async def close(self) -> None:
-        """Follow the servers no longer, and empty the cache."""
+        """Stop following the servers, and empty the cache."""
         await self.tracking.close()
 
     def _end(self, lease: Lease) -> None:
-        """Forget all that was loaded under the lease."""
+        """Forget all sessions that were loaded under the lease."""
         for session_id in [each for each, entry in self._entries.items() if entry.lease is lease]:
             self.forget(session_id)
         for session_id in [each for each, fetch in self._fetches.items() if fetch.lease is lease]:

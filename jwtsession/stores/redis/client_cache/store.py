@@ -16,7 +16,7 @@ from .topology import topology_of
 class CachedSessionStore:
     """A `SessionStore` and `UserIndexStore`: a Redis store whose loads may be answered from memory.
 
-    Every call that may change a session forgets what is kept of it, however the call ends.
+    Every call that may change a session removes it from memory, also if the call fails.
 
     Args:
         store: The store that has the sessions. It is opened and closed with this one.
@@ -29,7 +29,7 @@ class CachedSessionStore:
     def __init__(self, store: RedisSessionStore, limit: int) -> None:
         self._connections = store._connections
         if self._connections.borrowed:
-            # The client's time limits and retries are not known, and neither is how long it lives.
+            # The time limits and retries of such a client are not known, nor when the application closes it.
             raise ConfigurationError("near_cache_bytes: needs a URL, a client of your own can have no near cache")
         self._connections.on_connect = self._begin
         self._executor = store._executor
@@ -39,7 +39,7 @@ class CachedSessionStore:
         self._loop: asyncio.AbstractEventLoop | None = None
         self.location = store.location
         self.keyspace = store.keyspace
-        # What the cache has no part in, the store does itself.
+        # The cache plays no part in these methods: they are the store's own.
         self.eviction_policies = store.eviction_policies
         self.index_add = store.index_add
         self.index_remove = store.index_remove
@@ -77,7 +77,7 @@ class CachedSessionStore:
                 return value
             fetch = cache.fetch(session_id)
         if cache is None or fetch is None:
-            # Forgotten too: a caller that has read something newer must not read what is kept later.
+            # Forget the session: a caller that reads a new value here must not read an older one from memory later.
             with self._forgetting(session_id):
                 return await self._store.load(session_id, ttl)
         key = self.keyspace + session_id
@@ -126,7 +126,7 @@ class CachedSessionStore:
 
     @contextlib.contextmanager
     def _forgetting(self, *session_ids: str) -> Iterator[None]:
-        """However a call ends: afterwards nothing is kept that may be older than what the call did or found."""
+        """Forget the session after a call, also a failed one: memory may then be older than the server."""
         try:
             yield
         finally:

@@ -12,14 +12,14 @@ from ..cluster import ClusterNodes
 from ..sentinel import PrimaryPool
 
 _MAP_SECONDS = 1.0
-"""How old a cluster's map of slots may get: nobody is told when a slot moves to another node."""
+"""The greatest age of a cluster's map of slots: no server reports that a slot has moved to another node."""
 
 
 class Topology(Protocol):
-    """Which server has a session."""
+    """Knows which server has a session."""
 
     def locate(self, session_id: str) -> Hashable | None:
-        """The server that has the session; None where that is not known."""
+        """The server that has the session; None if it is not known."""
         ...
 
     def leads(self, server: Any) -> bool:
@@ -48,7 +48,7 @@ def topology_of(servers: Servers, keyspace: str) -> Topology:
 
 
 def _options(given: dict[str, Any]) -> dict[str, Any]:
-    """For a connection on which the server speaks first: redis-py's public methods show that with RESP2 alone."""
+    """Options for a connection on which the server speaks first. redis-py's public methods need RESP2 for it."""
     return given | {"protocol": 2, "socket_timeout": None, "health_check_interval": 0}
 
 
@@ -83,7 +83,7 @@ class _Primary(_Server):
         return bool(self._pool.master_address == server)
 
     async def check(self, server: Any) -> None:
-        # An answer from memory asks no Sentinel, so the heartbeat does.
+        # A load from memory asks no Sentinel, so the heartbeat asks.
         await self._pool.confirm()
         if not self.leads(server):
             raise ConnectionError("another server is the primary")

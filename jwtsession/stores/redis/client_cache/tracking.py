@@ -1,8 +1,7 @@
-"""`Tracking`: follows the servers, which tell of every key that is written, deleted or expires.
+"""`Tracking`: follows the servers, which report every key that is written, deleted or expires.
 
-A server does so on a connection that has asked for it (`CLIENT TRACKING ... BCAST`). It tells a moment after the
-change; if a network fails without a word it never tells. So a server's silence counts for a short time only: see
-`Lease`.
+A server reports on a connection that has asked for it (`CLIENT TRACKING ... BCAST`), a moment after the change. If the
+network fails silently, the report never comes. So a server's silence is trusted for a short time only: see `Lease`.
 """
 
 import asyncio
@@ -22,7 +21,7 @@ from .topology import Topology
 logger = logging.getLogger("jwtsession")
 
 STALENESS_SECONDS = 1.0
-"""How far an answer from memory may be behind the server, at the very most: when the network fails without a word."""
+"""The most by which a value from memory may be older than the server's: this happens if the network fails silently."""
 
 _HEARTBEAT_SECONDS = 0.25
 _SUBSCRIBE_SECONDS = 2.5
@@ -32,11 +31,11 @@ _CHANNEL = "__redis__:invalidate"
 
 
 class Lease:
-    """A server's promise to tell what changes, for as long as one connection lives.
+    """A server's promise to report changes, for as long as one connection lives.
 
-    `confirmed` is the moment up to which all that the server did is known here; each heartbeat moves it on. An answer
-    from memory counts only while that moment is at most `STALENESS_SECONDS` ago. Its clock is `time.monotonic`, not the
-    event loop's: uvloop's stands still while the loop is busy.
+    All changes that the server made before the moment `confirmed` are known here; each heartbeat moves this moment
+    forward. A value from memory is used only while `confirmed` is at most `STALENESS_SECONDS` ago. The clock is
+    `time.monotonic`, because uvloop's clock stands still while the event loop is busy.
     """
 
     __slots__ = ("confirmed", "server")
@@ -52,9 +51,9 @@ class Tracking:
     Args:
         keyspace: Prefix of the keys.
         topology: The servers.
-        invalidate: Is told the keys that have changed; None are all.
-        end: Is told a lease that has ended.
-        clock: In seconds; must not run backwards.
+        invalidate: Called with the keys that have changed; None means all keys.
+        end: Called with a lease that has ended.
+        clock: Returns the time in seconds. It must not run backwards.
     """
 
     def __init__(
@@ -76,10 +75,10 @@ class Tracking:
         self._warned = False
 
     def lease(self, server: Hashable) -> Lease | None:
-        """The server's lease; None until it is followed. Starts to follow it if nobody has."""
+        """Return the server's lease; None until the server is followed. The first call starts to follow it."""
         if server not in self._leases:
             self._leases[server] = None
-            # In an empty context: the task outlives the request that is the first to ask for it.
+            # An empty context, because the task outlives the request that is the first to need it.
             task = asyncio.get_running_loop().create_task(self._track(server), context=contextvars.Context())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -89,7 +88,7 @@ class Tracking:
         """End the tasks, and close their connections."""
         tasks = {*self._tasks}
         while tasks:
-            # More than once: a connection that is just being made or closed may swallow a cancellation.
+            # Cancel more than once: a connection that is being opened or closed may swallow a cancellation.
             for task in tasks:
                 task.cancel()
             _, tasks = await asyncio.wait(tasks, timeout=0.1)
@@ -103,18 +102,18 @@ class Tracking:
                 try:
                     await self._follow(server)
                 except Exception as error:
-                    # Whatever it is: all works without the cache too.
+                    # Any error: the store works without the cache too.
                     self._log(error)
                 lasted = self._clock() - began
                 shortest, longest = _PAUSE_SECONDS
                 pause = shortest if lasted > longest else min(2 * pause or shortest, longest)
                 await asyncio.sleep(random.uniform(pause / 2, pause))
         finally:
-            # The next load of a session of that server follows it anew.
+            # The next load of a session from this server follows the server again.
             self._leases.pop(server, None)
 
     async def _follow(self, server: Hashable) -> None:
-        """Subscribe, and pass on what the server tells, as long as the connection lives."""
+        """Subscribe, and pass on the server's reports, as long as the connection lives."""
         connection = self._topology.connection(server)
         lease: Lease | None = None
         try:
@@ -122,7 +121,7 @@ class Tracking:
                 await connection.connect()  # type: ignore[no-untyped-call]
                 await self._subscribe(connection)
                 await self._topology.check(server)
-            # The server tells of every change to what is loaded from now on.
+            # From now on the server reports every change to a session that is loaded.
             lease = self._leases[server] = Lease(server, self._clock())
             self._warned = False
             await self._listen(connection, lease)
@@ -148,12 +147,12 @@ class Tracking:
         await ask("SUBSCRIBE", _CHANNEL)
 
     async def _listen(self, connection: AbstractConnection, lease: Lease) -> None:
-        """Pass on what the server tells, and confirm the lease by a heartbeat.
+        """Pass on the server's reports, and confirm the lease by a heartbeat.
 
-        A server tells of changes at the end of the turn of its event loop in which they were made. A PONG leaves during
-        the turn, even before an earlier change of that turn is told. But a PING that is sent after a PONG has come is
-        answered in a later turn: its PONG comes after all that was told up to the turn of the PING before. So each PONG
-        confirms what the server did until the PING before it was sent.
+        A server reports a change at the end of that turn of its event loop in which it made the change. It sends a PONG
+        during a turn, perhaps before the report of an earlier change of the same turn. But a PING that is sent after a
+        PONG has arrived is answered in a later turn: its PONG comes after all reports up to the turn of the PING before
+        it. So each PONG confirms all that the server did until the PING before it was sent.
         """
         sent, before, number, waits = lease.confirmed, lease.confirmed, 0, False
         while True:
@@ -163,13 +162,13 @@ class Tracking:
                 number += 1
                 await connection.send_command("PING", number, check_health=False)
             due = sent + (STALENESS_SECONDS if waits else _HEARTBEAT_SECONDS)
-            # At least a moment to read: when the event loop was busy for long, the answer is there already.
+            # Read for at least a moment: if the event loop was busy for long, the answer is there already.
             told = await connection.read_response(disable_decoding=True, timeout=max(0.01, due - now))
             if told is None:
                 if waits and self._clock() >= due:
                     raise TimeoutError("no PONG in time")
             elif told[0] == b"message":
-                # The server sends a list, or nothing. A text was published by somebody else.
+                # The server sends a list of keys, or nothing. A text was published by another client.
                 if not isinstance(told[2], bytes):
                     self._invalidate(told[2])
             elif told[0] == b"pong" and waits and told[1] == b"%d" % number:
@@ -177,7 +176,7 @@ class Tracking:
                 lease.confirmed, waits = before, False
 
     def _log(self, error: Exception) -> None:
-        """Warn that the server does not allow or know tracking: once, until it works."""
+        """Warn that the server does not allow or know tracking. Warn once, and again only after it has worked."""
         if (type(error) is ResponseError or isinstance(error, NoPermissionError)) and not self._warned:
             self._warned = True
             logger.warning("the near cache is off: the server does not allow tracking (%s)", type(error).__name__)
