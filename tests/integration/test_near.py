@@ -301,7 +301,7 @@ async def test_what_was_read_at_the_server_is_not_followed_by_something_older(
     ours: CachedSessionStore, theirs: CachedSessionStore
 ) -> None:
     """After a plain load found a new value, a near one does not give the old one, though the server's word is late."""
-    cache(ours).invalidate = lambda keys: None  # type: ignore[method-assign]
+    cache(ours).tracking._invalidate = lambda keys: None
     await theirs.update(ID, b"1", b"2", HOUR)
     assert await read(ours) == b"1"
     assert await ours.load(ID) == b"2"
@@ -314,7 +314,7 @@ async def test_a_value_that_is_overtaken_on_its_way_is_not_kept(engine: servers.
         async with opened(proxy.url) as slow, opened(engine.url) as other:
             await other.create(ID, b"1", HOUR)
             assert await slow.ping()
-            cache(slow)._topology = direct(engine)
+            cache(slow).tracking._topology = direct(engine)
             await kept(slow, b"1")
             cache(slow).forget(ID)
             proxy.delay = 0.3
@@ -363,7 +363,7 @@ async def test_a_session_expires_in_time_without_a_word(own: servers.Server) -> 
         created = time.monotonic()
         await kept(store, b"1")
         told: list[Any] = []
-        cache(store).invalidate = told.append  # type: ignore[method-assign]
+        cache(store).tracking._invalidate = told.append
         assert dict(cache(store)._entries.items())[ID].deadline - created <= 1.001
         await until(lambda: not keeps(store), "the end of the session")
         assert told == []
@@ -383,7 +383,7 @@ async def followed(
         async with opened(engine.url) as store, opened(engine.url) as other:
             await other.create(ID, b"1", HOUR)
             assert await store.ping()
-            cache(store)._topology = direct(proxy)
+            cache(store).tracking._topology = direct(proxy)
             await kept(store, b"1")
             yield store, other, proxy
 
