@@ -4,20 +4,29 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check
-# Most tests wait for servers most of the time. All of a file's run on one worker: it has its own servers.
+# Python keeps what it has compiled, the tests too, whatever the environment says: the second run begins sooner.
+unexport PYTHONDONTWRITEBYTECODE
 WORKERS ?= 2
-PYTEST = python -m pytest --numprocesses=$(WORKERS) --dist=loadscope
-# These start processes of their own, or hold answers to time limits: one after the other.
-TIMED := tests/engines tests/races $(addprefix tests/integration/,test_cancellation.py test_faults_basic.py \
-	test_faults_idle.py test_near.py)
-BESIDE := $(addprefix --ignore=,$(TIMED))
+PYTEST = $(BIN)/python -m pytest --durations=10
+# Many tests wait for servers: who has nothing left to do takes tests over from the others.
+SPREAD = --numprocesses=$(WORKERS) --dist=worksteal
+# tests/engines runs apart: servers there decide by time who is dead, and should have the machine for themselves.
+# What needs no server, and of the rest what other Pythons and older packages may break.
+EVERYWHERE = not ci and (not server or contract or portable)
 # Shows all that a command says where it fails, and nothing where it does not.
 logged = { $(1) >$(VENV)/pip.log 2>&1 || { cat $(VENV)/pip.log; exit 1; }; }
 
 .DEFAULT_GOAL := all
-.PHONY: all help demo test python pythons caches soak fuzz floors lint format types docs bench dist clean FORCE
+.PHONY: all help demo check test full python pythons soak fuzz floors lint format types docs bench dist clean FORCE
 
-all: lint types docs test  ## What CI does: lint, types, docs, tests
+all:  ## What CI does, in about 20 minutes: lint, types, docs, every test, on every Python here, and a soak
+	@$(MAKE) --no-print-directory $(VENV)/.test $(VENV)/.lint $(VENV)/.docs $(VENV)/.fuzz
+	@$(MAKE) --no-print-directory $(BESIDE) lint types docs floors pythons
+	@$(MAKE) --no-print-directory soak SOAK_SECONDS=60
+	@$(MAKE) --no-print-directory full
+
+# Two targets at a time, and what each says in one piece, where this make can do that.
+BESIDE := --jobs=2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
 help:  ## This list
 	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,22 +35,24 @@ PORT ?= 8000
 demo: $(VENV)/.example  ## Run the example application at PORT, on an embedded Valkey or on JWTSESSION_REDIS_URL
 	@$(BIN)/python -m example_app --port $(PORT)
 
-test: $(VENV)/.test  ## Run all tests, with branch coverage; another Python by PYTHON=python3.12
-	@$(BIN)/$(PYTEST) $(BESIDE) --cov --cov-report=
-	@$(BIN)/python -m pytest --cov --cov-append --cov-report=term $(TIMED)
+check: $(VENV)/.test $(VENV)/.lint  ## Check format and lint, and run the tests that need no server: in 40 seconds
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(PYTEST) --quiet $(SPREAD) -m "not server and not slow and not ci" tests/unit tests/contract tests/security $(wildcard tests/test_*.py)
+
+test: $(VENV)/.test  ## Run the tests, in 4 minutes; another Python by PYTHON=python3.12
+	@RACES=0.3 $(PYTEST) $(SPREAD) -m "not engines and not ci"
+	@$(PYTEST) -m "not ci" tests/engines
+
+full: $(VENV)/.test  ## Run every test, those that take long too, with branch coverage
+	@$(PYTEST) $(SPREAD) -m "not engines" --cov --cov-report= --cov-fail-under=0
+	@$(PYTEST) --cov --cov-append --cov-report=term tests/engines
 
 python: $(VENV)/.test
-	@$(BIN)/$(PYTEST) -q -p no:cacheprovider tests/unit tests/contract tests/integration/test_http.py \
-		tests/integration/test_embedded.py
+	@$(PYTEST) --quiet $(SPREAD) -p no:cacheprovider -m "$(EVERYWHERE)" tests/unit tests/contract tests/security tests/integration
 
-pythons:  ## Run the unit, contract, HTTP and embedded tests on every other Python that is here
+pythons:  ## Run the tests that a Python may break on every other one that is here
 	@$(PYTHON) .ci/pythons.py
-
-caches: $(VENV)/.test  ## Run the tests that need a server again, with the near cache on, and with no cache at all
-	@JWTSESSION_NEAR_CACHE_BYTES=4194304 $(BIN)/$(PYTEST) -q $(BESIDE) tests/integration tests/interop tests/security
-	@JWTSESSION_NEAR_CACHE_BYTES=4194304 $(BIN)/python -m pytest -q $(TIMED)
-	@JWTSESSION_TOKEN_CACHE_BYTES=0 $(BIN)/$(PYTEST) -q $(BESIDE) tests/integration tests/interop tests/security
-	@JWTSESSION_TOKEN_CACHE_BYTES=0 $(BIN)/python -m pytest -q $(filter-out tests/engines,$(TIMED))
 
 SOAK_SECONDS ?= 300
 soak: $(VENV)/.test  ## Load from several processes while servers and workers are killed, for SOAK_SECONDS
@@ -53,10 +64,8 @@ fuzz: $(VENV)/.test $(VENV)/.fuzz  ## Fuzz the decoder and the parser of stored 
 	@$(BIN)/python -m fuzz stored -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1
 
 floors:  ## Run the tests on the oldest packages that pyproject.toml accepts
-	@$(PYTHON) .ci/environment.py .venv-floors
-	@$(MAKE) --no-print-directory .venv-floors/.test VENV=.venv-floors CONSTRAINTS=floors.txt
-	@.venv-floors/bin/$(PYTEST) -q -W ignore::DeprecationWarning -p no:cacheprovider \
-		tests/unit tests/contract tests/integration/test_http.py tests/integration/test_users.py
+	@$(MAKE) --no-print-directory python VENV=.venv-floors CONSTRAINTS=floors.txt \
+		PYTEST_ADDOPTS="-W ignore::DeprecationWarning"
 
 lint: $(VENV)/.lint  ## Check format and lint, and the workflows
 	@$(BIN)/ruff format --check .

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -35,8 +36,9 @@ def _too_late(signum: int, frame: FrameType | None) -> None:
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_setup() -> Iterator[None]:
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
     """A test that hangs fails and shows where it stood; its fixtures end what they started, and the run goes on."""
+    servers.Server.allowed = item.get_closest_marker("server") is not None
     signal.signal(signal.SIGALRM, _too_late)
     signal.setitimer(signal.ITIMER_REAL, LIMIT_SECONDS, AGAIN_SECONDS)
     try:
@@ -48,6 +50,26 @@ def pytest_runtest_setup() -> Iterator[None]:
 pytest_runtest_call = pytest_runtest_teardown = pytest_runtest_setup
 
 
+FOLDER = Path(__file__).parent
+IN_PROCESS = {"unit", "contract", "security", FOLDER.name}
+"""Where a test needs a server only if it has a fixture or a marker that says so."""
+SERVERS = {"valkey_server", "redis_server", "cluster_server", "sentinel_server", "engine"}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for folder in FOLDER.glob("[a-z]*/"):
+        config.addinivalue_line("markers", f"{folder.name}: stands in tests/{folder.name}")
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Each test is marked by the folder that it stands in, and by `server` where it needs more than this process."""
+    folder = item.path.parent.relative_to(FOLDER).parts[0] if FOLDER in item.path.parent.parents else FOLDER.name
+    if FOLDER in item.path.parents and folder != FOLDER.name:
+        item.add_marker(folder)
+    if folder not in IN_PROCESS or SERVERS & {*getattr(item, "fixturenames", ())}:
+        item.add_marker("server")
+
+
 P = TypeVar("P", bound=SessionProvider[Any, Any])
 
 
@@ -55,6 +77,30 @@ def started(provider: P) -> P:
     """The provider as if its lifespan had begun, for tests that have no application and need no end."""
     provider._lifespan.admitted.add(None)
     return provider
+
+
+CACHES = {
+    "near": ("JWTSESSION_NEAR_CACHE_BYTES", "4194304"),
+    "tokens": ("JWTSESSION_TOKEN_CACHE_BYTES", "0"),
+}
+"""The settings by which a cache that is off by default is on, and one that is on is off."""
+CACHE_SETTINGS = [name for name, _ in CACHES.values()]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tests of what a cache could change run with and without it, where the module is marked by `caches`."""
+    if marker := metafunc.definition.get_closest_marker("caches"):
+        others = [pytest.param(name, marks=pytest.mark.ci, id=f"other {name}") for name in marker.args]
+        metafunc.parametrize("caches", [pytest.param(None, id=""), *others], indirect=True, scope="module")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def caches(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The settings by default, or one cache otherwise, for all providers that are made."""
+    with pytest.MonkeyPatch.context() as patch:
+        if changed := getattr(request, "param", None):
+            patch.setenv(*CACHES[changed])
+        yield
 
 
 @pytest.fixture

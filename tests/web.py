@@ -1,4 +1,4 @@
-"""A FastAPI application behind a real uvicorn, over real HTTP."""
+"""A FastAPI application and a client of it: behind a real uvicorn, over real HTTP, or in this process."""
 
 import contextlib
 import threading
@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx2
 import uvicorn
+from fastapi.testclient import TestClient
 
 from tests.servers import free_port
 
@@ -33,6 +34,13 @@ def serving(app: Any, **options: Any) -> Iterator[httpx2.Client]:
     finally:
         server.should_exit = True
         thread.join(15)
+
+
+@contextlib.contextmanager
+def in_process(app: Any) -> Iterator[httpx2.Client]:
+    """As above without a socket, in an event loop of its own: for what no network can change."""
+    with TestClient(app, raise_server_exceptions=False) as client:
+        yield client
 
 
 def bearer(token: str) -> dict[str, str]:

@@ -80,7 +80,13 @@ ENGINES = ["valkey", "redis", "cluster", "sentinel"]
 
 
 @pytest.fixture(
-    params=["memory", *ENGINES, "restricted-valkey", "restricted-redis", *(f"near-{engine}" for engine in ENGINES)]
+    params=[
+        "memory",
+        *(
+            pytest.param(kind, marks=pytest.mark.server)
+            for kind in (*ENGINES, "restricted-valkey", "restricted-redis", *(f"near-{engine}" for engine in ENGINES))
+        ),
+    ]
 )
 async def subject(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator[Subject]:
     if request.param == "memory":
@@ -346,6 +352,7 @@ class TestRedis:
         }
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("engine_url", ["redis", "redis+cluster"])
 class TestLostReplies:
     """A call's own earlier write, told from somebody else's equal one."""
@@ -579,6 +586,7 @@ async def test_a_durable_destroy_needs_its_replicas(subject: Subject) -> None:
         assert caught.value.code == "destroy_not_confirmed"
 
 
+@pytest.mark.server
 class TestReplica:
     """A primary with one replica."""
 

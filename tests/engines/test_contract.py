@@ -11,6 +11,8 @@ from tests import servers
 from tests.contract import test_store
 from tests.contract.test_store import HOUR, ID, Subject
 
+pytestmark = pytest.mark.ci
+
 # Every test of the suite that is of a store, and not of one server.
 globals().update(
     {
@@ -28,6 +30,7 @@ REPLICAS = {"replicated": 2, "cluster": 1}
 @pytest.fixture(params=[*REPLICAS])
 async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
     topology: servers.Replicated | servers.Cluster = request.getfixturevalue(request.param)
+    topology.be_patient()
     store = RedisSessionStore(topology.url)
     await store.open()
 

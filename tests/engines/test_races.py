@@ -10,6 +10,8 @@ from tests import servers
 from tests.races import conftest, test_sessions, test_users
 from tests.races.racing import Track, entering
 
+pytestmark = [pytest.mark.caches("near"), pytest.mark.ci]
+
 globals().update(
     {
         name: member
@@ -27,6 +29,7 @@ async def course(
     request: pytest.FixtureRequest, track: Track, options: dict[str, Any]
 ) -> AsyncIterator[conftest.Course]:
     topology: servers.Replicated | servers.Cluster = request.getfixturevalue(request.param)
+    topology.be_patient()
     primaries = topology.primaries if isinstance(topology, servers.Cluster) else [topology.primary]
     async with entering(topology.url, options) as entrant:
         yield conftest.Course(track, request.param, primaries, entrant, options)

@@ -6,6 +6,8 @@ from tests import servers
 from tests.engines.load import application, serving
 from tests.web import bearer
 
+pytestmark = pytest.mark.caches("near")
+
 
 @pytest.fixture(params=["replicated", "cluster"])
 def topology(request: pytest.FixtureRequest) -> servers.Replicated | servers.Cluster:

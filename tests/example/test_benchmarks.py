@@ -42,6 +42,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any]]:
     return printed, json.loads(report.read_text())
 
 
+@pytest.mark.ci
 def test_the_report_is_what_somebody_needs_who_measures_again(ran: tuple[str, dict[str, Any]]) -> None:
     """Versions, engine, machine, commit and effort; every round of every figure; and what could not be had."""
     _, found = ran
@@ -61,6 +62,7 @@ def test_the_report_is_what_somebody_needs_who_measures_again(ran: tuple[str, di
         assert each["latency_p50_us"]["median"] <= each["latency_p99_us"]["median"]
 
 
+@pytest.mark.ci
 def test_requests_cost_the_commands_that_the_docs_promise(ran: tuple[str, dict[str, Any]]) -> None:
     """One command at the server for a request, and no write within `touch_interval`; none with the near cache."""
     for each in ran[1]["requests"]:
@@ -69,6 +71,7 @@ def test_requests_cost_the_commands_that_the_docs_promise(ran: tuple[str, dict[s
         assert (commands, writes) == pytest.approx(expected, abs=0.05), each["app"]
 
 
+@pytest.mark.ci
 def test_goals_stand_beside_what_was_measured(ran: tuple[str, dict[str, Any]]) -> None:
     """A goal is met or not by its median; there is none of what was not measured. The tables name every one."""
     printed, found = ran

@@ -16,6 +16,8 @@ from tests import servers
 from tests.conftest import SECRET
 from tests.web import serving
 
+pytestmark = pytest.mark.ci
+
 HERE = Path(__file__).parent
 
 

@@ -31,6 +31,8 @@ from tests.conftest import SECRET, started
 from tests.proxy import Proxy
 from tests.web import bearer, serving
 
+pytestmark = pytest.mark.caches("near", "tokens")
+
 
 class Numbered(Session):
     number: int
@@ -106,7 +108,7 @@ async def until(true: Callable[[], bool]) -> None:
 
 
 class Storm:
-    """Requests with every verb, side by side, a third of them cancelled at a random moment."""
+    """Requests with every verb, side by side, a third of them to be cancelled at a random moment."""
 
     AT_ONCE = 80
     SESSIONS = 50
@@ -118,13 +120,15 @@ class Storm:
         self._ids: list[str] = []
         self.outcomes: Counter[str] = Counter()
 
-    async def rage(self, requests: int) -> None:
+    async def rage(self, cancelled: int) -> None:
+        """Until so many were cancelled: how many requests that takes depends on the machine."""
         for number in range(self.SESSIONS):
             manager = await log_in(self._sessions, number, sub=f"user-{number % 5}")
             self._tokens.append(manager.token or "")
             self._ids.append(manager.id or "")
         room = asyncio.Semaphore(self.AT_ONCE)
-        await asyncio.gather(*(self._start(room) for _ in range(requests)))
+        while self.outcomes["cancelled"] < cancelled:
+            await asyncio.gather(*(self._start(room) for _ in range(300)))
 
     async def _start(self, room: asyncio.Semaphore) -> None:
         async with room:
@@ -171,11 +175,11 @@ class Storm:
         return [manager.require().number for manager in found] == [*range(self.SESSIONS)]
 
 
-@pytest.mark.parametrize(("kind", "requests"), [("redis", 3000), ("redis+sentinel", 1000), ("redis+cluster", 1000)])
+@pytest.mark.parametrize(("kind", "cancelled"), [("redis", 300), ("redis+sentinel", 100), ("redis+cluster", 100)])
 async def test_a_storm_of_cancelled_requests(
-    kind: str, requests: int, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+    kind: str, cancelled: int, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of thousands of requests a third is cancelled: no answer is another session's, no connection or task is left."""
+    """Hundreds of many more requests are cancelled: no answer is another session's, no connection or task is left."""
     # A slow machine may take its time: what is asked here is what cancellations leave, and a leak would end it too.
     monkeypatch.setattr("jwtsession.stores.redis._exchange.DEADLINE_SECONDS", 60.0)
     patient = "max_connections={}&timeout=60&socket_timeout=60&socket_connect_timeout=60"
@@ -194,9 +198,8 @@ async def test_a_storm_of_cancelled_requests(
         others = connections(server)
         tasks = asyncio.all_tasks()
         storm = Storm(provider(store))
-        await storm.rage(requests)
+        await storm.rage(cancelled)
         assert storm.outcomes.keys() == {"right", "cancelled"}
-        assert storm.outcomes["cancelled"] > requests / 10
         if kind == "redis":
             pool = store._connections.servers.client.connection_pool  # type: ignore[union-attr]
             assert len(pool._in_use_connections) == 0

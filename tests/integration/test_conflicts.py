@@ -14,6 +14,8 @@ from tests import servers
 from tests.conftest import SECRET
 from tests.web import bearer, serving
 
+pytestmark = pytest.mark.caches("near")
+
 TOGETHER = 8
 
 

@@ -28,7 +28,10 @@ from tests.conftest import SECRET
 from tests.servers import free_port
 from tests.web import bearer
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="reads the processes from /proc")
+pytestmark = [
+    pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="reads the processes from /proc"),
+    pytest.mark.portable,
+]
 
 # Processes with one parent, that need not import everything anew.
 CONTEXT = multiprocessing.get_context("forkserver")

@@ -1,4 +1,4 @@
-"""A model that changed between two deployments: both over real HTTP, on the same sessions in one Valkey."""
+"""A model that changed between two deployments: both at work on the same sessions in one Valkey."""
 
 import base64
 import contextlib
@@ -16,7 +16,9 @@ from redis import Redis
 from jwtsession import Claims, Session, SessionManager, SessionProvider, Token
 from tests import servers
 from tests.conftest import SECRET
-from tests.web import bearer, serving
+from tests.web import bearer, in_process
+
+pytestmark = pytest.mark.caches("near")
 
 KEY = base64.urlsafe_b64encode(bytes(range(0, 224, 7))).decode()
 
@@ -170,7 +172,7 @@ class Deployments:
         sessions = SessionProvider(
             model, secret=SECRET, redis_url=self._server.url, migrate=migrate, touch_interval=0, **self._options
         )
-        with serving(application(sessions)) as client:
+        with in_process(application(sessions)) as client:
             yield client
 
     @property

@@ -12,11 +12,14 @@ from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.connection import Connection
 
 from jwtsession import SessionProvider
+from jwtsession.stores.redis import _exchange, connect
 from tests import servers, verbs
 from tests.conftest import SECRET
 from tests.engines.load import serving
 from tests.proxy import Proxy
 from tests.web import serving as over_http
+
+pytestmark = pytest.mark.caches("near")
 
 VERBS = [what for what in verbs.USING if what not in ("GET /optional", "GET /class")]
 
@@ -56,6 +59,15 @@ def line(request: pytest.FixtureRequest, valkey: servers.Server) -> Iterator[Lin
         return
     with Proxy(valkey.port).running() as proxy:
         yield Line(proxy.url, proxy.close_all if request.param == "close" else proxy.reset)
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This is about connections that end, not about time: on a busy machine 150 requests at once may take long."""
+    monkeypatch.setattr(_exchange, "DEADLINE_SECONDS", 60)
+    monkeypatch.setitem(connect._POOL_OPTIONS, "timeout", 20)
+    for name in ("socket_timeout", "socket_connect_timeout"):
+        monkeypatch.setitem(connect._OPTIONS, name, 20)
 
 
 @contextlib.asynccontextmanager
@@ -129,7 +141,7 @@ async def test_a_mutation_is_done_once(valkey: servers.Server, query: str) -> No
 async def test_connections_that_a_router_has_forgotten_are_asked_before_they_are_used(valkey: servers.Server) -> None:
     """Idle for longer than `health_check_interval`: a PING finds out, and a change is made all the same."""
     with Proxy(valkey.port).running() as proxy:
-        async with application(proxy.url) as client:
+        async with application(f"{proxy.url}?socket_timeout=1") as client:  # how long a PING waits for its answer
             everybody = await asyncio.gather(*(log_in(client) for _ in range(60)))
             for what, count in (("GET /session", 60), ("PATCH /session", 5), ("PUT /session", 5)):
                 users = everybody[:count]

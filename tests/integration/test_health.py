@@ -1,4 +1,4 @@
-"""The answer for a load balancer, over HTTP: whether the store answers, soon, whatever has become of it."""
+"""The answer for a load balancer: whether the store answers, soon, whatever has become of it."""
 
 import time
 from collections.abc import AsyncIterator
@@ -14,7 +14,7 @@ from jwtsession.stores.redis._exchange import DEADLINE_SECONDS
 from tests import servers
 from tests.conftest import SECRET
 from tests.proxy import Proxy
-from tests.web import bearer, serving
+from tests.web import bearer, in_process
 
 # The rest is for a slow machine.
 IN_TIME = DEADLINE_SECONDS + 5.5
@@ -39,7 +39,7 @@ def health(client: httpx2.Client, path: str = "/healthz") -> bool:
 
 def test_up(engine: servers.Server) -> None:
     """200 where the store answers, with no token, with a bad one, and with two."""
-    with serving(application(engine.url)) as client:
+    with in_process(application(engine.url)) as client:
         assert health(client)
         for headers in (bearer("bad"), bearer("bad") | {"x-access-token": "another"}):
             assert client.get("/healthz", headers=headers).json() == {"status": "ok"}
@@ -48,7 +48,7 @@ def test_up(engine: servers.Server) -> None:
 def test_down_at_start(tmp_path: Path) -> None:
     """The application starts and says 503, and 200 when the server has come."""
     server = servers.valkey(tmp_path)
-    with serving(application(server.url)) as client:
+    with in_process(application(server.url)) as client:
         assert not health(client)
         server.start()
         try:
@@ -61,7 +61,7 @@ def test_killed_and_back(tmp_path: Path) -> None:
     """503 while the server is gone, 200 before and after, time and again."""
     server = servers.valkey(tmp_path).start()
     try:
-        with serving(application(server.url)) as client:
+        with in_process(application(server.url)) as client:
             for _ in range(3):
                 assert health(client)
                 server.kill()
@@ -75,7 +75,7 @@ def test_killed_and_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize("fault", ["black_hole", "mute"])
 def test_no_answer(valkey: servers.Server, fault: str) -> None:
     """A server that says nothing is 503 within the store's deadline, and 200 when it says something again."""
-    with Proxy(valkey.port).running() as proxy, serving(application(proxy.url)) as client:
+    with Proxy(valkey.port).running() as proxy, in_process(application(proxy.url)) as client:
         assert health(client)
         setattr(proxy, fault, True)
         start = time.monotonic()
@@ -92,7 +92,7 @@ def test_refused(tmp_path: Path) -> None:
         server.command("ACL", "SETUSER", "sessions", "on", ">right", "~*", "+@all", "-ping")
         for password in ("wrong", "right"):
             url = f"redis://sessions:{password}@127.0.0.1:{server.port}/0"
-            with serving(application(url)) as client:
+            with in_process(application(url)) as client:
                 assert not health(client)
                 server.command("ACL", "SETUSER", "sessions", "+ping")
                 assert health(client) is (password == "right")
@@ -103,7 +103,7 @@ def test_refused(tmp_path: Path) -> None:
 
 def test_a_replica(engine: servers.Server) -> None:
     """200: it answers. Whether it takes writes is not asked."""
-    with serving(application(engine.url)) as client:
+    with in_process(application(engine.url)) as client:
         engine.command("REPLICAOF", "127.0.0.1", "1")
         try:
             assert health(client)
@@ -117,7 +117,7 @@ def test_a_cluster_and_sentinels(cluster_server: servers.Server, sentinel_server
         f"redis+cluster://127.0.0.1:{cluster_server.port}",
         f"redis+sentinel://127.0.0.1:{sentinel_server.port}/mymaster",
     ):
-        with serving(application(url)) as client:
+        with in_process(application(url)) as client:
             assert health(client)
 
 
@@ -133,7 +133,7 @@ def test_a_path_of_ones_own() -> None:
     app = FastAPI(lifespan=lifespan)
     for name, sessions in zip(("one", "two"), both, strict=True):
         app.include_router(sessions.health_router(f"/ready/{name}"), prefix="/ops")
-    with serving(app) as client:
+    with in_process(app) as client:
         assert health(client, "/ops/ready/one")
         assert health(client, "/ops/ready/two")
         assert client.get("/healthz").status_code == 404

@@ -20,6 +20,8 @@ from tests import servers
 from tests.conftest import SECRET
 from tests.web import bearer, serving
 
+pytestmark = [pytest.mark.caches("near", "tokens"), pytest.mark.portable]
+
 
 class UserSession(Session):
     user_id: int

@@ -23,6 +23,8 @@ from tests.conftest import SECRET
 from tests.servers import free_port, until
 from tests.web import bearer, serving
 
+pytestmark = pytest.mark.caches("near")
+
 
 class UserSession(Session):
     name: str

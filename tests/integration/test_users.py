@@ -27,6 +27,8 @@ from jwtsession.sessions import index_pages, session_limit, user_index
 from tests import keymaterial, servers
 from tests.conftest import SECRET, Clock, started
 
+pytestmark = [pytest.mark.caches("near", "tokens"), pytest.mark.portable]
+
 Manager = SessionManager[Session, Claims]
 
 

@@ -12,6 +12,8 @@ import pytest
 
 import jwtsession
 
+pytestmark = pytest.mark.ci
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -19,6 +19,8 @@ from tests.conftest import SECRET
 from tests.interop.application import application
 from tests.web import serving
 
+pytestmark = pytest.mark.caches("near", "tokens")
+
 HERE = Path(__file__).parent
 MAX_AGE = 5_000
 

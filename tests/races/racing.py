@@ -21,7 +21,7 @@ from starlette.requests import Request
 from jwtsession import Claims, RedisSessionStore, Session, SessionManager, SessionProvider
 from jwtsession.stores import CachedSessionStore
 from jwtsession.stores.redis.client_cache.tracking import Lease
-from tests.conftest import SECRET, started
+from tests.conftest import CACHE_SETTINGS, SECRET, started
 from tests.parts import parts_of
 
 PROCESSES = 3
@@ -116,6 +116,7 @@ class Race:
     roles: Sequence[Role]
     subjects: Sequence[Any]
     seed: int
+    environment: Mapping[str, str]
 
 
 @contextlib.asynccontextmanager
@@ -152,6 +153,9 @@ async def _run(race: Race, start: Barrier) -> list[list[Any]]:
 
 def _serve(pipe: "Connection[Any, Any]", start: Barrier) -> None:
     while (race := pipe.recv()) is not None:
+        for name in CACHE_SETTINGS:
+            os.environ.pop(name, None)
+        os.environ.update(race.environment)
         try:
             pipe.send(asyncio.run(_run(race, start)))
         except BaseException:
@@ -179,9 +183,10 @@ class Track:
 
         Gives for each subject the outcomes of the roles, in their order.
         """
+        environment = {name: os.environ[name] for name in CACHE_SETTINGS if name in os.environ}
         for number, pipe in enumerate(self._pipes):
             own = roles[number::PROCESSES]
-            pipe.send(Race(url, options, own, subjects, seed=random.randrange(1 << 40)))
+            pipe.send(Race(url, options, own, subjects, random.randrange(1 << 40), environment))
         replies = []
         for pipe in self._pipes:
             if not pipe.poll(120):

@@ -22,6 +22,8 @@ from jwtsession.testing import InspectableStore
 from tests import servers
 from tests.conftest import SECRET, Clock, started
 
+pytestmark = pytest.mark.caches("near")
+
 Manager = SessionManager[Session, Claims]
 Step = Callable[[], Awaitable[object]]
 

@@ -11,6 +11,8 @@ from tests.races.conftest import Course
 from tests.races.racing import PROCESSES, Raced, Role, times
 from tests.races.roles import Attempt
 
+pytestmark = pytest.mark.caches("near", "tokens")
+
 ENCRYPTED = {"encryption": {"keys": (base64.urlsafe_b64encode(bytes(range(0, 224, 7))).decode(),)}}
 
 

@@ -12,6 +12,8 @@ from tests.races import roles
 from tests.races.conftest import Course
 from tests.races.racing import Role, times
 
+pytestmark = pytest.mark.caches("near")
+
 INDEXED = {"user_index": True}
 EVICTING = INDEXED | {"max_sessions": 3, "too_many_sessions": "evict"}
 REFUSING = INDEXED | {"max_sessions": 3}

@@ -30,6 +30,8 @@ from tests.conftest import SECRET, Clock, started
 from tests.fleet import Fleet, running
 from tests.web import bearer, serving
 
+pytestmark = pytest.mark.caches("tokens")
+
 CANARY = "canary-5f3a91"
 ABSOLUTE_MAX_AGE = 1_000
 

@@ -12,6 +12,8 @@ from tests import servers
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.ci
+@pytest.mark.server
 @pytest.mark.parametrize("target", ["decoder", "stored"])
 def test_ten_seconds_of_fuzzing_find_nothing(target: str) -> None:
     """Thousands of inputs, guided by coverage from public vectors on, raise nothing but the errors of the contract."""

@@ -15,7 +15,9 @@ from tests import servers
 from tests.conftest import SECRET, Clock
 from tests.fleet import Fleet, running
 from tests.keymaterial import ASYMMETRIC, HMAC, pem, private_and_public, private_key, public_pem
-from tests.web import bearer, serving
+from tests.web import bearer, in_process, serving
+
+pytestmark = pytest.mark.caches("tokens")
 
 PATH = "/.well-known/jwks.json"
 
@@ -77,7 +79,7 @@ def test_a_symmetric_key_is_not_published(algorithm: str, valkey: servers.Server
     )
     app = FastAPI(lifespan=sessions.lifespan)
     app.include_router(sessions.jwks_router())
-    with serving(app) as client:
+    with in_process(app) as client:
         assert client.get(PATH).json() == {"keys": []}
 
 
@@ -88,7 +90,7 @@ def test_the_answer_may_be_cached_and_needs_neither_a_token_nor_the_store() -> N
     )
     app = FastAPI(lifespan=sessions.lifespan)
     app.include_router(sessions.jwks_router("/keys"), prefix="/auth")
-    with serving(app) as client:
+    with in_process(app) as client:
         for headers in ({}, bearer("nonsense")):
             answer = client.get("/auth/keys", headers=headers)
             assert answer.status_code == 200
@@ -106,7 +108,7 @@ def test_a_rotation_shows_both_keys(valkey: servers.Server, clock: Clock) -> Non
     new = Key(kid="new", secret=pem(private_key("ES256", 2)))
     announced = Key(kid="new", secret=pem(private_key("ES256", 2)), verify_only=True)
     seen: list[list[str]] = []
-    with running(valkey.url, clock, {"keys": [old]}, algorithm="ES256") as fleet:
+    with running(valkey.url, clock, {"keys": [old]}, algorithm="ES256", sockets=True) as fleet:
         fleet.log_in("a")
         seen.append([key["kid"] for key in published(fleet.clients["a"])])
         for keys in ([announced, old], [new, old], [new]):
@@ -155,7 +157,7 @@ def test_two_providers_publish_apart(valkey: servers.Server) -> None:
             model, secret=pem(private_key(kind)), algorithm=kind, redis_url=valkey.url, request_key=model.__name__
         )
         app.include_router(provider.jwks_router(path))
-    with serving(app) as client:
+    with in_process(app) as client:
         assert [client.get(path).json()["keys"][0]["alg"] for path in ("/users.json", "/admins.json")] == [
             "ES256",
             "EdDSA",

@@ -21,6 +21,8 @@ from tests.conftest import SECRET
 from tests.contract import test_store as contract
 from tests.contract.test_store import HOUR, RIGHTS, Subject
 
+pytestmark = pytest.mark.server
+
 ID = "an-id-of-the-least-privilege-tests"
 CLUSTER = ["+cluster|slots", "+command"]
 

@@ -35,6 +35,8 @@ from tests.keymaterial import pem, private_key, twin
 from tests.security.forge import signed
 from tests.web import bearer
 
+pytestmark = pytest.mark.caches("tokens")
+
 MAX_AGE = 1_000
 ABSOLUTE = 10_000
 

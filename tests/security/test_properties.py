@@ -4,6 +4,7 @@ import contextlib
 import json
 from typing import Any
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +15,8 @@ from jwtsession.sessions.serialization import SessionSerializer
 from jwtsession.tokens import KeyRing, KeySpec, TokenCodec
 from tests.conftest import SECRET, Clock
 from tests.security.forge import CLAIMS, HEADER, ID, signed
+
+pytestmark = pytest.mark.slow
 
 # The same examples every time: a failure in one run is a failure in the next.
 settings.register_profile("exact", derandomize=True, deadline=None, max_examples=400)

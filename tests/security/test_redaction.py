@@ -251,6 +251,7 @@ def assert_forgotten(error: BaseException, *forbidden: str) -> None:
                 assert_clean(repr({name: repr(value) for name, value in frame.f_locals.items()}), [*forbidden])
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("fault", ["down", "wrong password", "no right", "no command", "another type"])
 async def test_the_locals_of_an_error_of_the_store_are_forgotten(tmp_path: Path, fault: str) -> None:
     """Whatever the server does: no frame of the error keeps the token, the id, the data, the password or the secret."""

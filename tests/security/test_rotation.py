@@ -1,4 +1,4 @@
-"""Keys are replaced while everybody stays logged in: two real workers that roll one after the other."""
+"""Keys are replaced while everybody stays logged in: two workers that roll one after the other."""
 
 from typing import Any
 
@@ -11,6 +11,8 @@ from tests.conftest import SECRET, Clock
 from tests.fleet import Fleet, running
 from tests.keymaterial import HMAC, jwk, pem, private_key, public_pem
 from tests.web import bearer
+
+pytestmark = pytest.mark.caches("tokens")
 
 ABSOLUTE_MAX_AGE = 1_000
 

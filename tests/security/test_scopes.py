@@ -25,6 +25,8 @@ from tests.conftest import SECRET, Clock
 from tests.security.forge import with_claims
 from tests.web import bearer
 
+pytestmark = pytest.mark.caches("tokens")
+
 SCOPES = {"orders:read": "See your orders", "orders:write": "Order", "admin": "Do everything"}
 
 

@@ -30,6 +30,8 @@ from tests.conftest import SECRET, Clock
 from tests.security.forge import CLAIMS, HEADER, ID, NOW, encoded, raw_json, signed, with_claims, with_header
 from tests.web import bearer, serving
 
+pytestmark = pytest.mark.caches("tokens")
+
 
 def codec(**options: Any) -> TokenCodec[Claims]:
     options = {"absolute_max_age": 10_000, "clock": Clock()} | options

@@ -15,6 +15,8 @@ from cryptography.x509.oid import NameOID
 from jwtsession import RedisSessionStore, StoreUnavailableError
 from tests import servers
 
+pytestmark = pytest.mark.server
+
 ID = "an-id-of-the-transport-tests"
 
 

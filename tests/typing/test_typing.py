@@ -9,6 +9,8 @@ import pytest
 
 from tests import servers
 
+pytestmark = pytest.mark.ci
+
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parents[1]
 

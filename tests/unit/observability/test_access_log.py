@@ -278,6 +278,7 @@ def visit(client: httpx2.Client, ws: str, token: str) -> None:
         websocket.recv()
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("level", ["info", "debug", "trace"])
 def test_a_real_servers_log_has_no_token(log: io.StringIO, level: str) -> None:
     """What uvicorn logs of requests and WebSockets, good ones and refused ones, shows everything but the token."""
@@ -304,6 +305,7 @@ def test_a_real_servers_log_has_no_token(log: io.StringIO, level: str) -> None:
         assert secret not in lines
 
 
+@pytest.mark.server
 def test_the_filter_goes_with_the_application() -> None:
     """It is there as long as the application runs, on every logger, and not longer."""
 
@@ -328,6 +330,7 @@ def test_uvicorn_logs_where_the_filter_is() -> None:
     assert set(uvicorn.config.LOGGING_CONFIG["loggers"]) - {"uvicorn"} <= set(ACCESS_LOGGERS)
 
 
+@pytest.mark.server
 def test_a_token_in_a_url_by_mistake_is_redacted_too(log: io.StringIO) -> None:
     """Where tokens in URLs are off a client may still send one there, and it is a good one in a header."""
     with serving(shop(), log_level="info", log_config=None) as client:

@@ -9,6 +9,7 @@ from itertools import count
 from typing import Annotated, Any, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, RootModel, create_model
@@ -114,6 +115,7 @@ def places(now: Any, data: Any, *before: Any) -> Iterator[tuple[Any, bool]]:
             yield from ((place, False) for place, _ in places(value, each))
 
 
+@pytest.mark.slow
 @given(st.data())
 @EXACT
 def test_what_is_stored_reads_back_as_what_was_put(data: st.DataObject) -> None:

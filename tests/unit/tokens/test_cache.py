@@ -109,6 +109,7 @@ def test_memory_is_bounded_and_the_least_used_goes_first(clock: Clock) -> None:
     assert cache_of(made).get(tokens[1]) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "claims",
     [{}, {"sub": "u" * 40, "scope": "read write " * 10}, {"sub": "\U0001f600" * 30}],

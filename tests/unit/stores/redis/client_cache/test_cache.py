@@ -85,6 +85,7 @@ def test_what_is_too_large_is_not_kept(clock: Clock) -> None:
     assert near.cache._entries.size == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [100, 4096])
 def test_it_takes_no_more_memory_than_it_may(clock: Clock, size: int) -> None:
     """Full, and with sessions that come and go, it takes what it was given at most, and at least half of it."""
