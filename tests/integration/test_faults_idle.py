@@ -12,7 +12,6 @@ from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.connection import Connection
 
 from jwtsession import SessionProvider
-from jwtsession.stores.redis import _exchange, connect
 from tests import servers, verbs
 from tests.conftest import SECRET
 from tests.engines.load import serving
@@ -64,16 +63,16 @@ def line(request: pytest.FixtureRequest, valkey: servers.Server) -> Iterator[Lin
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """This is about connections that end, not about time: on a busy machine 150 requests at once may take long."""
-    monkeypatch.setattr(_exchange, "DEADLINE_SECONDS", 60)
-    monkeypatch.setitem(connect._POOL_OPTIONS, "timeout", 20)
-    for name in ("socket_timeout", "socket_connect_timeout"):
-        monkeypatch.setitem(connect._OPTIONS, name, 20)
+    monkeypatch.setattr("jwtsession.stores.redis._exchange.DEADLINE_SECONDS", 60.0)
 
 
 @contextlib.asynccontextmanager
-async def application(url: str, own: bool = False, **options: Any) -> AsyncIterator[httpx2.AsyncClient]:
+async def application(
+    url: str, own: bool = False, answer: int = 60, **options: Any
+) -> AsyncIterator[httpx2.AsyncClient]:
     """The verbs' application; with a client of the caller's own, with redis-py's defaults, if need be."""
     if not own:
+        url = f"{url}{'&' if '?' in url else '?'}timeout=60&socket_timeout={answer}&socket_connect_timeout=60"
         async with serving(verbs.application(_provider(redis_url=url, **options))) as client:
             yield client
         return
@@ -141,7 +140,7 @@ async def test_a_mutation_is_done_once(valkey: servers.Server, query: str) -> No
 async def test_connections_that_a_router_has_forgotten_are_asked_before_they_are_used(valkey: servers.Server) -> None:
     """Idle for longer than `health_check_interval`: a PING finds out, and a change is made all the same."""
     with Proxy(valkey.port).running() as proxy:
-        async with application(f"{proxy.url}?socket_timeout=1") as client:  # how long a PING waits for its answer
+        async with application(proxy.url, answer=1) as client:  # for so long a PING waits
             everybody = await asyncio.gather(*(log_in(client) for _ in range(60)))
             for what, count in (("GET /session", 60), ("PATCH /session", 5), ("PUT /session", 5)):
                 users = everybody[:count]
