@@ -35,7 +35,7 @@ ALLOWED: dict[str, tuple[int, str]] = {
     ),
     "tests/integration/test_health.py": (1, "the deadline of a call, which users can't set"),
     "tests/integration/test_near.py": (
-        15,
+        10,
         "loads by one network and news by another: the near cache lets nobody choose",
     ),
     "tests/security/test_properties.py": (1, "what may be a session's id is decided in one place"),

@@ -20,10 +20,11 @@ from jwtsession import RedisSessionStore, SessionProvider, StoreUnavailableError
 from jwtsession.stores import CachedSessionStore
 from jwtsession.stores.redis.client_cache.cache import ClientCache
 from jwtsession.stores.redis.client_cache.topology import _Server
-from jwtsession.stores.redis.client_cache.tracking import STALENESS_SECONDS
+from jwtsession.stores.redis.client_cache.tracking import STALENESS_SECONDS, Lease
 from tests import servers, verbs
 from tests.conftest import SECRET, Clock, started
 from tests.contract.test_store import RIGHTS
+from tests.parts import parts_of
 from tests.proxy import Proxy
 
 ID = "an-id-of-the-near-cache-tests"
@@ -49,13 +50,13 @@ async def opened(url: str) -> AsyncIterator[CachedSessionStore]:
 
 
 def cache(store: CachedSessionStore) -> ClientCache:
-    assert store._cache is not None
-    return store._cache
+    (found,) = parts_of(store, ClientCache)
+    return found
 
 
 def keeps(store: CachedSessionStore, session_id: str = ID) -> bool:
     """Whether a load would be answered without the server."""
-    return store._cache is not None and store._cache.get(session_id) is not None
+    return any(each.get(session_id) is not None for each in parts_of(store, ClientCache))
 
 
 async def read(store: CachedSessionStore, session_id: str = ID) -> bytes | None:
@@ -135,7 +136,7 @@ async def test_requests_read_near_and_verbs_do_not(engine: servers.Server) -> No
     sessions = started(SessionProvider(verbs.UserSession, secret=SECRET, **settings))
     manager = await sessions.get_manager(verbs_request())
     token = (await manager.create(verbs.UserSession(user_id=1))).access_token
-    store = sessions._store
+    store = sessions.store
     assert isinstance(store, CachedSessionStore)
     deadline = time.monotonic() + 10
     while not keeps(store, str(manager.id)):
@@ -442,12 +443,12 @@ async def test_a_lost_connection_empties_the_cache(
     store, other, proxy = followed
     for number in range(1, 6):
         await kept(store, b"%d" % number)
-        lease = cache(store).tracking._leases[""]
+        (lease,) = parts_of(store, Lease)
         if ends == "kill":
             assert int(engine.command("CLIENT", "KILL", "TYPE", "pubsub")[1:]) >= 1
         else:
             proxy.reset()
-        await until(lambda lease=lease: cache(store).tracking._leases.get("") is not lease, "the end of the connection")
+        await until(lambda lease=lease: lease not in parts_of(store, Lease), "the end of the connection")
         assert not keeps(store)
         await other.update(ID, b"%d" % number, b"%d" % (number + 1), HOUR)
         assert await read(store) == b"%d" % (number + 1)
