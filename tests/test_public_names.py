@@ -33,6 +33,7 @@ ALLOWED: dict[str, tuple[int, str]] = {
         2,
         "what happens between two steps of a start can only be caused from inside",
     ),
+    "tests/integration/test_faults_idle.py": (1, "the deadline of a call, which users can't set"),
     "tests/integration/test_health.py": (1, "the deadline of a call, which users can't set"),
     "tests/integration/test_near.py": (
         10,
