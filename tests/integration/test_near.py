@@ -54,6 +54,16 @@ def cache(store: CachedSessionStore) -> ClientCache:
     return found
 
 
+def told_instead(store: CachedSessionStore, hear: Callable[[Any], object]) -> None:
+    """What the server tells of changes goes there, and not into the cache."""
+    cache(store).tracking._invalidate = hear  # type: ignore[assignment]
+
+
+def follow(store: CachedSessionStore, server: servers.Server | Proxy) -> None:
+    """Hear of changes by another way than that of the loads."""
+    cache(store).tracking._topology = direct(server)
+
+
 def keeps(store: CachedSessionStore, session_id: str = ID) -> bool:
     """Whether a load would be answered without the server."""
     return any(each.get(session_id) is not None for each in parts_of(store, ClientCache))
@@ -302,7 +312,7 @@ async def test_what_was_read_at_the_server_is_not_followed_by_something_older(
     ours: CachedSessionStore, theirs: CachedSessionStore
 ) -> None:
     """After a plain load found a new value, a near one does not give the old one, though the server's word is late."""
-    cache(ours).tracking._invalidate = lambda keys: None
+    told_instead(ours, lambda keys: None)
     await theirs.update(ID, b"1", b"2", HOUR)
     assert await read(ours) == b"1"
     assert await ours.load(ID) == b"2"
@@ -315,7 +325,7 @@ async def test_a_value_that_is_overtaken_on_its_way_is_not_kept(engine: servers.
         async with opened(proxy.url) as slow, opened(engine.url) as other:
             await other.create(ID, b"1", HOUR)
             assert await slow.ping()
-            cache(slow).tracking._topology = direct(engine)
+            follow(slow, engine)
             await kept(slow, b"1")
             cache(slow).forget(ID)
             proxy.delay = 0.3
@@ -364,7 +374,7 @@ async def test_a_session_expires_in_time_without_a_word(own: servers.Server) -> 
         created = time.monotonic()
         await kept(store, b"1")
         told: list[Any] = []
-        cache(store).tracking._invalidate = told.append
+        told_instead(store, told.append)
         assert dict(cache(store)._entries.items())[ID].deadline - created <= 1.001
         await until(lambda: not keeps(store), "the end of the session")
         assert told == []
@@ -384,7 +394,7 @@ async def followed(
         async with opened(engine.url) as store, opened(engine.url) as other:
             await other.create(ID, b"1", HOUR)
             assert await store.ping()
-            cache(store).tracking._topology = direct(proxy)
+            follow(store, proxy)
             await kept(store, b"1")
             yield store, other, proxy
 
