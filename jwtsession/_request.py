@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Generic, NamedTuple, NoReturn, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, NoReturn, TypeVar
 
 from ._types import C, S
 from .errors import AuthenticationError, JWTSessionError, MissingTokenError, SessionNotFoundError
@@ -12,15 +13,13 @@ from .tokens import TokenCodec, VerifiedToken
 E = TypeVar("E", bound=JWTSessionError)
 
 
-class Components(NamedTuple, Generic[S, C]):
+@dataclass(frozen=True, slots=True, repr=False)
+class Components(Generic[S, C]):
     """The parts that all managers of one provider share."""
 
     codec: TokenCodec[C]
     repository: SessionRepository[S]
     lifecycle: SessionLifecycle[S]
-
-    def __repr__(self) -> str:
-        return "Components()"
 
 
 NOT_CAPTURED: tuple[str | None, str | None] = (None, None)
@@ -65,11 +64,12 @@ class RequestSession(Generic[S, C]):
         refusal: AuthenticationError | None = None,
         extended: bool = True,
     ) -> None:
-        self._codec, self._repository, self._lifecycle = components
+        self._codec, self._repository, self._lifecycle = components.codec, components.repository, components.lifecycle
         self._host, self._captured = host, captured
         self._loop = asyncio.get_running_loop()
         self._former: Former = ()
-        self._verified, self._record, self._refusal, self._extended = verified, record, refusal, extended
+        self._verified, self._record = verified, record
+        self._refusal, self._extended = refusal, extended
         self._own_claims: C | None = None
 
     def __repr__(self) -> str:

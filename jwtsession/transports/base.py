@@ -1,6 +1,6 @@
 """The protocols of transports. `HeaderTransport` reads a header, `RequestTransport` any other place of a request."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from starlette.requests import HTTPConnection
@@ -12,17 +12,11 @@ WHITESPACE = b" \t"
 class HeaderTransport(Protocol):
     """A header of a request, or of a WebSocket's handshake, that may hold a token."""
 
-    @property
-    def header(self) -> bytes:
-        """The header's name in lower case."""
-        ...
-
-    def find(self, values: Sequence[bytes]) -> Sequence[object]:
+    def find(self, headers: Iterable[tuple[bytes, bytes]]) -> Sequence[object]:
         """Return all tokens of the header, in their order. An empty token is an empty text.
 
         Args:
-            values: The header's values as the client sent them; at least one. The extractor reads a request's headers
-                once for all transports, and calls a transport only if the request has its header.
+            headers: All headers of the request, as the client sent them. ASGI promises lower-case names.
         """
         ...
 

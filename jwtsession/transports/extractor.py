@@ -32,13 +32,11 @@ class TokenExtractor:
             "query": QueryTransport(name),
             "body": BodyTransport(name),
         }
-        # The sources in their order; for each the header that it reads (or None) and its method. This is prepared here,
-        # so that a request needs no look-up.
-        self._places: tuple[tuple[bytes | None, Callable[..., Any]], ...] = tuple(
-            (headers[each].header, headers[each].find) if each in headers else (None, others[each].find)
-            for each in sources
+        # The sources in their order; for each whether it is a header, and its method. This is prepared here, so that a
+        # request needs no look-up.
+        self._places: tuple[tuple[bool, Callable[..., Any]], ...] = tuple(
+            (each in headers, (headers if each in headers else others)[each].find) for each in sources
         )
-        self._headers = frozenset(name for name, _ in self._places if name is not None)
         self._first_wins = first_wins
         self.reads_bodies = "body" in sources
         """Whether the extractor may have to read a request's body."""
@@ -60,22 +58,10 @@ class TokenExtractor:
             MissingTokenError: The request has no token.
             AmbiguousTokenError: The request has different tokens, or one place has a token and something else.
         """
-        wanted = self._headers
-        values: dict[bytes, list[bytes]] = {}
-        for name, value in connection.scope["headers"]:  # ASGI promises lower-case names
-            if name in wanted:
-                if name in values:
-                    values[name].append(value)
-                else:
-                    values[name] = [value]
+        headers = connection.scope["headers"]
         found: object = None
-        for header, find in self._places:
-            if header is None:
-                here: Sequence[object] = await find(connection, body)
-            elif header in values:
-                here = find(values[header])
-            else:
-                continue
+        for is_header, find in self._places:
+            here: Sequence[object] = find(headers) if is_header else await find(connection, body)
             if not here:
                 continue
             token = here[0]

@@ -1,6 +1,6 @@
 """A header that holds only the token, as the Node original has it (`x-access-token`)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from .base import WHITESPACE
 
@@ -13,11 +13,12 @@ class PlainHeaderTransport:
     """
 
     def __init__(self, header: str) -> None:
-        self.header = header.encode()
+        self._header = header.encode()
 
-    def find(self, values: Sequence[bytes]) -> Sequence[object]:
+    def find(self, headers: Iterable[tuple[bytes, bytes]]) -> Sequence[object]:
         """See `HeaderTransport`."""
-        tokens = []
-        for value in values:  # a loop: on Python 3.11 a comprehension costs one more call
-            tokens.append(value.strip(WHITESPACE).decode("latin-1"))  # noqa: PERF401
+        wanted, tokens = self._header, []  # a loop: on Python 3.11 a comprehension costs one more call
+        for name, value in headers:
+            if name == wanted:
+                tokens.append(value.strip(WHITESPACE).decode("latin-1"))
         return tokens

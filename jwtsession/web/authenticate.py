@@ -24,7 +24,7 @@ class Authenticator(Generic[S, C]):
 
     def __init__(self, components: Components[S, C], extractor: TokenExtractor, *, capture_client: bool) -> None:
         self._components = components
-        self._codec, self._repository, self._lifecycle = components
+        self._codec, self._repository, self._lifecycle = components.codec, components.repository, components.lifecycle
         self._has_index = self._lifecycle.has_index
         self._extractor = extractor
         self._capture_client = capture_client
@@ -35,7 +35,6 @@ class Authenticator(Generic[S, C]):
         self,
         connection: HTTPConnection,
         token: object = None,
-        *,
         body: bool = True,
         before: SessionManager[S, C] | None = None,
         demand: Demand | None = None,

@@ -14,9 +14,9 @@ from ..errors import JWTSessionError
 from ..manager import SessionManager
 from . import openapi
 from .authenticate import Authenticator
-from .kept import Kept, is_of, keep, managers_of
+from .kept import Kept, is_of, kept_of
 from .lifespan import Lifespan
-from .outgoing import Headers, add_headers
+from .outgoing import Headers
 from .scopes import Demand, both, scope_demand
 
 T = TypeVar("T")
@@ -98,7 +98,7 @@ class Dependencies(Generic[S, C]):
         """See `SessionProvider.get_session`."""
 
         def resolve(connection: HTTPConnection, response: Response | None, scopes: Sequence[str]) -> Awaitable[S]:
-            return self._required(connection, response, scope_demand(scopes) if scopes else None)
+            return self._required(connection, response, scope_demand(scopes) if scopes else None, True)
 
         return self._shown_as(resolve, optional=False, answers=("no_session",))
 
@@ -106,7 +106,7 @@ class Dependencies(Generic[S, C]):
         """See `SessionProvider.peek_session`."""
 
         def resolve(connection: HTTPConnection, response: Response | None, scopes: Sequence[str]) -> Awaitable[S]:
-            return self._required(connection, response, scope_demand(scopes), extend=False)
+            return self._required(connection, response, scope_demand(scopes), False)
 
         return self._shown_as(resolve, optional=False, answers=("no_session",))
 
@@ -114,7 +114,7 @@ class Dependencies(Generic[S, C]):
         """See `SessionProvider.require_fresh`."""
 
         def resolve(connection: HTTPConnection, response: Response | None, scopes: Sequence[str]) -> Awaitable[S]:
-            return self._required(connection, response, both(fresh, scope_demand(scopes)))
+            return self._required(connection, response, both(fresh, scope_demand(scopes)), True)
 
         return self._shown_as(resolve, optional=False, answers=("no_session", "stale"))
 
@@ -153,7 +153,7 @@ class Dependencies(Generic[S, C]):
         return SessionDependency(resolve, optional=optional, changes=changes, answers=may_happen, **self._shown)
 
     async def _required(
-        self, connection: HTTPConnection, response: Response | None, demand: Demand | None, extend: bool = True
+        self, connection: HTTPConnection, response: Response | None, demand: Demand | None, extend: bool
     ) -> S:
         manager = await self._manager(connection, response, demand, extend)
         session = manager.require()
@@ -179,10 +179,15 @@ class Dependencies(Generic[S, C]):
 
         A request whose token does not meet the demand will be refused, so it does not restart the idle timeout.
         """
+        # Every request runs this: it calls few functions, all with positional arguments.
         if response is not None:
-            add_headers(response, self._headers)
+            raw = response.raw_headers
+            # A header that another provider has added already is not added again.
+            raw += [header for header in self._headers if header not in raw] if raw else self._headers
         scope = connection.scope
-        kept = managers_of(scope).get(self)
+        # The managers are in the scope itself, since some drivers share its `state`.
+        managers: dict[object, Kept] = scope.setdefault("jwtsession", {})
+        kept = managers.get(self)
         # `is_of` compares the header objects: drivers may share the scope, but another request has other headers.
         if kept is not None and is_of(kept, scope):
             return await self._kept_manager(kept, connection, response, demand, extend)
@@ -190,10 +195,8 @@ class Dependencies(Generic[S, C]):
             self._lifespan.admit(scope.get("app"))
         before = None if kept is None else kept[0]
         body = response is not None  # in an endpoint: only its own `Request` keeps a body that was read
-        manager, token = await self._authenticator.authenticate(
-            connection, body=body, before=before, demand=demand, extend=extend
-        )
-        keep(scope, self, manager, token, searched=body or not self._authenticator.reads_bodies)
+        manager, token = await self._authenticator.authenticate(connection, None, body, before, demand, extend)
+        managers[self] = kept_of(scope, manager, token, body or not self._authenticator.reads_bodies)
         # Only for the application to read: this package never reads it back. The dict belongs to this request alone
         # (see `_OwnState` in `lifespan.py`).
         scope.setdefault("state", {})[self._request_key] = manager
@@ -210,7 +213,7 @@ class Dependencies(Generic[S, C]):
         manager, token, searched = kept[0], kept[4], kept[5]
         if response is not None and not searched:
             await self._authenticator.search_body(manager, token, connection, extend=extend)
-            managers_of(connection.scope)[self] = (*kept[:-1], True)
+            connection.scope["jwtsession"][self] = (*kept[:-1], True)
         if extend and (demand is None or unmet(manager, demand) is None):
             await manager.extend()
         return manager

@@ -1,4 +1,4 @@
-"""Keeps the managers of one request in its ASGI scope: one manager for each provider."""
+"""What is kept of a request's manager in its ASGI scope, and whether it still is the request's."""
 
 import operator
 from collections.abc import Sequence
@@ -14,24 +14,17 @@ whether the body was searched for the token too. A plain tuple, because making a
 of a load."""
 
 
-def managers_of(scope: Scope) -> dict[object, Kept]:
-    """The managers of a request, by provider. They are in the scope itself, since some drivers share its `state`."""
-    managers: dict[object, Kept] = scope.setdefault("jwtsession", {})
-    return managers
-
-
-def keep(scope: Scope, provider: object, manager: SessionManager[Any, Any], token: object, *, searched: bool) -> None:
-    """Keep a request's manager in the request's scope.
+def kept_of(scope: Scope, manager: SessionManager[Any, Any], token: object, searched: bool) -> Kept:
+    """Return what is kept of a request's manager.
 
     Args:
         scope: The request's ASGI scope.
-        provider: The key of the manager's provider.
         manager: The manager.
         token: The token from which the manager was made.
         searched: Whether all places were searched for the token, the body too.
     """
     headers = scope["headers"]
-    managers_of(scope)[provider] = manager, headers, tuple(headers), scope.get("query_string"), token, searched
+    return manager, headers, tuple(headers), scope.get("query_string"), token, searched
 
 
 def is_of(kept: Kept, scope: Scope) -> bool:

@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-from starlette.responses import Response
-
 from ..settings import SessionSettings
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -24,9 +22,3 @@ def response_headers(settings: SessionSettings) -> Headers:
     if "query" in settings.token_sources:
         headers.append((b"referrer-policy", b"no-referrer"))
     return headers
-
-
-def add_headers(response: Response, headers: Headers) -> None:
-    """Add the headers to an answer. A header that another provider has added already is not added again."""
-    raw = response.raw_headers
-    raw += [header for header in headers if header not in raw] if raw else headers
