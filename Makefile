@@ -17,13 +17,15 @@ EVERYWHERE = not ci and (not server or contract or portable)
 logged = { $(1) >$(VENV)/pip.log 2>&1 || { cat $(VENV)/pip.log; exit 1; }; }
 
 .DEFAULT_GOAL := all
-.PHONY: all help demo check test full python pythons soak fuzz floors lint format types docs bench dist clean FORCE
+.PHONY: all rest help demo check test python pythons soak fuzz floors lint format types docs bench dist clean FORCE
 
-all:  ## What CI does, in about 20 minutes: lint, types, docs, every test, on every Python here, and a soak
+all: rest  ## What CI does, in about 20 minutes: lint, types, docs, every test, on every Python here, and a soak
+	@$(MAKE) --no-print-directory test EVERY=1
+
+rest:
 	@$(MAKE) --no-print-directory $(VENV)/.test $(VENV)/.lint $(VENV)/.docs $(VENV)/.fuzz
 	@$(MAKE) --no-print-directory $(BESIDE) lint types docs floors pythons
 	@$(MAKE) --no-print-directory soak SOAK_SECONDS=60
-	@$(MAKE) --no-print-directory full
 
 # Two targets at a time, and what each says in one piece, where this make can do that.
 BESIDE := --jobs=2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
@@ -40,13 +42,14 @@ check: $(VENV)/.test $(VENV)/.lint  ## Check format and lint, and run the tests 
 	@$(BIN)/ruff check --quiet .
 	@$(PYTEST) --quiet $(SPREAD) -m "not server and not slow and not ci" tests/unit tests/contract tests/security $(wildcard tests/test_*.py)
 
-test: $(VENV)/.test  ## Run the tests, in 4 minutes; another Python by PYTHON=python3.12
-	@RACES=0.3 $(PYTEST) $(SPREAD) -m "not engines and not ci"
-	@$(PYTEST) -m "not ci" tests/engines
-
-full: $(VENV)/.test  ## Run every test, those that take long too, with branch coverage
+test: $(VENV)/.test  ## Run the tests, in 4 minutes; every test, with coverage, by EVERY=1; another Python by PYTHON=python3.12
+ifdef EVERY
 	@$(PYTEST) $(SPREAD) -m "not engines" --cov --cov-report= --cov-fail-under=0
 	@$(PYTEST) --cov --cov-append --cov-report=term tests/engines
+else
+	@RACES=0.3 $(PYTEST) $(SPREAD) -m "not engines and not ci"
+	@$(PYTEST) -m "not ci" tests/engines
+endif
 
 python: $(VENV)/.test
 	@$(PYTEST) --quiet $(SPREAD) -p no:cacheprovider -m "$(EVERYWHERE)" tests/unit tests/contract tests/security tests/integration
