@@ -209,7 +209,7 @@ def test_keys_are_taken_with_and_without_padding() -> None:
 @pytest.mark.parametrize("mode", ["read", "write", "require"])
 def test_a_mode_without_keys_is_refused(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who asks for encryption and has lost the keys on the way must not store plain sessions in silence."""
-    with pytest.raises(ConfigurationError, match=r"^encryption\.mode: needs keys"):
+    with pytest.raises(ConfigurationError, match=r"^encryption\.mode: needs encryption\.keys"):
         SessionSettings(secret=SECRET, encryption={"mode": mode})
     monkeypatch.setenv("JWTSESSION_ENCRYPTION_MODE", mode)
     with pytest.raises(ConfigurationError, match=r"^JWTSESSION_ENCRYPTION_MODE: needs keys"):
