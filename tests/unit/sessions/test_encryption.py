@@ -212,7 +212,7 @@ def test_a_mode_without_keys_is_refused(mode: str, monkeypatch: pytest.MonkeyPat
     with pytest.raises(ConfigurationError, match=r"^encryption\.mode: needs encryption\.keys"):
         SessionSettings(secret=SECRET, encryption={"mode": mode})
     monkeypatch.setenv("JWTSESSION_ENCRYPTION_MODE", mode)
-    with pytest.raises(ConfigurationError, match=r"^JWTSESSION_ENCRYPTION_MODE: needs keys"):
+    with pytest.raises(ConfigurationError, match=r"^JWTSESSION_ENCRYPTION_MODE: needs encryption\.keys"):
         SessionSettings(secret=SECRET)
 
 
