@@ -1,7 +1,7 @@
 """Runs the tests that other Pythons may break on every one from 3.11 on that this machine has.
 
 Debian's and Ubuntu's own, those of pyenv, and `python3.x` on the PATH; the one that starts this script runs all tests
-by `make test`, and is left out. Each gets an environment of its own, and one failure fails the run.
+by `make full`, and is left out. Each gets an environment of its own, and one failure fails the run.
 """
 
 import os
@@ -40,12 +40,14 @@ def found() -> dict[str, Path]:
 def main() -> int:
     """Run `make python` for each; 1 where one of them failed."""
     failed = []
+    # This script is no part of a make that starts it: that one's jobs are not to be shared.
+    environment = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS")}
     pythons = found()
     for version, path in pythons.items():
         begun = time.monotonic()
         print(f"Python {version}: {path}", flush=True)
         command = ["make", "--no-print-directory", "python", f"PYTHON={path}", f"VENV=.venv-{version}"]
-        fine = subprocess.run(command, check=False).returncode == 0
+        fine = subprocess.run(command, env=environment, check=False).returncode == 0
         print(f"Python {version}: {'fine' if fine else 'FAILED'}, {time.monotonic() - begun:.0f} s", flush=True)
         if not fine:
             failed.append(version)
