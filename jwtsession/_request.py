@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, Generic, NoReturn, TypeVar
 
@@ -143,18 +144,21 @@ class RequestSession(Generic[S, C]):
         if self._extended or self._record is None or self._verified is None:
             return
         self._extended = True
-        if self._repository.timeouts.is_due(self._verified):
+        ttl = self._repository.timeouts.ttl(self._verified)
+        if ttl > 0 and self._repository.timeouts.is_due(self._verified):
             try:
-                await self._repository.touch(self._verified.session_id, self._ttl(self._verified))
+                await self._repository.touch(self._verified.session_id, ttl)
             except AuthenticationError as error:
                 self._forget(error)
+                emit_refused(self, error)
                 return
         await self._lifecycle.note_use(self._verified)
 
     def _refuse(self) -> NoReturn:
         if isinstance(self._refusal, MissingTokenError):
             emit_refused(self, self._refusal)
-        raise self._refusal or SessionNotFoundError()
+        # A new instance each time: an error that was raised refers to frames, and those to this manager.
+        raise copy(self._refusal) if self._refusal is not None else SessionNotFoundError()
 
     def _require_record(self) -> tuple[VerifiedToken, Record[S]]:
         if self._record is None or self._verified is None:

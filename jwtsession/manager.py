@@ -284,7 +284,9 @@ class SessionManager(RequestSession[S, C], Generic[S, C]):
         old = cast("C", self.claims)
         if claims is None or claims.exp in (None, old.exp):
             self._ttl(verified)  # raises if the token has expired: the new one would have the same `exp`
-        return inherited(old, claims, self._repository.timeouts.permitted(verified.jwtsession_idle_timeout))
+        return inherited(
+            old, claims, verified.session_id, self._repository.timeouts.permitted(verified.jwtsession_idle_timeout)
+        )
 
     def _new(self, verified: VerifiedToken, issued: C, record: Record[S]) -> NewSession[S]:
         login = Login(issued.auth_time or self._repository.timeouts.now(), *self._captured)

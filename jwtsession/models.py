@@ -105,7 +105,9 @@ class Claims(_HiddenData, BaseModel):
     seconds since the epoch. `repr()` shows no data.
 
     Validators run when a worker verifies a token for the first time, and when an endpoint reads `manager.claims`. Put
-    a check that must run at every request (is the account locked?) into a dependency instead.
+    a check that must run at every request (is the account locked?) into a dependency instead. A validator may refuse a
+    registered claim (`sub`, `scope`, `exp` and the others of this class), but not change it: a token whose claim it
+    would change is refused. A registered claim can have no alias.
     """
 
     # With "constants" an infinite number gives no valid JSON, so no token; by default it would become null.

@@ -4,7 +4,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Generic, Self, Unpack
+from typing import Any, Generic, Self, Unpack
 
 from ._injectable import bind
 from ._tracebacks import scrub_traceback
@@ -16,16 +16,13 @@ from .models import Claims, Session
 from .observability import SessionEvent
 from .sessions import Migrate, SessionInfo
 from .settings import SessionSettings, SettingsOptions
-from .stores import CachedSessionStore, RedisSessionStore, SessionStore
+from .stores import CachedSessionStore, RedisClient, RedisSessionStore, SessionStore
 from .sync import SyncSessionProvider
 from .web import APIRouter, FastAPI, routers
 from .web.dependencies import SessionDependency
 from .web.injection import depends
 from .web.lifespan import Lifespan
 from .web.scopes import fresh_demand
-
-if TYPE_CHECKING:
-    from redis.asyncio import Redis, RedisCluster
 
 
 class SessionProvider(Generic[S, C]):
@@ -75,7 +72,7 @@ class SessionProvider(Generic[S, C]):
         *,
         settings: SessionSettings | None = None,
         store: SessionStore | None = None,
-        client: "Redis | RedisCluster | None" = None,
+        client: RedisClient | None = None,
         shares_sessions_with: "SessionProvider[Any, Any] | None" = None,
         token_url: str | None = None,
         scopes: Mapping[str, str] | None = None,
@@ -273,9 +270,7 @@ class SessionProvider(Generic[S, C]):
         return routers.health_router(self.ping, path)
 
 
-def _make_store(
-    settings: SessionSettings, store: SessionStore | None, client: "Redis | RedisCluster | None"
-) -> SessionStore:
+def _make_store(settings: SessionSettings, store: SessionStore | None, client: RedisClient | None) -> SessionStore:
     if store is not None and client is not None:
         raise ConfigurationError("give either store or client, not both")
     if store is not None:

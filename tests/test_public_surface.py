@@ -124,3 +124,16 @@ def test_a_name_that_is_not_exported_is_an_error() -> None:
     with pytest.raises(AttributeError, match="SessionManger"):
         jwtsession.SessionManger  # noqa: B018
     assert {*jwtsession.__all__} <= {*dir(jwtsession)}
+
+
+@pytest.mark.parametrize(("name", "cls"), CLASSES, ids=[name for name, _ in CLASSES])
+def test_the_types_of_a_constructor_can_be_read(name: str, cls: type) -> None:
+    """Containers of dependencies and type checkers at run time read them; what names another library is imported."""
+    if "sync" not in cls.__module__:  # those are made by the package alone, and name it in a circle
+        typing.get_type_hints(cls.__init__)
+
+
+def test_modules_are_attributes() -> None:
+    """`import jwtsession` is enough for `jwtsession.errors` and the other modules of public names."""
+    code = "import jwtsession; print(jwtsession.errors, jwtsession.stores, jwtsession.settings)"
+    subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)

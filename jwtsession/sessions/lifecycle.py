@@ -233,7 +233,8 @@ class SessionLifecycle(Generic[S]):
                 raise
         except (asyncio.CancelledError, StoreUnavailableError) as error:
             # The entry stays until somebody reads it: an entry without a session does not count.
-            if self._index is not None and new.token.sub and getattr(error, "code", "") != "session_id_taken":
+            counts = self._index is not None and new.token.sub and getattr(error, "code", "") != "session_id_taken"
+            if counts or isinstance(error, asyncio.CancelledError):
                 await self._repository.delete_soon(new.token.session_id)
             raise
 

@@ -12,7 +12,7 @@ from .base import (
     has_user_index,
 )
 from .memory import MemorySessionStore
-from .redis import CachedSessionStore, RedisSessionStore
+from .redis import CachedSessionStore, RedisClient, RedisSessionStore
 
 ServerStore = RedisSessionStore | CachedSessionStore
 """Stores on a server, which other providers may use too. Their connections belong to one event loop."""
@@ -26,6 +26,7 @@ __all__ = [
     "IndexedSessionStore",
     "MemorySessionStore",
     "Outcome",
+    "RedisClient",
     "RedisSessionStore",
     "ServerStore",
     "SessionStore",

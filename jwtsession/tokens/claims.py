@@ -1,17 +1,47 @@
 """The claims of a new token that replaces an old one."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from .._types import C
-from ..errors import InvalidArgumentError
+from ..errors import ConfigurationError, InvalidArgumentError
+from ..models import Claims
+
+REGISTERED = ("sub", "iss", "aud", "iat", "nbf", "exp", "jti", "auth_time", "jwtsession_idle_timeout", "scope")
+"""The claims that this package reads."""
 
 
-def inherited(old: C, claims: C | None, idle_timeout: int | None) -> C:
+def check_claims_model(model: type[Claims]) -> None:
+    """Refuse a model in which a registered claim has another name, since the package reads it by its own.
+
+    Raises:
+        ConfigurationError: The message names the field.
+    """
+    for name, field in model.model_fields.items():
+        for alias in (field.alias, field.validation_alias, field.serialization_alias):
+            if alias not in (None, name) and (name in REGISTERED or alias in REGISTERED):
+                raise ConfigurationError(
+                    f"{model.__name__}.{name}: a registered claim can have no alias, and no other field its name"
+                )
+
+
+def changes_registered(claims: Claims, payload: Mapping[str, Any]) -> bool:
+    """Whether a validator of the application has changed a registered claim.
+
+    The payload decides who the user is, what the token permits and when it ends. A validator that means to change that
+    would have no effect, so the token is refused instead.
+    """
+    held = claims.model_dump(mode="json", by_alias=True, warnings=False, include={*REGISTERED})
+    return any(held.get(name) != payload.get(name) for name in REGISTERED)
+
+
+def inherited(old: C, claims: C | None, session_id: str, idle_timeout: int | None) -> C:
     """Make the claims of a token that replaces an old one. They keep the old absolute timeout and time of login.
 
     Args:
         old: The old token's claims.
         claims: The claims that the caller gave; None keeps the old claims.
+        session_id: The old session's id.
         idle_timeout: The old token's own idle timeout in seconds, cut to today's limit; None if it has none.
 
     Raises:
@@ -25,7 +55,7 @@ def inherited(old: C, claims: C | None, idle_timeout: int | None) -> C:
         kept["exp"] = old.exp
     if claims.jwtsession_idle_timeout in (None, old.jwtsession_idle_timeout):
         kept["jwtsession_idle_timeout"] = idle_timeout
-    if claims.jti == old.jti:
+    if claims.jti == session_id:
         # The caller passed the claims of the old token, perhaps changed: the new token needs a new id and time.
         kept |= {"jti": None, "iat": None}
         if claims.sub != old.sub and claims.auth_time == old.auth_time:

@@ -7,10 +7,9 @@ from .._types import C
 from ..errors import InvalidArgumentError, InvalidTokenError
 from .cache import TokenCache, VerifiedToken
 from .checks import check_claims, check_new_times, check_times, is_number
+from .claims import REGISTERED, changes_registered, check_claims_model
 from .compact import payload_of, read_json, signed_payload
 from .keys import KeyRing
-
-_REGISTERED = ("sub", "iss", "aud", "iat", "nbf", "exp", "jti", "auth_time", "jwtsession_idle_timeout", "scope")
 
 
 class TokenCodec(Generic[C]):
@@ -42,6 +41,7 @@ class TokenCodec(Generic[C]):
     ) -> None:
         self._cache = TokenCache(cache_bytes)
         self._keys = keys
+        check_claims_model(claims_model)
         self._model = claims_model
         self._issuer = issuer
         self._audience = audience
@@ -136,7 +136,7 @@ class TokenCodec(Generic[C]):
             payload = claims.model_dump(mode="json", by_alias=True, warnings=False)
         except (ValueError, RecursionError) as error:  # a `bytes` field that is no UTF-8 raises UnicodeDecodeError
             raise InvalidArgumentError(f"the claims have no JSON form ({type(error).__name__})") from None
-        return {name: value for name, value in payload.items() if value is not None or name not in _REGISTERED}
+        return {name: value for name, value in payload.items() if value is not None or name not in REGISTERED}
 
     def _read(self, token: str) -> tuple[VerifiedToken, C]:
         """Check a token's signature and claims, but not its times. Return the token and its claims."""
@@ -146,6 +146,8 @@ class TokenCodec(Generic[C]):
             found, issuer=self._issuer, audience=self._audience, exp_required=self._absolute_max_age is not None
         )
         claims = self._model_of(payload)  # runs the application's validators
+        if changes_registered(claims, found):
+            raise InvalidTokenError("token_claims")
         verified = VerifiedToken(token, found["jti"], *map(found.get, VerifiedToken._fields[2:]))
         self._cache.add(verified)
         return verified, claims

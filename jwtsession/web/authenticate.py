@@ -4,7 +4,7 @@ from typing import Generic
 
 from starlette.requests import HTTPConnection
 
-from .._request import NOT_CAPTURED, Components, emit_refused, replace_authentication
+from .._request import NOT_CAPTURED, Components, emit_refused, replace_authentication, unmet
 from .._types import C, S
 from ..errors import AmbiguousTokenError, AuthenticationError, MissingTokenError
 from ..manager import SessionManager
@@ -68,6 +68,8 @@ class Authenticator(Generic[S, C]):
             if token is None:
                 token = await self._extractor.extract(connection, body=body)
                 if before is not None and before.token == token:
+                    if extend and (demand is None or unmet(before, demand) is None):
+                        await before.extend()
                     return before, token
             verified = self._codec.verify(token)
             # Check the demand before the load, because the load restarts the idle timeout. The dependency refuses the
@@ -89,7 +91,12 @@ class Authenticator(Generic[S, C]):
         return SessionManager(self._components, host, captured, verified, record, refusal, extend), token
 
     async def search_body(
-        self, manager: SessionManager[S, C], found: object, connection: HTTPConnection, *, extend: bool
+        self,
+        manager: SessionManager[S, C],
+        found: object,
+        connection: HTTPConnection,
+        demand: Demand | None,
+        extend: bool,
     ) -> None:
         """Look for the token in the body, for a manager that was made in a middleware, which must not read the body.
 
@@ -97,6 +104,7 @@ class Authenticator(Generic[S, C]):
             manager: The request's manager. If it has a session, the session stays.
             found: The token that was found without the body; None if there was none.
             connection: The request.
+            demand: See `authenticate`.
             extend: See `authenticate`.
 
         Raises:
@@ -111,4 +119,5 @@ class Authenticator(Generic[S, C]):
             emit_refused(manager, error)
             raise
         if token != found and manager.session is None:
-            replace_authentication(manager, (await self.authenticate(connection, token, extend=extend))[0])
+            other, _ = await self.authenticate(connection, token, demand=demand, extend=extend)
+            replace_authentication(manager, other)

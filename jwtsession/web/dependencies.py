@@ -60,6 +60,7 @@ class SessionDependency(openapi.Documented, Generic[T]):
         try:
             return await self._resolve(connection, response, scopes.scopes if scopes is not None else ())
         except JWTSessionError as error:
+            del connection, response, scopes  # or the traceback refers to the request, and its token
             clear_frame_locals(error)  # as `scrub_traceback`, without one more call for each request
             raise
 
@@ -212,7 +213,7 @@ class Dependencies(Generic[S, C]):
     ) -> SessionManager[S, C]:
         manager, token, searched = kept[0], kept[4], kept[5]
         if response is not None and not searched:
-            await self._authenticator.search_body(manager, token, connection, extend=extend)
+            await self._authenticator.search_body(manager, token, connection, demand, extend)
             connection.scope["jwtsession"][self] = (*kept[:-1], True)
         if extend and (demand is None or unmet(manager, demand) is None):
             await manager.extend()

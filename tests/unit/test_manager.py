@@ -1,6 +1,7 @@
 """Tests of jwtsession.manager, on the memory store and with a clock of the test's own."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -528,3 +529,26 @@ async def test_a_claim_of_the_name_idle_timeout_is_the_applications(world: World
     assert world.left(manager.id) == 1000
     await manager.regenerate()
     assert world.left(manager.id) == 1000
+
+
+async def test_a_login_whose_client_goes_away_leaves_no_session(clock: Clock) -> None:
+    """Without an index too, and while the session from before ends: nobody gets the new one's token."""
+    ending, go_on = asyncio.Event(), asyncio.Event()
+
+    class Slow(InspectableStore):
+        async def destroy(self, session_id: str, wait_replicas: int = 0) -> bool:
+            if not ending.is_set():
+                ending.set()
+                await go_on.wait()
+            return await super().destroy(session_id, wait_replicas)
+
+    world = World(clock, Slow(clock))
+    token = await world.log_in()
+    manager = await world.request(token)
+    login = asyncio.create_task(manager.create(UserSession(user_id=2)))
+    await ending.wait()
+    assert len(world.store.contents) == 2
+    login.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await login
+    assert [json.loads(each.value)["user_id"] for each in world.store.contents.values()] == [1]
