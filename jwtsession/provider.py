@@ -15,7 +15,7 @@ from .manager import SessionManager
 from .models import Claims, Session
 from .observability import SessionEvent
 from .sessions import Migrate, SessionInfo
-from .settings import SessionSettings, SettingsOptions
+from .settings import SessionSettings, SettingsOptions, shown_name
 from .stores import CachedSessionStore, RedisClient, RedisSessionStore, SessionStore
 from .sync import SyncSessionProvider
 from .web import APIRouter, FastAPI, routers
@@ -82,7 +82,7 @@ class SessionProvider(Generic[S, C]):
         **options: Unpack[SettingsOptions],
     ) -> None:
         if settings is not None and options:
-            raise ConfigurationError(f"give either settings or {', '.join(options)}, not both")
+            raise ConfigurationError(f"give either settings or {', '.join(map(shown_name, options))}, not both")
         if not isinstance(shares_sessions_with, SessionProvider | None):
             raise ConfigurationError("shares_sessions_with: must be a SessionProvider")
         shared: SessionProvider[Any, Any] | None = shares_sessions_with

@@ -1,5 +1,6 @@
 """The settings, from arguments or from the environment. They are checked when they are made."""
 
+from ._messages import shown_name
 from .durations import seconds
 from .encryption import EncryptionMode, EncryptionSettings
 from .group import SettingsGroup
@@ -15,4 +16,5 @@ __all__ = [
     "SettingsGroup",
     "SettingsOptions",
     "seconds",
+    "shown_name",
 ]

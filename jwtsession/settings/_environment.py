@@ -39,7 +39,7 @@ class GroupedSource(PydanticBaseSettingsSource):
         for place in places(self.settings_cls):
             if len(place) == 2 and _name(place) in flat:
                 grouped.setdefault(str(place[0]), {})[place[1]] = flat.pop(_name(place))
-        return grouped | flat  # a value that a `.env` gives to a group's own name stays here, so Pydantic refuses it
+        return grouped | flat  # a value of a group's own name stays here, so Pydantic refuses it
 
 
 class Variables:
@@ -52,7 +52,7 @@ class Variables:
     """
 
     def __init__(self, settings_cls: type[BaseSettings], prefix: str, arguments: Mapping[str, Any]) -> None:
-        self._groups = {str(place[0]) for place in places(settings_cls) if len(place) == 2}
+        self._groups = _groups(settings_cls)
         self._prefix = prefix
         self._arguments = arguments
 
@@ -70,13 +70,14 @@ class Variables:
 
 
 def not_json(error: SettingsError, settings_cls: type[BaseSettings], prefix: str) -> str:
-    """The message for a list in the environment that is no JSON: it names the variable and gives an example."""
+    """The message for a variable that must be JSON and is not: it names the variable and gives an example of a list."""
     for place, field in places(settings_cls).items():
         if f'"{_name(place)}"' in str(error):
             variable = f"{prefix}{_name(place)}".upper()
             name = variable if len(place) == 2 else place[0]
-            example = json.dumps((field.examples or [["..."]])[0])
-            return f"{name}: must be a list as JSON in the environment: {variable}='{example}'"
+            if not field.examples:  # a subclass declares it
+                return f"{name}: must be JSON in the environment: {variable}"
+            return f"{name}: must be a list as JSON in the environment: {variable}='{json.dumps(field.examples[0])}'"
     return str(error)
 
 
@@ -87,8 +88,11 @@ def warn_of_unknown_variables(settings_cls: type[BaseSettings], prefix: str) -> 
     does so for a service of this name.
     """
     known = [f"{prefix}{_name(place)}".upper() for place in places(settings_cls)]
+    delimiter = settings_cls.model_config.get("env_nested_delimiter")  # a subclass may set it
+    nested = tuple(f"{each}{delimiter}".upper() for each in known if delimiter)
     for variable in os.environ if prefix else ():
-        if variable.upper().startswith(prefix) and variable.upper() not in known:
+        name = variable.upper()
+        if name.startswith(prefix) and name not in known and not name.startswith(nested):
             meant = did_you_mean(variable, known)
             logger.warning("%s in the environment is no setting%s", variable, meant)
 
@@ -98,8 +102,16 @@ def _name(place: Place) -> str:
     return "_".join(map(str, place))
 
 
+def _groups(settings_cls: type[BaseSettings]) -> set[str]:
+    return {str(place[0]) for place in places(settings_cls) if len(place) == 2}
+
+
 @functools.cache
 def _flat(settings_cls: type[BaseSettings]) -> type[BaseSettings]:
-    """A class with the same settings, but without groups."""
+    """A class with the same settings, but without groups.
+
+    A group's own name is there too. A source must not pass it over: the user who wrote it wants the feature.
+    """
     fields: dict[str, Any] = {_name(place): (field.annotation, field) for place, field in places(settings_cls).items()}
+    fields |= dict.fromkeys(_groups(settings_cls), (Any, None))
     return create_model(settings_cls.__name__, __base__=BaseSettings, **fields)

@@ -1,22 +1,40 @@
 """`SettingsGroup`: the base class of the settings of one feature."""
 
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ConfigDict, ValidationError
 
 from .._tracebacks import scrub_traceback
 from ..errors import ConfigurationError
-from ._messages import describe
+from ._messages import Grouped, describe
 
 
-class Unpicklable:
-    """Base of classes that hold secrets and must not be pickled: a pickle shows them to everybody who reads it."""
+class SecretHolder:
+    """Base of immutable models that hold secrets.
+
+    They can't be pickled: a pickle shows the secrets to everybody who reads it. The error of an assignment shows no
+    value.
+    """
+
+    if not TYPE_CHECKING:  # a type checker would permit every assignment
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            try:
+                return super().__setattr__(name, value)
+            except ValidationError as error:
+                kind = error.errors(include_input=False)[0]["type"]
+                if not kind.startswith("frozen_"):  # a subclass that is not frozen validates: the value is hidden
+                    raise
+            # Raised outside of the handler: its error, which would be the context, shows the value.
+            del value
+            wrong = {"type": kind, "loc": (name,), "input": None}
+            raise ValidationError.from_exception_data(type(self).__name__, [wrong], hide_input=True)
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError(f"{type(self).__name__} holds secrets and can't be pickled: give each process its environment")
 
 
-class SettingsGroup(Unpicklable, BaseModel):
+class SettingsGroup(SecretHolder, Grouped):
     """Base class of the settings of one feature. Immutable.
 
     A group is a field of `SessionSettings`. Each of its settings has its own environment variable, which begins with

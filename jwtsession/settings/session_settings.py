@@ -14,7 +14,7 @@ from ._values import Keyspace, StoreURL, TokenSources
 from ._weak_secrets import MAKE_ONE, MIN_SECRET_BYTES, check_secret
 from .durations import Seconds
 from .encryption import EncryptionSettings
-from .group import Unpicklable
+from .group import SecretHolder
 from .keys import Key
 from .options import Algorithm, SettingsOptions
 
@@ -24,7 +24,7 @@ logger = logging.getLogger("jwtsession")
 _ORIGINAL_NAMES = {"maxAge": "max_age", "requestKey": "request_key", "requestArg": "request_arg"}
 
 
-class SessionSettings(Unpicklable, BaseSettings):
+class SessionSettings(SecretHolder, BaseSettings):
     """The settings of one `SessionProvider`. Immutable.
 
     Give each setting as an argument, or as an environment variable with the prefix `JWTSESSION_` (`JWTSESSION_SECRET`,
@@ -252,7 +252,9 @@ class SessionSettings(Unpicklable, BaseSettings):
         if self.secret is None and not self.keys:
             remedy = f": {MAKE_ONE}" if self.algorithm in MIN_SECRET_BYTES else ""
             raise ValueError(f"secret: is required: give it as an argument or as JWTSESSION_SECRET{remedy}")
-        given = {f"keys: {key.kid!r}": key.secret for key in self.keys}
+        # A longer name may be a secret that changed places with it.
+        names = [f": {key.kid!r}" if len(key.kid) < 32 else f".{place}" for place, key in enumerate(self.keys)]
+        given = {f"keys{name}": key.secret for name, key in zip(names, self.keys, strict=True)}
         if self.secret is not None:
             given["secret"] = self.secret
         if self.algorithm in MIN_SECRET_BYTES:

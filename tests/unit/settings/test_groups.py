@@ -211,6 +211,22 @@ def test_an_unknown_variable_of_a_group_in_an_env_file_is_refused(tmp_path: Path
         assert "canary" not in str(caught.value)
 
 
+@pytest.mark.parametrize("value", [f'{{"keys": ["{KEY}"]}}', "", "null", KEY])
+def test_a_variable_of_a_groups_own_name_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, value: str
+) -> None:
+    """In the environment and in a folder of secrets too: who wrote it wants the feature, and it would stay off."""
+    (tmp_path / "jwtsession_encryption").write_text(value)
+    message = "JWTSESSION_ENCRYPTION: must be a mapping of settings; in the environment each of them has a variable"
+    with pytest.raises(ConfigurationError, match=message):
+        settings(_secrets_dir=tmp_path)
+    monkeypatch.setenv("JWTSESSION_ENCRYPTION_MODE", "read")
+    monkeypatch.setenv("jwtsession_encryption", value)
+    with pytest.raises(ConfigurationError, match=message) as caught:
+        settings()
+    assert KEY not in str(caught.value)
+
+
 def test_an_unknown_variable_of_a_group_is_warned_of(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

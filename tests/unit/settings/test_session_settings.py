@@ -4,17 +4,19 @@ import copy
 import inspect
 import pickle
 import re
+import traceback
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError
-from pydantic_settings import BaseSettings
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from jwtsession import ConfigurationError, Key, MemorySessionStore, SessionProvider, SessionSettings
+from jwtsession import ConfigurationError, EncryptionSettings, Key, MemorySessionStore, SessionProvider, SessionSettings
 from jwtsession.settings import SettingsOptions
 from jwtsession.settings._messages import places
+from jwtsession.settings.durations import Seconds
 from jwtsession.settings.session_settings import _ORIGINAL_NAMES
 from tests.conftest import SECRET
 
@@ -153,6 +155,36 @@ def test_settings_do_not_change(made: BaseModel) -> None:
             setattr(made, name, getattr(made, name))
 
 
+@pytest.mark.parametrize("name", ["secret", "no_such_setting"])
+@pytest.mark.parametrize("made", [settings(), Key(kid="a", secret=SECRET), EncryptionSettings()])  # type: ignore[arg-type]
+def test_an_assignment_shows_no_value(made: BaseModel, name: str) -> None:
+    """The error names the setting and says that it is frozen. Neither it nor its traceback has the value."""
+    with pytest.raises(ValidationError, match=rf"{name}\s+Instance is frozen") as caught:
+        setattr(made, name, SECRET[::-1])
+    assert SECRET[::-1] not in "".join(traceback.format_exception(caught.value))
+    assert SECRET[::-1] not in repr(caught.value.errors())
+    assert caught.value.__context__ is None
+    assert all(
+        SECRET[::-1] not in frame.f_locals.values() for frame, _ in traceback.walk_tb(caught.value.__traceback__)
+    )
+    with pytest.raises(ValidationError, match="frozen"):
+        delattr(made, name)
+
+
+def test_a_subclass_that_is_not_frozen_takes_assignments() -> None:
+    """It says so itself, and Pydantic then checks them if it asks for that."""
+
+    class Loose(SessionSettings):
+        model_config = SettingsConfigDict(frozen=False, validate_assignment=True)
+
+    made = Loose(secret=SECRET)
+    made.max_age = 5  # type: ignore[misc]
+    assert made.max_age == 5
+    with pytest.raises(ValidationError, match="whole seconds") as caught:
+        made.max_age = "canary"  # type: ignore[assignment, misc]
+    assert "canary" not in str(caught.value)
+
+
 def test_nothing_shows_the_secrets() -> None:
     """repr, str and dumps hide the secret, the keys and the URL with its password."""
     made = settings(
@@ -275,6 +307,105 @@ def test_an_unknown_argument_is_refused(name: str, message: str) -> None:
     assert str(caught.value) == message
     with pytest.raises(ConfigurationError, match=r"^verify_onyl: there is no such setting: did you mean verify_only\?"):
         Key(kid="a", secret=SECRET, verify_onyl=True)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("name", [AT_REST, AT_REST[:20] + "-", AT_REST.encode(), (AT_REST,)])
+@pytest.mark.parametrize(
+    ("given", "place"),
+    [
+        (lambda name: {"encryption": {name: 1}}, "encryption.*"),
+        (lambda name: {"keys": [{"kid": "a", "secret": SECRET, name: 1}]}, "keys.0.*"),
+        (lambda name: {name: 1}, "*"),
+    ],
+)
+def test_a_secret_in_the_place_of_a_name_is_not_shown(given: Any, place: str, name: Any) -> None:
+    """What looks like no name, or is longer than one, is `*` in the message."""
+    if place == "*" and not isinstance(name, str):
+        return  # Python itself refuses such an argument
+    with pytest.raises(ConfigurationError) as caught:
+        settings(**given(name))
+    assert f"{place}: " in str(caught.value)
+    assert AT_REST[:20].upper() not in "".join(traceback.format_exception(caught.value)).upper()
+
+
+def test_a_long_misspelt_name_still_has_its_hint() -> None:
+    """A name beyond 32 characters is not shown, but the setting that it resembles is; that one may be longer."""
+
+    class Own(SessionSettings):
+        the_longest_name_that_anybody_gave_a_setting: int = 0
+
+    with pytest.raises(ConfigurationError) as caught:
+        Own(secret=SECRET, the_longest_name_that_anybody_gave_a_seting=1)  # type: ignore[call-arg]
+    meant = "the_longest_name_that_anybody_gave_a_setting"
+    assert str(caught.value) == f"*: there is no such setting: did you mean {meant}?"
+    with pytest.raises(ConfigurationError, match=f"^{meant}: Input should be a valid integer"):
+        Own(secret=SECRET, the_longest_name_that_anybody_gave_a_setting="canary")  # type: ignore[call-arg]
+
+
+def test_a_secret_that_changed_places_with_its_name_is_not_shown() -> None:
+    """A key's name as long as a secret is not in the message: the key's place in the list is."""
+    with pytest.raises(ConfigurationError, match=r"^keys\.1: HS256 needs at least 32 bytes") as caught:
+        settings(keys=[Key(kid="b", secret=SECRET), {"kid": AT_REST, "secret": "2026"}])
+    assert AT_REST not in str(caught.value)
+
+
+def test_a_provider_does_not_show_a_secret_in_the_place_of_a_name() -> None:
+    """Where it refuses arguments beside `settings`."""
+    with pytest.raises(ConfigurationError, match=r"^give either settings or \*, max_age, not both$"):
+        SessionProvider(settings=settings(), **{AT_REST: 1, "max_age": 5})
+
+
+# --- an application's own settings -----------------------------------------------------------------------------------
+
+
+class App(BaseModel):
+    """An application's model, of which nothing is a group."""
+
+    a: int = 0
+    wait: Seconds | None = None
+
+
+class WithApp(SessionSettings):
+    """A subclass with a model of its own."""
+
+    app: App = App()
+
+
+class Nested(WithApp):
+    """A subclass that splits names."""
+
+    model_config = SettingsConfigDict(env_nested_delimiter="__")
+
+
+@pytest.mark.parametrize(
+    ("kind", "variable", "value"), [(WithApp, "APP", '{"a": 1}'), (Nested, "APP", '{"a": 1}'), (Nested, "APP__A", "1")]
+)
+def test_a_subclass_has_a_model_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, kind: type[WithApp], variable: str, value: str
+) -> None:
+    """Only a `SettingsGroup` has a variable for each setting: any other model is as pydantic-settings has it."""
+    monkeypatch.setenv(f"JWTSESSION_{variable}", value)
+    monkeypatch.setenv("JWTSESSION_ENCRYPTION_KEYS", f'["{AT_REST}"]')
+    made = kind(secret=SECRET)
+    assert (made.app.a, len(made.encryption.keys)) == (1, 1)
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("canary", "app: must be JSON in the environment: JWTSESSION_APP"),
+        ("5", "app: Input should be a valid dictionary or instance of App"),
+        ('{"a": "canary"}', "app.a: Input should be a valid integer, unable to parse string as an integer"),
+        ('{"wait": "canary"}', "app.wait: must be whole seconds, or a timedelta"),
+    ],
+)
+def test_an_error_in_a_model_of_ones_own_names_it(monkeypatch: pytest.MonkeyPatch, value: str, message: str) -> None:
+    """As Pydantic says it, and without the value."""
+    monkeypatch.setenv("JWTSESSION_APP", value)
+    with pytest.raises(ConfigurationError) as caught:
+        WithApp(secret=SECRET)
+    assert str(caught.value) == message
 
 
 def test_a_misspelt_name_in_the_environment_is_warned_of(
