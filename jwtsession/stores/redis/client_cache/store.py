@@ -20,17 +20,24 @@ class CachedSessionStore:
 
     Args:
         store: The store that has the sessions. It is opened and closed with this one.
-        limit: How many bytes of memory the kept sessions may take, in each worker.
+        limit: How many bytes of memory the kept sessions may take, in each worker. 0 keeps none.
 
     Raises:
-        ConfigurationError: The store has a client of the application's own.
+        ConfigurationError: The store is no `RedisSessionStore`, has a client of the application's own, or has a cache
+            already; or the limit is no whole number.
     """
 
     def __init__(self, store: RedisSessionStore, limit: int) -> None:
+        if not isinstance(store, RedisSessionStore):
+            raise ConfigurationError("store: must be a RedisSessionStore")
+        if type(limit) is not int or limit < 0:
+            raise ConfigurationError("limit: must be a whole number of bytes, 0 or more")
         self._connections = store._connections
         if self._connections.borrowed:
             # The time limits and retries of such a client are not known, nor when the application closes it.
             raise ConfigurationError("near_cache_bytes: needs a URL, a client of your own can have no near cache")
+        if self._connections.on_connect is not None:
+            raise ConfigurationError("store: already has a near cache: use that CachedSessionStore")
         self._connections.on_connect = self._begin
         self._executor = store._executor
         self._store = store

@@ -12,7 +12,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError, TimeoutError
 
-from jwtsession import ConfigurationError, RedisSessionStore
+from jwtsession import ConfigurationError, MemorySessionStore, RedisSessionStore
 from jwtsession.stores import CachedSessionStore
 from jwtsession.stores.redis.client_cache.cache import _OVERHEAD_BYTES, ClientCache
 from jwtsession.stores.redis.client_cache.tracking import _HEARTBEAT_SECONDS, STALENESS_SECONDS, Lease
@@ -355,6 +355,32 @@ async def test_a_client_of_ones_own_has_no_near_cache() -> None:
     with pytest.raises(ConfigurationError, match="near_cache_bytes"):
         CachedSessionStore(RedisSessionStore(client=client), 1)
     await client.aclose()
+
+
+@pytest.mark.parametrize("limit", [-1, 1.5, True, "a", None])
+def test_a_cache_has_a_limit_in_bytes(limit: Any) -> None:
+    """Anything but a whole number from 0 is refused."""
+    with pytest.raises(ConfigurationError, match=r"^limit: must be a whole number of bytes, 0 or more$"):
+        CachedSessionStore(RedisSessionStore("redis://localhost"), limit)
+
+
+@pytest.mark.parametrize("store", [MemorySessionStore(), None, "redis://localhost"])
+def test_a_cache_is_for_a_redis_store(store: Any) -> None:
+    """The server tells the cache of changes: no other store does."""
+    with pytest.raises(ConfigurationError, match=r"^store: must be a RedisSessionStore$"):
+        CachedSessionStore(store, 1)
+
+
+def test_a_store_has_one_cache() -> None:
+    """A second one is refused: it would take the first one's place. One that is refused for its limit takes nothing."""
+    store = RedisSessionStore("redis://localhost")
+    with pytest.raises(ConfigurationError, match="limit"):
+        CachedSessionStore(store, -1)
+    first = CachedSessionStore(store, 1)
+    with pytest.raises(ConfigurationError, match=r"^store: already has a near cache: use that CachedSessionStore$"):
+        CachedSessionStore(store, 1)
+    with pytest.raises(ConfigurationError, match="RedisSessionStore"):
+        CachedSessionStore(first, 1)  # type: ignore[arg-type]
 
 
 async def test_it_closes_where_a_cancellation_gets_lost(near: Near) -> None:
