@@ -40,15 +40,20 @@ demo: $(VENV)/.example  ## Run the example application at PORT, on an embedded V
 check: $(VENV)/.test $(VENV)/.lint  ## Check format and lint, and run the tests that need no server: in 40 seconds
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
-	@$(PYTEST) --quiet $(SPREAD) -m "not server and not slow and not ci" tests/unit tests/contract tests/security $(wildcard tests/test_*.py)
+	@$(PYTEST) --quiet $(SPREAD) -m "not server and not slow and not ci" tests/unit tests/contract tests/security \
+		tests/docs/test_claims.py $(wildcard tests/test_*.py)
 
 test: $(VENV)/.test  ## Run the tests, in 4 minutes; every test, with coverage, by EVERY=1; another Python by PYTHON=python3.12
 ifdef EVERY
-	@$(PYTEST) $(SPREAD) -m "not engines" --cov --cov-report= --cov-fail-under=0
-	@$(PYTEST) --cov --cov-append --cov-report=term tests/engines
+	@failed=0; \
+	$(PYTEST) $(SPREAD) -m "not engines" --cov --cov-report= --cov-fail-under=0 || failed=1; \
+	$(PYTEST) --cov --cov-append --cov-report=term tests/engines || failed=1; \
+	exit $$failed
 else
-	@RACES=0.3 $(PYTEST) $(SPREAD) -m "not engines and not ci"
-	@$(PYTEST) -m "not ci" tests/engines
+	@failed=0; \
+	RACES=0.3 $(PYTEST) $(SPREAD) -m "not engines and not ci" || failed=1; \
+	$(PYTEST) -m "not ci" tests/engines || failed=1; \
+	exit $$failed
 endif
 
 python: $(VENV)/.test

@@ -155,15 +155,20 @@ class RequestSession(Generic[S, C]):
         await self._lifecycle.note_use(self._verified)
 
     def _refuse(self) -> NoReturn:
-        if isinstance(self._refusal, MissingTokenError):
-            emit_refused(self, self._refusal)
+        self._emit_missing()
         # A new instance each time: an error that was raised refers to frames, and those to this manager.
         raise copy(self._refusal) if self._refusal is not None else SessionNotFoundError()
 
     def _require_record(self) -> tuple[VerifiedToken, Record[S]]:
         if self._record is None or self._verified is None:
+            self._emit_missing()
             raise SessionNotFoundError from self._refusal
         return self._verified, self._record
+
+    def _emit_missing(self) -> None:
+        """Emit the event for a request without a token, now that it turns out to need one."""
+        if isinstance(self._refusal, MissingTokenError):
+            emit_refused(self, self._refusal)
 
     def _ttl(self, verified: VerifiedToken) -> int:
         """Milliseconds that the session may live from now.

@@ -140,6 +140,7 @@ class SessionManager(RequestSession[S, C], Generic[S, C]):
                 still exist, or come back. It is safe to call `destroy` again.
         """
         if self._verified is None:
+            self._emit_missing()
             raise SessionNotFoundError from self._refusal
         await self._lifecycle.end(self._verified.session_id, self._verified.sub, self._host, wait_replicas)
         self._forget(SessionNotFoundError())

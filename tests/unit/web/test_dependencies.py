@@ -1,11 +1,13 @@
 """Tests of jwtsession.web.dependencies and web.authenticate: several questions of one request."""
 
 import gc
+import itertools
 import json
 import weakref
-from typing import Any
+from typing import Annotated, Any, get_args
 
 import pytest
+from fastapi import Depends, FastAPI
 from fastapi.security import SecurityScopes
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,10 +15,15 @@ from starlette.responses import Response
 from jwtsession import (
     AuthenticationError,
     InsufficientScopeError,
+    MemorySessionStore,
+    Session,
     SessionEvent,
     SessionNotFoundError,
+    SessionProvider,
 )
+from jwtsession.settings.options import TokenSource
 from jwtsession.testing import Clock, InspectableStore
+from tests.conftest import SECRET
 from tests.unit.conftest import World, request
 
 
@@ -97,3 +104,30 @@ async def test_a_refused_request_leaves_nothing_to_the_collector(world: World) -
         assert manager() is None
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("verb", ["update", "destroy", "touch", "reload", "destroy_others"])
+async def test_a_verb_without_a_token_is_told(clock: Clock, verb: str) -> None:
+    """It is a 401, and the event says that there was no token, as that of `get_session` does."""
+    events: list[SessionEvent] = []
+    world = World(clock, on_event=events.append)
+    async with world.provider:
+        manager = await world.request()
+        with pytest.raises(SessionNotFoundError):
+            await getattr(manager, verb)()
+    assert [(event.name, event.code) for event in events] == [("refused", "missing_token")]
+
+
+@pytest.mark.parametrize(
+    "sources", [some for number in (1, 2) for some in itertools.permutations(get_args(TokenSource), number)]
+)
+def test_every_source_works_and_is_shown(sources: tuple[TokenSource, ...]) -> None:
+    """Each source alone, and each with each other, makes a provider and an OpenAPI document."""
+    sessions = SessionProvider(secret=SECRET, store=MemorySessionStore(), token_sources=sources)
+    app = FastAPI()
+
+    @app.get("/session")
+    async def read(session: Annotated[Session, Depends(sessions.get_session)]) -> None: ...
+
+    sessions.document(app)
+    assert "401" in app.openapi()["paths"]["/session"]["get"]["responses"]
