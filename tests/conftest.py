@@ -53,7 +53,7 @@ pytest_runtest_call = pytest_runtest_teardown = pytest_runtest_setup
 FOLDER = Path(__file__).parent
 IN_PROCESS = {"unit", "contract", "security", FOLDER.name}
 """Where a test needs a server only if it has a fixture or a marker that says so."""
-SERVERS = {"valkey_server", "redis_server", "cluster_server", "sentinel_server", "engine"}
+SERVERS = {"valkey_server", "redis_server", "cluster_server", "sentinel_server", "own_server", "engine"}
 
 
 def pytest_configure(config: pytest.Config) -> None:
