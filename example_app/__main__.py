@@ -63,7 +63,7 @@ def main() -> int | str:
         listener = socket.create_server((arguments.host, arguments.port))
     except (OSError, OverflowError) as error:
         reason = "the port is in use" if getattr(error, "errno", None) == errno.EADDRINUSE else str(error)
-        remedy = "Try another port: make demo PORT=8001, or python -m example_app --port 8001."
+        remedy = "Try another port: make demo PORT=8001"
         return f"The shop can't open at {arguments.host}:{arguments.port}: {reason}. {remedy}"
 
     users = " or ".join(f"{name} (password {password})" for name, password in DEMO_PASSWORDS.items())
