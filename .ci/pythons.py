@@ -1,7 +1,7 @@
 """Runs the tests that other Pythons may break on every one from 3.11 on that this machine has.
 
 Debian's and Ubuntu's own, those of pyenv, and `python3.x` on the PATH; the one that starts this script runs all tests
-by `make full`, and is left out. Each gets an environment of its own, and one failure fails the run.
+by `make test`, and is left out. Each gets an environment of its own, and one failure fails the run.
 """
 
 import os
