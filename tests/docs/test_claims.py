@@ -4,7 +4,7 @@ import ast
 import inspect
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import pytest
 from fastapi import Depends, FastAPI
@@ -14,6 +14,7 @@ from pydantic import SecretStr
 import jwtsession
 from jwtsession import Claims, Session, SessionManager, SessionProvider, SessionSettings, Token
 from jwtsession.settings._messages import places
+from jwtsession.settings.options import TokenSource
 from tests import servers
 from tests.conftest import SECRET
 
@@ -130,7 +131,7 @@ def test_the_verbs_table_names_every_verb() -> None:
 def test_the_sources_table_names_every_source() -> None:
     """Each place has its row, and says whether it is on by default."""
     table = {source.strip("`"): default for source, _, default in rows(README, "Where the token is looked for")}
-    assert set(table) == {"bearer", "header", "query", "body"}
+    assert set(table) == {*get_args(TokenSource)}
     on = {source for source, default in table.items() if default == "on"}
     assert on == set(SessionSettings(secret=SECRET).token_sources)
 
