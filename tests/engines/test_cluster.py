@@ -205,7 +205,7 @@ async def test_a_cluster_that_hangs_as_a_whole(cluster: servers.Cluster) -> None
             for each in cluster.nodes:
                 each.freeze()
             hung = time.monotonic()
-            await load.go_on(3)
+            await load.go_on(5.5)  # two deadlines: who began before the last node hung begins once more
             for each in cluster.nodes:
                 each.thaw()
             thawed = time.monotonic()
