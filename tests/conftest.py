@@ -16,8 +16,6 @@ from tests import reaper, servers
 SECRET = "a secret of the tests, and long enough for HS512: 0123456789abcdef"
 
 
-reaper.end_all_with_this_process()
-
 LIMIT_SECONDS = 300
 """How long each of a test's three parts may take: set-up, test, tear-down."""
 AGAIN_SECONDS = 30
@@ -57,6 +55,7 @@ SERVERS = {"valkey_server", "redis_server", "cluster_server", "sentinel_server",
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    reaper.end_all_with_this_process()
     for folder in FOLDER.glob("[a-z]*/"):
         config.addinivalue_line("markers", f"{folder.name}: stands in tests/{folder.name}")
 

@@ -15,7 +15,7 @@ from typing import Any
 _teller = -1
 """The writing end of the pipe."""
 _owner = 0
-"""The process whose pipe that is: one that was forked makes its own."""
+"""The process whose pipe that is. What the processes that it forks start is their own affair."""
 
 
 class _Popen(subprocess.Popen[Any]):
@@ -51,9 +51,8 @@ def end_all_with_this_process() -> None:
 
 
 def _tell(pid: int) -> None:
-    if _owner != os.getpid():
-        end_all_with_this_process()
-    os.write(_teller, b"%d\n" % pid)
+    if _owner == os.getpid():
+        os.write(_teller, b"%d\n" % pid)
 
 
 def _began(pid: int) -> str | None:
