@@ -138,9 +138,10 @@ def test_a_usual_token_takes_about_900_bytes(clock: Clock) -> None:
     """As the settings tell; a user and scopes are counted too."""
     made = codec(clock)
     made.encode(ID, UserClaims(sub="1"))
-    assert 850 <= cache_of(made).size <= 1_000
+    usual = cache_of(made).size
+    assert 800 <= usual <= 1_000  # texts take less from Python 3.12 on
     made.encode(ID + "-2", UserClaims(sub="1" * 101, scope="a" * 100))
-    assert cache_of(made).size > 2 * 900 + 200
+    assert cache_of(made).size > 2 * usual + 200
 
 
 def test_claims_are_made_when_somebody_asks(clock: Clock) -> None:
