@@ -19,7 +19,7 @@ logged = { $(1) >$(VENV)/pip.log 2>&1 || { cat $(VENV)/pip.log; exit 1; }; }
 .DEFAULT_GOAL := all
 .PHONY: all rest help demo check test python pythons soak fuzz floors lint format types docs bench dist clean FORCE
 
-all: rest  ## What CI does, in about 20 minutes: lint, types, docs, every test, on every Python here, and a soak
+all: rest  ## What CI does, in about half an hour: lint, types, docs, every test, on every Python here, and a soak
 	@$(MAKE) --no-print-directory test EVERY=1
 
 rest:
@@ -43,7 +43,7 @@ check: $(VENV)/.test $(VENV)/.lint  ## Check format and lint, and run the tests 
 	@$(PYTEST) --quiet $(SPREAD) -m "not server and not slow and not ci" tests/unit tests/contract tests/security \
 		tests/docs/test_claims.py $(wildcard tests/test_*.py)
 
-test: $(VENV)/.test  ## Run the tests, in 4 minutes; every test, with coverage, by EVERY=1; another Python by PYTHON=python3.12
+test: $(VENV)/.test  ## Run the tests, in 5 minutes; every test, with coverage, by EVERY=1; another Python by PYTHON=python3.12
 ifdef EVERY
 	@failed=0; \
 	$(PYTEST) $(SPREAD) -m "not engines" --cov --cov-report= --cov-fail-under=0 || failed=1; \
