@@ -6,11 +6,12 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check
 # Python keeps what it has compiled, the tests too, whatever the environment says: the second run begins sooner.
 unexport PYTHONDONTWRITEBYTECODE
-WORKERS ?= 2
+WORKERS ?= 4
 PYTEST = $(BIN)/python -m pytest --durations=10
-# Many tests wait for servers: who has nothing left to do takes tests over from the others.
+# Many tests wait for servers most of the time, so four run at a time on two cores. Those of `check` wait for nothing.
+# A worker that has nothing left to do takes tests over from the others.
 SPREAD = --numprocesses=$(WORKERS) --dist=worksteal
-# tests/engines runs apart: servers there decide by time who is dead, and should have the machine for themselves.
+ON_EACH_CORE = --numprocesses=auto --dist=worksteal
 # What needs no server, and of the rest what other Pythons and older packages may break.
 EVERYWHERE = not ci and (not server or contract or portable)
 # Shows all that a command says where it fails, and nothing where it does not.
@@ -40,20 +41,17 @@ demo: $(VENV)/.example  ## Run the example application at PORT, on an embedded V
 check: $(VENV)/.test $(VENV)/.lint  ## Check format and lint, and run the tests that need no server: in 40 seconds
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
-	@$(PYTEST) --quiet $(SPREAD) -m "not server and not slow and not ci" tests/unit tests/contract tests/security \
+	@$(PYTEST) --quiet $(ON_EACH_CORE) -m "not server and not slow and not ci" tests/unit tests/contract tests/security \
 		tests/docs/test_claims.py $(wildcard tests/test_*.py)
 
 test: $(VENV)/.test  ## Run the tests, in 5 minutes; every test, with coverage, by EVERY=1; another Python by PYTHON=python3.12
 ifdef EVERY
 	@failed=0; \
-	$(PYTEST) $(SPREAD) -m "not engines" --cov --cov-report= --cov-fail-under=0 || failed=1; \
-	$(PYTEST) --cov --cov-append --cov-report=term tests/engines || failed=1; \
+	$(PYTEST) $(SPREAD) -m "not alone" --cov --cov-report= --cov-fail-under=0 || failed=1; \
+	$(PYTEST) -m alone --cov --cov-append --cov-report=term tests/engines || failed=1; \
 	exit $$failed
 else
-	@failed=0; \
-	RACES=0.3 $(PYTEST) $(SPREAD) -m "not engines and not ci" || failed=1; \
-	$(PYTEST) -m "not ci" tests/engines || failed=1; \
-	exit $$failed
+	@RACES=0.3 $(PYTEST) $(SPREAD) -m "not ci"
 endif
 
 python: $(VENV)/.test

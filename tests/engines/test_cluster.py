@@ -15,7 +15,7 @@ from tests.contract.test_store import RIGHTS
 from tests.engines.load import Load, application, opened, serving
 from tests.web import bearer
 
-pytestmark = [pytest.mark.caches("near"), pytest.mark.ci]
+pytestmark = [pytest.mark.caches("near"), pytest.mark.ci, pytest.mark.alone]
 
 HOUR = 3_600_000
 LONGEST = 2 * DEADLINE_SECONDS

@@ -15,7 +15,7 @@ from tests.engines.test_sentinel import fail_over, kill
 from tests.integration.test_near import HOUR, cache, gets, keeps, kept, opened, read, until
 from tests.parts import parts_of
 
-pytestmark = pytest.mark.ci
+pytestmark = [pytest.mark.ci, pytest.mark.alone]
 
 ID = "an-id-of-the-near-cache-tests"
 

@@ -12,7 +12,7 @@ from jwtsession.stores.redis._exchange import DEADLINE_SECONDS
 from tests import servers
 from tests.engines.load import Load, application, opened, serving
 
-pytestmark = [pytest.mark.caches("near"), pytest.mark.ci]
+pytestmark = [pytest.mark.caches("near"), pytest.mark.ci, pytest.mark.alone]
 
 # A request takes two calls at most, and each has the deadline.
 LONGEST = 2 * DEADLINE_SECONDS

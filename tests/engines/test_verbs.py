@@ -12,6 +12,7 @@ pytestmark = pytest.mark.caches("near")
 @pytest.fixture(params=["replicated", "cluster"])
 def topology(request: pytest.FixtureRequest) -> servers.Replicated | servers.Cluster:
     found: servers.Replicated | servers.Cluster = request.getfixturevalue(request.param)
+    found.be_patient()
     return found
 
 
