@@ -8,7 +8,8 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check
 unexport PYTHONDONTWRITEBYTECODE
 WORKERS ?= 4
 PYTEST = $(BIN)/python -m pytest --durations=10
-# Many tests wait for servers most of the time, so four run at a time on two cores. Those of `check` wait for nothing.
+# Many tests wait for servers most of the time, so four run at a time on two cores. Those of `check` wait for nothing,
+# and EVERY=1 has many that start servers and workers: there one runs on each core.
 # A worker that has nothing left to do takes tests over from the others.
 SPREAD = --numprocesses=$(WORKERS) --dist=worksteal
 ON_EACH_CORE = --numprocesses=auto --dist=worksteal
@@ -47,7 +48,7 @@ check: $(VENV)/.test $(VENV)/.lint  ## Check format and lint, and run the tests 
 test: $(VENV)/.test  ## Run the tests, in 5 minutes; every test, with coverage, by EVERY=1; another Python by PYTHON=python3.12
 ifdef EVERY
 	@failed=0; \
-	$(PYTEST) $(SPREAD) -m "not alone" --cov --cov-report= --cov-fail-under=0 || failed=1; \
+	$(PYTEST) $(ON_EACH_CORE) -m "not alone" --cov --cov-report= --cov-fail-under=0 || failed=1; \
 	$(PYTEST) -m alone --cov --cov-append --cov-report=term tests/engines || failed=1; \
 	exit $$failed
 else

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import pytest
 
 from jwtsession import SessionProvider
+from jwtsession.stores.redis import connect
 from jwtsession.testing import Clock as Clock
 from tests import reaper, servers
 
@@ -100,6 +101,15 @@ def caches(request: pytest.FixtureRequest) -> Iterator[None]:
         if changed := getattr(request, "param", None):
             patch.setenv(*CACHES[changed])
         yield
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Servers may take long to answer, as on a busy machine: for tests of what is no matter of time."""
+    monkeypatch.setattr("jwtsession.stores.redis._exchange.DEADLINE_SECONDS", 60.0)
+    for option in ("socket_timeout", "socket_connect_timeout"):
+        monkeypatch.setitem(connect._OPTIONS, option, 20.0)
+    monkeypatch.setitem(connect._POOL_OPTIONS, "timeout", 20.0)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from tests import servers
 from tests.races import conftest, test_sessions, test_users
 from tests.races.racing import Track, entering
 
-pytestmark = [pytest.mark.caches("near"), pytest.mark.ci]
+pytestmark = [pytest.mark.caches("near"), pytest.mark.ci, pytest.mark.usefixtures("patient")]
 
 globals().update(
     {

@@ -6,7 +6,7 @@ from tests import servers
 from tests.engines.load import application, serving
 from tests.web import bearer
 
-pytestmark = pytest.mark.caches("near")
+pytestmark = [pytest.mark.caches("near"), pytest.mark.usefixtures("patient")]
 
 
 @pytest.fixture(params=["replicated", "cluster"])

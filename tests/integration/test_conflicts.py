@@ -14,7 +14,7 @@ from tests import servers
 from tests.conftest import SECRET
 from tests.web import bearer, serving
 
-pytestmark = pytest.mark.caches("near")
+pytestmark = [pytest.mark.caches("near"), pytest.mark.usefixtures("patient")]
 
 TOGETHER = 8
 

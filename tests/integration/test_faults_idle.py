@@ -18,7 +18,7 @@ from tests.engines.load import serving
 from tests.proxy import Proxy
 from tests.web import serving as over_http
 
-pytestmark = pytest.mark.caches("near")
+pytestmark = [pytest.mark.caches("near"), pytest.mark.usefixtures("patient")]
 
 VERBS = [what for what in verbs.USING if what not in ("GET /optional", "GET /class")]
 
@@ -58,12 +58,6 @@ def line(request: pytest.FixtureRequest, valkey: servers.Server) -> Iterator[Lin
         return
     with Proxy(valkey.port).running() as proxy:
         yield Line(proxy.url, proxy.close_all if request.param == "close" else proxy.reset)
-
-
-@pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """This is about connections that end, not about time: on a busy machine 150 requests at once may take long."""
-    monkeypatch.setattr("jwtsession.stores.redis._exchange.DEADLINE_SECONDS", 60.0)
 
 
 @contextlib.asynccontextmanager

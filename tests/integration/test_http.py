@@ -20,7 +20,7 @@ from tests import servers
 from tests.conftest import SECRET
 from tests.web import bearer, serving
 
-pytestmark = [pytest.mark.caches("near", "tokens"), pytest.mark.portable]
+pytestmark = [pytest.mark.caches("near", "tokens"), pytest.mark.portable, pytest.mark.usefixtures("patient")]
 
 
 class UserSession(Session):

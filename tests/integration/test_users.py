@@ -27,7 +27,7 @@ from jwtsession.sessions import index_pages, session_limit, user_index
 from tests import keymaterial, servers
 from tests.conftest import SECRET, Clock, started
 
-pytestmark = [pytest.mark.caches("near", "tokens"), pytest.mark.portable]
+pytestmark = [pytest.mark.caches("near", "tokens"), pytest.mark.portable, pytest.mark.usefixtures("patient")]
 
 Manager = SessionManager[Session, Claims]
 
