@@ -8,6 +8,7 @@ if TYPE_CHECKING:
         AmbiguousTokenError,
         AuthenticationError,
         ConfigurationError,
+        CSRFError,
         ExpiredTokenError,
         InsufficientScopeError,
         InvalidArgumentError,
@@ -28,9 +29,10 @@ if TYPE_CHECKING:
     from .observability import SessionEvent, TokenRedactionFilter
     from .provider import SessionProvider
     from .sessions import SessionInfo
-    from .settings import EncryptionSettings, Key, SessionSettings
+    from .settings import CookieSettings, EncryptionSettings, Key, SessionSettings
     from .stores import MemorySessionStore, RedisSessionStore, SessionStore, UserIndexStore
     from .sync import SyncSessionManager, SyncSessionProvider
+    from .web.outgoing import SessionMiddleware
 
 __version__ = "0.1.0"
 
@@ -40,6 +42,7 @@ _MODULES = {
     "errors": (
         "AmbiguousTokenError",
         "AuthenticationError",
+        "CSRFError",
         "ConfigurationError",
         "ExpiredTokenError",
         "InsufficientScopeError",
@@ -61,17 +64,20 @@ _MODULES = {
     "models": ("Claims", "Session", "Token"),
     "provider": ("SessionProvider",),
     "sessions": ("SessionInfo",),
-    "settings": ("EncryptionSettings", "Key", "SessionSettings"),
+    "settings": ("CookieSettings", "EncryptionSettings", "Key", "SessionSettings"),
     "stores": ("MemorySessionStore", "RedisSessionStore", "SessionStore", "UserIndexStore"),
     "sync": ("SyncSessionManager", "SyncSessionProvider"),
+    "web.outgoing": ("SessionMiddleware",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
     "AmbiguousTokenError",
     "AuthenticationError",
+    "CSRFError",
     "Claims",
     "ConfigurationError",
+    "CookieSettings",
     "EncryptionSettings",
     "ExpiredTokenError",
     "InsufficientScopeError",
@@ -89,6 +95,7 @@ __all__ = [
     "SessionEvent",
     "SessionInfo",
     "SessionManager",
+    "SessionMiddleware",
     "SessionNotFoundError",
     "SessionProvider",
     "SessionSettings",

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass
-from typing import Any, Generic, NoReturn, TypeVar
+from typing import Any, Generic, NoReturn, Protocol, TypeVar
 
-from ._types import C, S
+from ._types import C, S, Transport
 from .errors import AuthenticationError, JWTSessionError, MissingTokenError, SessionNotFoundError
 from .sessions import Former, Record, SessionLifecycle, SessionRepository, remembered
 from .tokens import TokenCodec, VerifiedToken
@@ -26,6 +26,53 @@ class Components(Generic[S, C]):
 NOT_CAPTURED: tuple[str | None, str | None] = (None, None)
 
 
+class Delivery(Protocol):
+    """Gives a request's new token to the client in a cookie, and takes it away again."""
+
+    by_cookie: bool
+    """Whether the session's token is in the cookie."""
+
+    def attach(self, scope: Any) -> None:
+        """Find the answer in the request's scope."""
+        ...
+
+    def choose(self, transport: Transport | None, *, allow_cross_site: bool) -> bool:
+        """Whether a new session's token goes into the cookie. Nothing is stored or signed before this.
+
+        Args:
+            transport: What the application chose; None leaves it to the client, or to the settings.
+            allow_cross_site: Whether another site may have made the request.
+
+        Raises:
+            CSRFError: Another site may have made the request.
+            ConfigurationError: Nothing would put the cookie on the answer.
+            InvalidArgumentError: The answer has started, it can have no cookie, or no place accepts such a token.
+        """
+        ...
+
+    def prepare(self, token: str, expires_in: int | None, persistent: bool | None) -> bytes:
+        """Make the cookie of a token that is about to be stored.
+
+        Args:
+            token: The token.
+            expires_in: Seconds until the token expires; None if it never does.
+            persistent: Whether the cookie outlives the browser's session; None takes the setting.
+
+        Raises:
+            ConfigurationError: Nothing would put the cookie on the answer.
+            InvalidArgumentError: Browsers would drop the cookie, because it is too large; or see `choose`.
+        """
+        ...
+
+    def deliver(self, cookie: bytes | None) -> None:
+        """Put a prepared cookie on the answer. None: the new session's token is in no cookie."""
+        ...
+
+    def clear(self) -> None:
+        """Remove the cookie from the browser, if the session's token is in it, and if the answer has not started."""
+        ...
+
+
 class RequestSession(Generic[S, C]):
     """The session of one request, as it was loaded. `SessionManager` adds the methods that change it.
 
@@ -37,12 +84,14 @@ class RequestSession(Generic[S, C]):
         record: The loaded session; None if there is none.
         refusal: The error that says why there is no session.
         extended: Whether this request already counts as a use of the session.
+        delivery: Delivers tokens in the cookie; None if no cookie is a token source, or outside of a request.
     """
 
     __slots__ = (
         "__weakref__",
         "_captured",
         "_codec",
+        "_delivery",
         "_extended",
         "_former",
         "_host",
@@ -64,6 +113,7 @@ class RequestSession(Generic[S, C]):
         record: Record[S] | None = None,
         refusal: AuthenticationError | None = None,
         extended: bool = True,
+        delivery: Delivery | None = None,
     ) -> None:
         self._codec, self._repository, self._lifecycle = components.codec, components.repository, components.lifecycle
         self._host, self._captured = host, captured
@@ -71,6 +121,7 @@ class RequestSession(Generic[S, C]):
         self._former: Former = ()
         self._verified, self._record = verified, record
         self._refusal, self._extended = refusal, extended
+        self._delivery = delivery
         self._own_claims: C | None = None
 
     def __repr__(self) -> str:
@@ -199,7 +250,13 @@ def unmet(manager: RequestSession[Any, Any], demand: Callable[[VerifiedToken], E
     return demand(manager._verified) if manager._record is not None and manager._verified is not None else None
 
 
+def attach_answer(manager: RequestSession[Any, Any], scope: Any) -> None:
+    """Let the manager find the request's answer: a middleware that makes a manager is outside of it."""
+    if manager._delivery is not None:
+        manager._delivery.attach(scope)
+
+
 def replace_authentication(manager: RequestSession[S, C], other: RequestSession[S, C]) -> None:
     """Give a manager without a session the token and the session of another manager of the same request."""
     manager._verified, manager._record, manager._refusal = other._verified, other._record, other._refusal
-    manager._extended = other._extended
+    manager._extended, manager._delivery = other._extended, other._delivery

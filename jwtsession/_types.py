@@ -1,4 +1,6 @@
-"""The type variables of the package's generic classes: the caller's session and the caller's claims."""
+"""The type variables of the package's generic classes, and types that several rooms share."""
+
+from typing import Literal
 
 # Python's own TypeVar has defaults (PEP 696) only from 3.13 on. Pydantic and FastAPI both require typing_extensions, so
 # it is no additional dependency.
@@ -11,3 +13,6 @@ S = TypeVar("S", bound=Session, default=Session)
 
 C = TypeVar("C", bound=Claims, default=Claims)
 """The model of the claims."""
+
+Transport = Literal["cookie", "bearer"]
+"""How a client gets a new token: in a cookie, or in the answer's body, as a bearer token (RFC 6750)."""

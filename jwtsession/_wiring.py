@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Generic, NamedTuple
 
 from ._request import Components
-from ._types import C, S
+from ._types import C, S, Transport
 from .errors import ConfigurationError
 from .observability import AuditTrail, SessionEvent
 from .sessions import (
@@ -24,9 +24,10 @@ from .sessions import (
 from .settings import SessionSettings
 from .stores import SessionStore, has_user_index
 from .tokens import KeyRing, KeySpec, TokenCodec
-from .transports import TokenExtractor
+from .transports import CookieTransport, CSRFCheck, TokenExtractor
 from .web import openapi
 from .web.authenticate import Authenticator
+from .web.delivery import CookiePolicy
 from .web.dependencies import Dependencies
 from .web.lifespan import Lifespan
 from .web.outgoing import response_headers
@@ -77,15 +78,17 @@ def wire(
     name = f"SessionProvider({session_model.__name__}, request_key={settings.request_key!r})"
     tenant = Tenant(name, settings.request_key, session_model, store, codec, shares_with)
     lifespan = Lifespan(tenant, audit, settings.request_arg, None if index is None else EvictionWatch(store, clock))
+    cookies = _cookies(settings)
     extractor = TokenExtractor(
         settings.token_sources,
         header=settings.header_name,
         name=settings.request_arg,
         first_wins=settings.multiple_tokens == "first",
+        cookie=None if cookies is None else cookies.cookie,
     )
     schemes = openapi.schemes(settings, token_url, scopes)
     dependencies = Dependencies(
-        Authenticator(components, extractor, capture_client=settings.capture_client),
+        Authenticator(components, extractor, capture_client=settings.capture_client, cookies=cookies),
         lifespan,
         request_key=settings.request_key,
         headers=response_headers(settings),
@@ -108,6 +111,21 @@ def _codec(
         cache_bytes=settings.token_cache_bytes,
         clock=clock,
     )
+
+
+def _cookies(settings: SessionSettings) -> CookiePolicy | None:
+    sources = settings.token_sources
+    if "cookie" not in sources:
+        return None
+    check = CSRFCheck(
+        settings.csrf,
+        trusted_origins=settings.trusted_origins,
+        same_site=settings.csrf_same_site,
+        cookie_secure=settings.cookie.secure,
+    )
+    by_default: Transport = "cookie" if sources[0] == "cookie" else "bearer"
+    cookie = CookieTransport(settings.cookie_name, settings.cookie)
+    return CookiePolicy(cookie, check, by_default, only_cookie=len(sources) == 1)
 
 
 def _key_specs(settings: SessionSettings) -> list[KeySpec]:

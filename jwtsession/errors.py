@@ -175,6 +175,14 @@ class AmbiguousTokenError(_HTTPError):
         return super()._headers() | {"WWW-Authenticate": 'Bearer error="invalid_request"', "Vary": "Authorization"}
 
 
+class CSRFError(_HTTPError):
+    """403: the request came with a cookie, or asks for one, and another site may have made it (RFC 10017)."""
+
+    code = "cross_site_request"
+    status = 403
+    body = "Cross-site request refused"
+
+
 class SessionConflictError(_HTTPError):
     """409: another request changed the session after this one loaded it. Nothing was overwritten."""
 

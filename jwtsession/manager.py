@@ -8,21 +8,20 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any, Generic, cast
 
-from ._ids import new_session_id
-from ._request import RequestSession
+from ._issuing import IssuingSession
 from ._tracebacks import scrub_traceback
-from ._types import C, S
+from ._types import C, S, Transport
 from .errors import AuthenticationError, InvalidArgumentError, SessionConflictError, SessionNotFoundError
 from .models import Session, Token, take_state
-from .sessions import Login, NewSession, Record, refuse_lost_changes
+from .sessions import Record, refuse_lost_changes
 from .sync import SyncSessionManager
-from .tokens import VerifiedToken, inherited
+from .tokens import VerifiedToken
 
 MUTATE_ATTEMPTS = 32
 """How often `mutate()` tries before it gives up, if other requests change the session in between each time."""
 
 
-class SessionManager(RequestSession[S, C], Generic[S, C]):
+class SessionManager(IssuingSession[S, C], Generic[S, C]):
     """The session of one request, and the methods that change what is stored.
 
     The provider makes one manager for each request: `Depends(sessions.get_manager)` and `request.state.<request_key>`
@@ -39,7 +38,14 @@ class SessionManager(RequestSession[S, C], Generic[S, C]):
 
     @scrub_traceback
     async def create(
-        self, session: S | Mapping[str, Any], claims: C | None = None, *, max_age: int | timedelta | None = None
+        self,
+        session: S | Mapping[str, Any],
+        claims: C | None = None,
+        *,
+        max_age: int | timedelta | None = None,
+        transport: Transport | None = None,
+        persistent: bool | None = None,
+        allow_cross_site: bool = False,
     ) -> Token:
         """Store a new session under a new id and return its token: a login.
 
@@ -51,22 +57,35 @@ class SessionManager(RequestSession[S, C], Generic[S, C]):
             claims: The token's other claims. `create` sets `jti`, and fills in `iss`, `aud`, `iat` and `exp`.
             max_age: This session's own idle timeout, in seconds or as a `timedelta`, for its whole life: at most the
                 setting `max_age_limit`, or `max_age` if that is not set. None: the setting `max_age`.
+            transport: `cookie` puts the token into the cookie, `bearer` into the returned `Token`. None: as the client
+                asks by its header `Session-Transport`, or else the first of `token_sources`.
+            persistent: Whether the cookie outlives the browser's session ("remember me"). None: `cookie.persistent`.
+            allow_cross_site: Whether to set the cookie if another site made the request. For the callback of another
+                site's login, which checks its own `state`.
+
+        Returns:
+            The token. Its `access_token` is empty, and not in the answer, if the token is in the cookie.
 
         Raises:
-            InvalidArgumentError: The session or the claims can't be stored or signed, or `max_age` is too long.
+            CSRFError: The token would be in a cookie, and another site may have made the request.
+            ConfigurationError: The token would be in a cookie, and nothing puts it on the answer.
+            InvalidArgumentError: The session or the claims can't be stored or signed, `max_age` is too long, or the
+                cookie can't be set: it would be too large, or the answer has started.
             SessionTooLargeError: The session is larger than 65,536 bytes.
             TooManySessionsError: The user has `max_sessions` sessions already, and `too_many_sessions` is `refuse`.
             StoreUnavailableError: The store did not answer. If the store fails only when the old session shall end,
                 `create` succeeds and the log tells of the failure.
         """
+        by_cookie = self._choose(transport, persistent, allow_cross_site)
         data = self._repository.serializer.to_session(session)
-        verified, issued = self._sign(claims, max_age)
+        verified, issued = self._sign(claims, max_age, persistent=persistent if by_cookie else None)
+        cookie = self._cookie(verified, issued) if by_cookie else None
         record = self._repository.encode(verified.session_id, data, detached=data is not self.session)
         await self._lifecycle.begin(self._new(verified, issued, record), self._verified)
         for former in (self.session, session):
             if isinstance(former, Session) and former is not record.session:
                 self._remember(former)
-        return self._begin(verified, issued, record)
+        return self._begin(verified, issued, record, cookie)
 
     @scrub_traceback
     async def update(self, session: S | Mapping[str, Any] | None = None) -> S:
@@ -143,6 +162,8 @@ class SessionManager(RequestSession[S, C], Generic[S, C]):
             self._emit_missing()
             raise SessionNotFoundError from self._refusal
         await self._lifecycle.end(self._verified.session_id, self._verified.sub, self._host, wait_replicas)
+        if self._delivery is not None:
+            self._delivery.clear()
         self._forget(SessionNotFoundError())
 
     @scrub_traceback
@@ -168,6 +189,8 @@ class SessionManager(RequestSession[S, C], Generic[S, C]):
         max_age: int | timedelta | None = None,
     ) -> Token:
         """Move the session to a new id and end the old id: after a login or a change of privileges.
+
+        The new token gets to the client as the old one came from it, in the cookie or in the returned `Token`.
 
         If two requests regenerate one session at the same time, one succeeds; the other gets `SessionNotFoundError`.
 
@@ -196,10 +219,11 @@ class SessionManager(RequestSession[S, C], Generic[S, C]):
         claims = self._inherited(verified, claims)
         # Only a visitor signs in by this. A user who becomes another one has not signed in as that one.
         moved, issued = self._sign(claims, max_age, sign_in=verified.sub is None)
+        cookie = self._cookie(moved, issued) if self._delivery is not None and self._delivery.by_cookie else None
         record = self._repository.encode(moved.session_id, data, old, detached=data is not old.session)
         with self._forgetting():
             await self._lifecycle.move(self._new(moved, issued, record), verified, old)
-        token = self._begin(moved, issued, record)
+        token = self._begin(moved, issued, record, cookie)
         self._adopt(record, old, session)
         return token
 
@@ -272,29 +296,3 @@ class SessionManager(RequestSession[S, C], Generic[S, C]):
         except AuthenticationError as error:
             self._forget(error)
             raise
-
-    def _sign(
-        self, claims: C | None, max_age: int | timedelta | None, *, sign_in: bool = True
-    ) -> tuple[VerifiedToken, C]:
-        checked = self._repository.timeouts.checked
-        signed = self._codec.encode(new_session_id(), claims, sign_in=sign_in, idle_timeout=checked(max_age))
-        checked(signed[0].jwtsession_idle_timeout)
-        return signed
-
-    def _inherited(self, verified: VerifiedToken, claims: C | None) -> C:
-        old = cast("C", self.claims)
-        if claims is None or claims.exp in (None, old.exp):
-            self._ttl(verified)  # raises if the token has expired: the new one would have the same `exp`
-        return inherited(
-            old, claims, verified.session_id, self._repository.timeouts.permitted(verified.jwtsession_idle_timeout)
-        )
-
-    def _new(self, verified: VerifiedToken, issued: C, record: Record[S]) -> NewSession[S]:
-        login = Login(issued.auth_time or self._repository.timeouts.now(), *self._captured)
-        return NewSession(verified, record, login, self._host)
-
-    def _begin(self, verified: VerifiedToken, issued: C, record: Record[S]) -> Token:
-        """Make the new session, which is now stored, the manager's session."""
-        self._verified, self._own_claims, self._record, self._refusal = verified, issued, record, None
-        expires_in = None if verified.exp is None else int(verified.exp) - int(self._repository.timeouts.now())
-        return Token(access_token=verified.token, expires_in=expires_in)

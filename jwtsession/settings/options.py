@@ -10,13 +10,15 @@ from typing import Any, Literal, TypedDict
 
 from pydantic import SecretStr
 
+from .cookie import CookieOptions, CookieSettings
 from .encryption import EncryptionOptions, EncryptionSettings
 from .keys import Key
 
 Algorithm = Literal[
     "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"
 ]  # fmt: skip
-TokenSource = Literal["bearer", "header", "query", "body"]
+TokenSource = Literal["bearer", "header", "query", "body", "cookie"]
+CSRFMode = Literal["strict", "lenient", "off"]
 
 
 class SettingsOptions(TypedDict, total=False):
@@ -35,6 +37,10 @@ class SettingsOptions(TypedDict, total=False):
     request_arg: str
     token_sources: Sequence[TokenSource]
     multiple_tokens: Literal["refuse", "first"]
+    cookie: CookieSettings | CookieOptions
+    csrf: CSRFMode
+    trusted_origins: Sequence[str]
+    csrf_same_site: bool
     issuer: str | None
     audience: str | None
     leeway: int | timedelta

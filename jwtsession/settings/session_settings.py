@@ -10,13 +10,14 @@ from .._tracebacks import scrub_traceback
 from ..errors import ConfigurationError
 from ._environment import GroupedSource, Variables, not_json, warn_of_unknown_variables
 from ._messages import describe
-from ._values import Keyspace, StoreURL, TokenSources
+from ._values import Keyspace, Origins, StoreURL, TokenSources
 from ._weak_secrets import MAKE_ONE, MIN_SECRET_BYTES, check_secret
+from .cookie import CookieSettings
 from .durations import Seconds
 from .encryption import EncryptionSettings
 from .group import SecretHolder
 from .keys import Key
-from .options import Algorithm, SettingsOptions
+from .options import Algorithm, CSRFMode, SettingsOptions
 
 logger = logging.getLogger("jwtsession")
 
@@ -96,11 +97,26 @@ class SessionSettings(SecretHolder, BaseSettings):
 
     token_sources: TokenSources = Field(default=("bearer", "header"), examples=[["bearer"]])
     """The places of a request that may have the token, in this order: `bearer` (`Authorization: Bearer`), `header` (see
-    `header_name`), `query`, `body`."""
+    `header_name`), `query`, `body`, `cookie` (for browsers, see `cookie`). A cookie counts only if no other place has a
+    token. A login's token goes into the cookie if `cookie` is the first, and into the answer otherwise:
+    `create(transport=...)`, or a client's header `Session-Transport: cookie` or `bearer`, decides for one login."""
 
     multiple_tokens: Literal["refuse", "first"] = "refuse"
     """If two places of a request have different tokens: `refuse` answers 400 (RFC 6750 section 2), `first` takes the
     token of the first place in `token_sources`. Two different tokens in one place are always a 400."""
+
+    cookie: CookieSettings = CookieSettings()
+    """The cookie's attributes: `CookieSettings(same_site=...)`, or a mapping with the same names."""
+
+    csrf: CSRFMode = "strict"
+    """The defence against requests that another site makes with the user's cookie. `strict` decides by `Origin` and
+    `Sec-Fetch-Site`, and refuses what has neither; `lenient` lets that pass; `off` checks nothing."""
+
+    trusted_origins: Origins = Field(default=(), examples=[["https://app.example.com"]])
+    """Other origins whose pages may use the cookie: `https://app.example.com`, exactly as browsers write it."""
+
+    csrf_same_site: bool = False
+    """Whether pages of other hosts of the same site (`evil.example.com` for `api.example.com`) may use the cookie."""
 
     issuer: str | None = None
     """The service's name in the claim `iss`: set in every issued token, and required in every accepted one."""
@@ -236,6 +252,11 @@ class SessionSettings(SecretHolder, BaseSettings):
                 values[name] = values.pop(original)
         return values
 
+    @property
+    def cookie_name(self) -> str:
+        """The name of the cookie that holds the token: see `CookieSettings.name`."""
+        return self.cookie.name_for(self.request_key)
+
     @model_validator(mode="after")
     def _what_others_need(self) -> Self:
         if self.max_age_limit is not None and self.max_age_limit < self.max_age:
@@ -245,6 +266,9 @@ class SessionSettings(SecretHolder, BaseSettings):
                 raise ValueError(f"{name}: needs user_index=True")
         if "too_many_sessions" in self.model_fields_set and self.max_sessions is None:
             raise ValueError("too_many_sessions: needs max_sessions")
+        for name in ("cookie", "csrf", "trusted_origins", "csrf_same_site"):
+            if name in self.model_fields_set and "cookie" not in self.token_sources:
+                raise ValueError(f'{name}: needs "cookie" in token_sources')
         return self
 
     @model_validator(mode="after")

@@ -81,6 +81,6 @@ class AsyncSessionTester(Generic[S, C]):
             StoreUnavailableError: The store did not answer.
         """
         manager = await self.manager()
-        token = await manager.create(session, claims, max_age=max_age)
+        token = await manager.create(session, claims, max_age=max_age, transport="bearer")
         assert manager.id is not None  # noqa: S101
         return Login(token.access_token, manager.id, manager.require())

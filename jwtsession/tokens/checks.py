@@ -37,6 +37,8 @@ def check_claims(claims: Mapping[str, Any], *, issuer: str | None, audience: str
     idle = claims.get("jwtsession_idle_timeout", 1)
     if type(idle) is not int or not 0 < idle <= _MAX_NUMBER:
         raise InvalidTokenError("token_claims")
+    if not isinstance(claims.get("jwtsession_persistent", True), bool):
+        raise InvalidTokenError("token_claims")
     for name in ("iss", "sub", "scope"):
         if name in claims and not isinstance(claims[name], str):
             raise InvalidTokenError("token_claims")

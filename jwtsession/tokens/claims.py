@@ -7,7 +7,10 @@ from .._types import C
 from ..errors import ConfigurationError, InvalidArgumentError
 from ..models import Claims
 
-REGISTERED = ("sub", "iss", "aud", "iat", "nbf", "exp", "jti", "auth_time", "jwtsession_idle_timeout", "scope")
+REGISTERED = (
+    "sub", "iss", "aud", "iat", "nbf", "exp", "jti", "auth_time", "jwtsession_idle_timeout", "jwtsession_persistent",
+    "scope",
+)  # fmt: skip
 """The claims that this package reads."""
 
 
@@ -55,6 +58,8 @@ def inherited(old: C, claims: C | None, session_id: str, idle_timeout: int | Non
         kept["exp"] = old.exp
     if claims.jwtsession_idle_timeout in (None, old.jwtsession_idle_timeout):
         kept["jwtsession_idle_timeout"] = idle_timeout
+    if claims.jwtsession_persistent is None:
+        kept["jwtsession_persistent"] = old.jwtsession_persistent
     if claims.jti == session_id:
         # The caller passed the claims of the old token, perhaps changed: the new token needs a new id and time.
         kept |= {"jti": None, "iat": None}

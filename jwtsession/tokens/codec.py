@@ -50,7 +50,13 @@ class TokenCodec(Generic[C]):
         self._clock = clock
 
     def encode(
-        self, session_id: str, claims: C | None = None, *, sign_in: bool = True, idle_timeout: int | None = None
+        self,
+        session_id: str,
+        claims: C | None = None,
+        *,
+        sign_in: bool = True,
+        idle_timeout: int | None = None,
+        persistent: bool | None = None,
     ) -> tuple[VerifiedToken, C]:
         """Issue a token for a session. The new token is verified as any other token.
 
@@ -63,6 +69,7 @@ class TokenCodec(Generic[C]):
             sign_in: Whether the user has just signed in.
             idle_timeout: The session's own idle timeout in seconds: the claim `jwtsession_idle_timeout`. None sets no
                 such claim.
+            persistent: The claim `jwtsession_persistent`. None sets no such claim.
 
         Returns:
             The token, and its claims.
@@ -76,6 +83,8 @@ class TokenCodec(Generic[C]):
         payload["jti"] = session_id
         if idle_timeout is not None:
             payload["jwtsession_idle_timeout"] = idle_timeout
+        if persistent is not None:
+            payload["jwtsession_persistent"] = persistent
         payload.setdefault("iat", int(now))
         if "sub" in payload and sign_in:
             payload.setdefault("auth_time", int(now))

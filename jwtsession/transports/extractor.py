@@ -1,6 +1,6 @@
 """`TokenExtractor`: finds the token in a request."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from starlette.requests import HTTPConnection
@@ -9,21 +9,34 @@ from ..errors import AmbiguousTokenError, MissingTokenError
 from .base import HeaderTransport, RequestTransport
 from .bearer import BearerTransport
 from .body import BodyTransport
+from .cookie import CookieTransport
 from .header import PlainHeaderTransport
 from .query import QueryTransport
+
+Found = tuple[object, str]
+"""A request's token, and the source that has it. The token is a `str`, or an object that the codec will refuse."""
 
 
 class TokenExtractor:
     """Looks for the token in the places that the settings name.
 
     Args:
-        sources: `bearer`, `header`, `query`, `body`, in their order of precedence.
+        sources: `bearer`, `header`, `query`, `body`, `cookie`, in their order of precedence.
         header: The header's name in lower case.
         name: The name of the query's parameter and of the body's member.
         first_wins: If several sources have a token: True takes the first, False refuses the request.
+        cookie: The cookie; None if it is no source.
     """
 
-    def __init__(self, sources: Sequence[str], *, header: str, name: str, first_wins: bool) -> None:
+    def __init__(
+        self,
+        sources: Sequence[str],
+        *,
+        header: str,
+        name: str,
+        first_wins: bool,
+        cookie: CookieTransport | None = None,
+    ) -> None:
         headers: dict[str, HeaderTransport] = {
             "bearer": BearerTransport(),
             "header": PlainHeaderTransport(header),
@@ -34,14 +47,17 @@ class TokenExtractor:
         }
         # The sources in their order; for each whether it is a header, and its method. This is prepared here, so that a
         # request needs no look-up.
-        self._places: tuple[tuple[bool, Callable[..., Any]], ...] = tuple(
-            (each in headers, (headers if each in headers else others)[each].find) for each in sources
+        self._places: tuple[tuple[str, bool, Callable[..., Any]], ...] = tuple(
+            (each, each in headers, (headers if each in headers else others)[each].find)
+            for each in sources
+            if each != "cookie"
         )
+        self._cookie = cookie
         self._first_wins = first_wins
         self.reads_bodies = "body" in sources
         """Whether the extractor may have to read a request's body."""
 
-    async def extract(self, connection: HTTPConnection, *, body: bool = True) -> object:
+    async def extract(self, connection: HTTPConnection, *, body: bool = True) -> Found:
         """Find the request's token.
 
         Args:
@@ -51,25 +67,37 @@ class TokenExtractor:
                 endpoint.
 
         Returns:
-            The token: a `str`, or an object that is no text and that the codec will refuse. If two places have the
-            same token, it is returned once.
+            The token and its source. If two places have the same token, it is returned once.
 
         Raises:
             MissingTokenError: The request has no token.
-            AmbiguousTokenError: The request has different tokens, or one place has a token and something else.
+            AmbiguousTokenError: The request has different tokens, or one place has a token and something else, or
+                there are two cookies.
         """
         headers = connection.scope["headers"]
         found: object = None
-        for is_header, find in self._places:
+        source = ""
+        for name, is_header, find in self._places:
             here: Sequence[object] = find(headers) if is_header else await find(connection, body)
             if not here:
                 continue
             token = here[0]
             if (len(here) > 1 and any(each != token for each in here)) or (found and token and token != found):
                 raise AmbiguousTokenError
-            found = found or token
+            if not found:
+                found, source = token, name
             if found and self._first_wins:
                 break
-        if not found:
+        if found:
+            return found, source
+        return self._in_cookie(headers)
+
+    def _in_cookie(self, headers: Iterable[tuple[bytes, bytes]]) -> Found:
+        """Look into the cookie: only where no other place has a token, since browsers send it unasked."""
+        here = self._cookie.find(headers) if self._cookie is not None else ()
+        if len(here) > 1:
+            # Another host of the domain may have set the second one, and nobody can tell which is which.
+            raise AmbiguousTokenError
+        if not here or not here[0]:
             raise MissingTokenError
-        return found
+        return here[0], "cookie"

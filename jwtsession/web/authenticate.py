@@ -6,10 +6,11 @@ from starlette.requests import HTTPConnection
 
 from .._request import NOT_CAPTURED, Components, emit_refused, replace_authentication, unmet
 from .._types import C, S
-from ..errors import AmbiguousTokenError, AuthenticationError, MissingTokenError
+from ..errors import AmbiguousTokenError, AuthenticationError, CSRFError, ExpiredTokenError, MissingTokenError
 from ..manager import SessionManager
 from ..observability import client_address
-from ..transports import TokenExtractor
+from ..transports import Found, TokenExtractor
+from .delivery import CookieDelivery, CookiePolicy
 from .scopes import Demand
 
 
@@ -20,21 +21,32 @@ class Authenticator(Generic[S, C]):
         components: The provider's shared parts.
         extractor: Finds the token in a request.
         capture_client: Whether the user's index keeps the client's address and user agent.
+        cookies: What the provider does with cookies; None if no cookie is a token source.
     """
 
-    def __init__(self, components: Components[S, C], extractor: TokenExtractor, *, capture_client: bool) -> None:
+    def __init__(
+        self,
+        components: Components[S, C],
+        extractor: TokenExtractor,
+        *,
+        capture_client: bool,
+        cookies: CookiePolicy | None = None,
+    ) -> None:
         self._components = components
         self._codec, self._repository, self._lifecycle = components.codec, components.repository, components.lifecycle
         self._has_index = self._lifecycle.has_index
         self._extractor = extractor
         self._capture_client = capture_client
+        self._cookies = cookies
+        self.has_cookies = cookies is not None
+        """Whether the token may be in a cookie."""
         self.reads_bodies = extractor.reads_bodies
         """Whether the token may be in a request's body."""
 
     async def authenticate(
         self,
         connection: HTTPConnection,
-        token: object = None,
+        found: Found | None = None,
         body: bool = True,
         before: SessionManager[S, C] | None = None,
         demand: Demand | None = None,
@@ -44,7 +56,7 @@ class Authenticator(Generic[S, C]):
 
         Args:
             connection: The request or the WebSocket.
-            token: The token, if it was found before; None to look for it.
+            found: The token and its source, if they were found before; None to look for them.
             body: Whether to look for the token in the body too.
             before: The manager from before somebody changed the headers. It is returned if the token is the same.
             demand: The endpoint's demand on the token. If the token does not meet it, the request is no use of the
@@ -56,6 +68,7 @@ class Authenticator(Generic[S, C]):
 
         Raises:
             AmbiguousTokenError: The request has two different tokens.
+            CSRFError: The token came in the cookie, and another site may have made the request.
             StoreUnavailableError: The store did not answer.
         """
         address = connection.scope.get("client")
@@ -63,14 +76,16 @@ class Authenticator(Generic[S, C]):
         captured = NOT_CAPTURED
         if self._capture_client:
             captured = client_address(host), connection.headers.get("user-agent")
-        verified = record = refusal = None
+        delivery = None if self._cookies is None else CookieDelivery(self._cookies, connection.scope)
+        verified = record = refusal = token = None
         try:
-            if token is None:
-                token = await self._extractor.extract(connection, body=body)
-                if before is not None and before.token == token:
-                    if extend and (demand is None or unmet(before, demand) is None):
-                        await before.extend()
-                    return before, token
+            token, source = found or await self._extractor.extract(connection, body=body)
+            if found is None and before is not None and before.token == token:
+                if extend and (demand is None or unmet(before, demand) is None):
+                    await before.extend()
+                return before, token
+            if delivery is not None and source == "cookie":
+                delivery.accept(connection.scope)
             verified = self._codec.verify(token)
             # Check the demand before the load, because the load restarts the idle timeout. The dependency refuses the
             # request later: a session that is gone is a 401 even if the demand is not met.
@@ -82,13 +97,16 @@ class Authenticator(Generic[S, C]):
             refusal = error.with_traceback(None)
             if not isinstance(error, MissingTokenError):  # `require()` emits that event, if the endpoint needs a token
                 self._lifecycle.emit("refused", None if verified is None else verified.session_id, error.code, host)
-        except AmbiguousTokenError as error:
+            if delivery is not None and isinstance(error, ExpiredTokenError):
+                delivery.clear()  # no other 401 clears the cookie: another request may just have replaced it
+        except (AmbiguousTokenError, CSRFError) as error:
             self._lifecycle.emit("refused", None, error.code, host)
             raise
         else:
             if self._has_index and extend:
                 await self._lifecycle.note_use(verified)
-        return SessionManager(self._components, host, captured, verified, record, refusal, extend), token
+        manager = SessionManager(self._components, host, captured, verified, record, refusal, extend, delivery)
+        return manager, token
 
     async def search_body(
         self,
@@ -101,7 +119,7 @@ class Authenticator(Generic[S, C]):
         """Look for the token in the body, for a manager that was made in a middleware, which must not read the body.
 
         Args:
-            manager: The request's manager. If it has a session, the session stays.
+            manager: The request's manager. A session that it has stays, but for one from the cookie.
             found: The token that was found without the body; None if there was none.
             connection: The request.
             demand: See `authenticate`.
@@ -112,12 +130,12 @@ class Authenticator(Generic[S, C]):
             StoreUnavailableError: The store did not answer.
         """
         try:
-            token = await self._extractor.extract(connection)
+            token, source = await self._extractor.extract(connection)
         except MissingTokenError:
             return
         except AmbiguousTokenError as error:
             emit_refused(manager, error)
             raise
-        if token != found and manager.session is None:
-            other, _ = await self.authenticate(connection, token, demand=demand, extend=extend)
+        if token != found and (manager.session is None or manager.token == found):
+            other, _ = await self.authenticate(connection, (token, source), demand=demand, extend=extend)
             replace_authentication(manager, other)

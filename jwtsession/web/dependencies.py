@@ -7,7 +7,7 @@ from fastapi.security import SecurityScopes
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
-from .._request import emit_refused, unmet
+from .._request import attach_answer, emit_refused, unmet
 from .._tracebacks import clear_frame_locals
 from .._types import C, S
 from ..errors import JWTSessionError
@@ -16,7 +16,7 @@ from . import openapi
 from .authenticate import Authenticator
 from .kept import Kept, is_of, kept_of
 from .lifespan import Lifespan
-from .outgoing import Headers
+from .outgoing import KEY, Headers, Outgoing
 from .scopes import Demand, both, scope_demand
 
 T = TypeVar("T")
@@ -53,6 +53,7 @@ class SessionDependency(openapi.Documented, Generic[T]):
             AuthenticationError: The request has no usable session, and the dependency requires one.
             InsufficientScopeError: `Security(..., scopes=[...])` demands more than the token's `scope` permits.
             AmbiguousTokenError: The request has two different tokens.
+            CSRFError: The token came in the cookie, and another site may have made the request.
             NotStartedError: The provider is not started.
             ConfigurationError: The application did not start the provider itself, and something in it can't work.
             StoreUnavailableError: The store did not answer.
@@ -90,6 +91,7 @@ class Dependencies(Generic[S, C]):
         self._authenticator = authenticator
         self._lifespan = lifespan
         self._admitted = lifespan.admitted
+        self._has_cookies = authenticator.has_cookies
         self._request_key = request_key
         self._headers = headers
         self._max_sessions = max_sessions
@@ -181,11 +183,12 @@ class Dependencies(Generic[S, C]):
         A request whose token does not meet the demand will be refused, so it does not restart the idle timeout.
         """
         # Every request runs this: it calls few functions, all with positional arguments.
-        if response is not None:
-            raw = response.raw_headers
-            # A header that another provider has added already is not added again.
-            raw += [header for header in self._headers if header not in raw] if raw else self._headers
         scope = connection.scope
+        outgoing: Outgoing | None = scope.get(KEY)
+        if outgoing is not None:
+            outgoing.add(self._headers)
+        elif response is not None:  # the first request of an application that did not start the provider
+            response.raw_headers += self._headers
         # The managers are in the scope itself, since some drivers share its `state`.
         managers: dict[object, Kept] = scope.setdefault("jwtsession", {})
         kept = managers.get(self)
@@ -212,6 +215,8 @@ class Dependencies(Generic[S, C]):
         extend: bool,
     ) -> SessionManager[S, C]:
         manager, token, searched = kept[0], kept[4], kept[5]
+        if self._has_cookies:
+            attach_answer(manager, connection.scope)
         if response is not None and not searched:
             await self._authenticator.search_body(manager, token, connection, demand, extend)
             connection.scope["jwtsession"][self] = (*kept[:-1], True)

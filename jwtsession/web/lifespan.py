@@ -14,9 +14,9 @@ from ..observability import ACCESS_LOGGERS, AuditTrail, TokenRedactionFilter
 from ..sessions import EvictionWatch
 from ..stores import ServerStore
 from . import openapi
+from .outgoing import wrapped
 from .route_checks import check_routes
 from .tenants import Tenant, admitted, place
-from .websocket import close_failed_sockets
 
 
 class Lifespan:
@@ -107,7 +107,7 @@ class Lifespan:
         self.admitted.add(app)
         if isinstance(app, FastAPI):
             openapi.document(app)
-            close_failed_sockets(app)
+            self._late.enter_context(wrapped(app))
 
     @asynccontextmanager
     async def run(self, app: Any = None) -> AsyncIterator[None]:
@@ -122,7 +122,7 @@ class Lifespan:
             if app is not None:
                 openapi.document(app)
                 openapi.prune_dependants(app)
-                close_failed_sockets(app)
+                ending.enter_context(wrapped(app))
                 apps = ending.enter_context(admitted(self.tenant, app))
                 _give_own_states(app)
             ending.enter_context(self._redacted_access_logs())

@@ -20,7 +20,9 @@ from fastapi.openapi.models import (
 )
 from fastapi.security.base import SecurityBase
 
+from ..models import Token
 from ..settings import SessionSettings
+from ..transports import SAFE_METHODS
 from .dependants import applications, nodes, routes, scopes
 from .injection import make_async
 
@@ -37,6 +39,7 @@ _ANSWERS: dict[str, tuple[str, str, dict[str, str]]] = {
     "ambiguous": ("400", "Two different tokens", {"WWW-Authenticate": "RFC 6750: error `invalid_request`"}),
     "no_session": ("401", "No session", {"WWW-Authenticate": _BEARER}),
     "stale": ("401", "A sign-in too long ago for this endpoint", {"WWW-Authenticate": _STALE}),
+    "cross_site": ("403", "A request that another site may have made", {}),
     "scope": (
         "403",
         "The token's scope does not permit this",
@@ -55,6 +58,7 @@ class Scheme(SecurityBase):
     def __init__(self, name: str, model: SecurityModel) -> None:
         self.scheme_name = name
         self.model = model
+        self.in_cookie = isinstance(model, APIKey) and model.in_.value == "cookie"
 
     async def __call__(self) -> None:
         """Do nothing: FastAPI only reads the node for the document."""
@@ -102,11 +106,12 @@ class Documented:
 
 
 def schemes(settings: SessionSettings, token_url: str | None, scopes: Mapping[str, str]) -> list[Scheme]:
-    """The security scheme that the document shows: that of the first token source, or of `bearer` with a `token_url`.
+    """The security schemes that the document shows: of the first token source, or of `bearer` with a `token_url`.
 
-    There is only one, because generated clients fill in every alternative that they find. Its description names the
-    other sources. OpenAPI has no scheme for a token in the body: if that is the only source, the list is empty, and
-    `document` shows a request body instead.
+    There is only one, because generated clients fill in every alternative that they find, and two tokens are refused.
+    The cookie may be there beside it: a request that has both is valid. The description names the other sources.
+    OpenAPI has no scheme for a token in the body: if that is the only source, the list is empty, and `document` shows
+    a request body instead.
     """
     places = {
         "bearer": "`Authorization: Bearer`",
@@ -114,22 +119,33 @@ def schemes(settings: SessionSettings, token_url: str | None, scopes: Mapping[st
         "query": f"the parameter `{settings.request_arg}` of the URL",
         "body": f"the member `{settings.request_arg}` of a JSON or form body",
     }
-    key, sources = settings.request_key, [*settings.token_sources]
+    key, sources = settings.request_key, [each for each in settings.token_sources if each != "cookie"]
+    found: list[Scheme] = []
+    if "cookie" in settings.token_sources:
+        text = f"The cookie that a login set, for `{key}`. Browsers send it themselves."
+        found.append(_api_key(key, "cookie", settings.cookie_name, text))
     by_password = token_url is not None and "bearer" in sources
     source = "bearer" if by_password else next((each for each in sources if each != "body"), None)
     if source is None:
-        return []
+        return found
     sources.remove(source)
     description = f"The JWT that a login returned, for `{key}`."
     if sources:
         description += f" It may come in {' or '.join(places[each] for each in sources)} instead."
     if by_password:
         flows = OAuthFlows(password=OAuthFlowPassword(tokenUrl=token_url or "", scopes=dict(scopes)))
-        return [Scheme(f"{key}_password", OAuth2(flows=flows, description=description))]
-    if source == "bearer":
-        return [Scheme(f"{key}_bearer", HTTPBearer(bearerFormat="JWT", description=description))]
-    name = settings.header_name if source == "header" else settings.request_arg
-    return [Scheme(f"{key}_{source}", APIKey.model_validate({"in": source, "name": name, "description": description}))]
+        explicit = Scheme(f"{key}_password", OAuth2(flows=flows, description=description))
+    elif source == "bearer":
+        explicit = Scheme(f"{key}_bearer", HTTPBearer(bearerFormat="JWT", description=description))
+    else:
+        name = settings.header_name if source == "header" else settings.request_arg
+        explicit = _api_key(key, source, name, description)
+    return [explicit, *found]
+
+
+def _api_key(key: str, source: str, name: str, description: str) -> Scheme:
+    model = APIKey.model_validate({"in": source, "name": name, "description": description})
+    return Scheme(f"{key}_{source}", model)
 
 
 def document(app: FastAPI) -> None:
@@ -179,6 +195,8 @@ def _complete(app: FastAPI, schema: dict[str, Any]) -> None:
             for scheme in (scheme for each, _ in found for scheme in each.schemes):
                 model = jsonable_encoder(scheme.model, by_alias=True, exclude_none=True)
                 components.setdefault("securitySchemes", {})[scheme.scheme_name] = model
+                if scheme.in_cookie:
+                    _show_cookie_tokens(components["schemas"])
     shown = schema.get("components", {}).get("securitySchemes", {})
     for name in [name for name, model in shown.items() if model["type"] == "oauth2"]:
         # Last: Swagger UI puts the cursor into the last form of its dialog.
@@ -215,6 +233,8 @@ def _complete_operation(
         reasons -= {"too_many", "too_large"}
         if any(each.changes for each in found) and any(not each.changes for each in found):
             reasons |= {"conflict", "too_large"}
+    if method not in SAFE_METHODS and any(scheme.in_cookie for each in found for scheme in each.schemes):
+        reasons |= {"cross_site"}
     responses = operation.setdefault("responses", {})
     for status, answer in _answers(reasons).items():
         responses.setdefault(status, answer)
@@ -223,6 +243,16 @@ def _complete_operation(
             token = {"type": "object", "properties": {each.body_name: {"type": "string", "description": "The JWT"}}}
             kinds = ("application/json", "application/x-www-form-urlencoded")
             operation["requestBody"] = {"content": {kind: {"schema": token} for kind in kinds}}
+
+
+def _show_cookie_tokens(schemas: dict[str, Any]) -> None:
+    """Show that a login's answer may have no token, because it is in a cookie."""
+    for schema in schemas.values():
+        if schema.get("description") == Token.__doc__:
+            schema.pop("required", None)
+            kind = schema["properties"]["token_type"]
+            kind.pop("const", None)
+            kind["enum"] = ["bearer", "cookie"]
 
 
 def _answers(reasons: Set[str]) -> dict[str, dict[str, Any]]:

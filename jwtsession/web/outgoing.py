@@ -1,10 +1,26 @@
-"""The response headers of an endpoint that asks for a session."""
+"""`SessionMiddleware`: puts on every answer what the request's dependencies want there, whatever the endpoint returns.
 
-from collections.abc import Sequence
+FastAPI adds the headers of its injected `Response` only to answers that it makes itself: not to a `Response` that an
+endpoint returns, to an error or to a stream. So the dependencies leave their headers in the request's scope, and this
+middleware adds them when the answer starts.
+"""
+
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..settings import SessionSettings
+from .websocket import ClosesFailedSockets
 
 Headers = Sequence[tuple[bytes, bytes]]
+BeforeStart = Callable[[int], Awaitable[Response | None]]
+"""Called with the answer's status before the answer starts. It may return another answer, which takes its place."""
+
+KEY = "jwtsession_outgoing"
+"""The name of a request's `Outgoing` in its scope."""
 
 
 def response_headers(settings: SessionSettings) -> Headers:
@@ -13,12 +29,129 @@ def response_headers(settings: SessionSettings) -> Headers:
     `Vary` names the headers that may have the token. With tokens in the query, `Referrer-Policy` forbids the browser to
     send the URL to other sites (RFC 9700 section 4.3.2).
     """
-    vary = ["Authorization"] if "bearer" in settings.token_sources else []
-    if "header" in settings.token_sources:
-        vary.append(settings.header_name)
+    places = {"bearer": "Authorization", "header": settings.header_name, "cookie": "Cookie"}
+    vary = [header for source, header in places.items() if source in settings.token_sources]
     headers = [(b"cache-control", b"no-store")]
     if vary:
         headers.append((b"vary", ", ".join(vary).encode()))
     if "query" in settings.token_sources:
         headers.append((b"referrer-policy", b"no-referrer"))
     return headers
+
+
+class Outgoing:
+    """What the dependencies of one request want on its answer.
+
+    It does not refer to the request's scope, which refers to it: a cycle would wait for Python's garbage collector.
+    """
+
+    __slots__ = ("_headers", "_replaced", "_send", "before_start", "cookies", "started")
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._headers: Headers = ()
+        self._replaced = False
+        self.cookies: dict[str, bytes] = {}
+        """By each cookie's name the value of its `Set-Cookie` header. The last one counts (RFC 6265 section 4.1.1)."""
+        self.before_start: BeforeStart | None = None
+        self.started = False
+        """Whether the answer has started: nothing can be added to it any more."""
+
+    def add(self, headers: Headers) -> None:
+        """Add headers to the answer. A provider gives the same object each time."""
+        if self._headers is not headers:
+            self._headers = [*self._headers, *headers] if self._headers else headers
+
+    def send(self, message: Message) -> Awaitable[None]:
+        """Pass on a message of the application, the first one with the headers."""
+        if message["type"] == "http.response.start":
+            self.started = True
+            if self.before_start is not None:
+                return self._start(message, self.before_start)
+            message = self._completed(message)
+        elif self._replaced:
+            return _nothing()
+        return self._send(message)
+
+    async def _start(self, message: Message, before_start: BeforeStart) -> None:
+        self.before_start = None
+        other = await before_start(message["status"])
+        if other is None:
+            await self._send(self._completed(message))
+            return
+        self._replaced = True
+        start = {"type": "http.response.start", "status": other.status_code, "headers": other.raw_headers}
+        await self._send(self._completed(start))
+        await self._send({"type": "http.response.body", "body": other.body})
+
+    def _completed(self, message: Message) -> Message:
+        """A copy of the answer's first message, with the headers. An application may use the same message again."""
+        if not self._headers and not self.cookies:
+            return message
+        headers = [*message.get("headers", ())]
+        for name, value in self._headers:
+            own = [its_value for its_name, its_value in headers if its_name.lower() == name]
+            if own:
+                value = b", ".join([*own, *_missing(name, value, own)])
+                headers = [header for header in headers if header[0].lower() != name]
+            headers.append((name, value))
+        headers += [(b"set-cookie", value) for value in self.cookies.values()]
+        return {**message, "headers": headers}
+
+
+class SessionMiddleware:
+    """ASGI middleware that completes answers and closes WebSockets for this package.
+
+    The provider's lifespan puts it into a FastAPI application. If an application does not run that lifespan, add it
+    yourself: `app.add_middleware(SessionMiddleware)`. Do so too if a middleware of your own calls `create()`,
+    `regenerate()` or `destroy()` and the token is in a cookie; this one must be outside of that middleware.
+
+    Args:
+        app: The next ASGI application.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+        self._sockets = ClosesFailedSockets(app)
+        self._users = 0
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Pass the call on, without one more coroutine."""
+        if scope["type"] == "http":
+            outgoing = scope[KEY] = Outgoing(send)
+            return self.app(scope, receive, outgoing.send)
+        return self._sockets(scope, receive, send)
+
+
+@contextmanager
+def wrapped(app: Any) -> Iterator[None]:
+    """Put `SessionMiddleware` around an application's routes, once for all providers, until the last of them ends.
+
+    It is inside of FastAPI's own and the application's middlewares, so that those which keep answers see the headers.
+    """
+    router = app.router
+    middleware = router.middleware_stack
+    if not isinstance(middleware, SessionMiddleware):
+        middleware = router.middleware_stack = SessionMiddleware(middleware)
+    middleware._users += 1
+    try:
+        yield
+    finally:
+        middleware._users -= 1
+        if not middleware._users and router.middleware_stack is middleware:
+            router.middleware_stack = middleware.app
+
+
+def _missing(name: bytes, value: bytes, own: Sequence[bytes]) -> Sequence[bytes]:
+    """The members of a header's value that the answer's own header does not have.
+
+    `Cache-Control` and `Vary` are lists. The endpoint's own value of any other header stays as it is.
+    """
+    held = {each.strip().lower() for part in own for each in part.split(b",")}
+    if name not in (b"cache-control", b"vary") or b"*" in held:
+        return ()
+    return [each for each in value.split(b", ") if each.lower() not in held]
+
+
+async def _nothing() -> None:
+    """Take the place of a message that is not sent."""

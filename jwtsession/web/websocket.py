@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable
 from http.client import responses
-from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -11,13 +10,6 @@ from ..errors import JWTSessionError
 _CLOSING_CODES = {400: 1008, 401: 1008, 403: 1008, 503: 1013}
 """Closing codes by HTTP status (RFC 6455 section 7.4.1 and its registry): 1008 is "policy violation", 1013 "try again
 later". Every other status gives 1011, "internal error"."""
-
-
-def close_failed_sockets(app: Any) -> None:
-    """Put `ClosesFailedSockets` around an application's routes, once."""
-    router = app.router
-    if not isinstance(router.middleware_stack, ClosesFailedSockets):
-        router.middleware_stack = ClosesFailedSockets(router.middleware_stack)
 
 
 class ClosesFailedSockets:

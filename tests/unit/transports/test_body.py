@@ -83,14 +83,14 @@ async def test_a_body_without_the_name_is_not_parsed(monkeypatch: pytest.MonkeyP
 async def test_a_websocket_has_no_body() -> None:
     """For a WebSocket only headers and the query count."""
     scope = {"type": "websocket", "headers": [(b"content-type", JSON.encode())], "query_string": b"accessToken=t"}
-    assert await extractor("body", "query").extract(HTTPConnection(scope)) == "t"
+    assert await extractor("body", "query").extract(HTTPConnection(scope)) == ("t", "query")
 
 
 @pytest.mark.parametrize("value", ["5", "NaN", "[" * 900 + "]" * 900, '{"a": 1}'])
 async def test_a_json_value_of_another_type_is_handed_on(value: str) -> None:
     """What is no text is for the decoder to refuse, once or twice, and is not looked into."""
     for body in (f'{{"accessToken": {value}}}', f'{{"accessToken": {value}, "accessToken": {value}}}'):
-        found = await extractor("body").extract(request(body=body.encode(), kind=JSON))
+        found, _ = await extractor("body").extract(request(body=body.encode(), kind=JSON))
         assert found is not None
         assert not isinstance(found, str)
 
@@ -100,7 +100,7 @@ async def test_a_json_value_of_another_type_is_handed_on(value: str) -> None:
 )
 async def test_an_escaped_name_is_the_same_name(body: bytes, kind: str) -> None:
     """A token is found, and a second one is noticed, however the member's name is written."""
-    assert await extractor("body").extract(request(body=body, kind=kind)) == "t"
+    assert await extractor("body").extract(request(body=body, kind=kind)) == ("t", "body")
     with pytest.raises(AmbiguousTokenError):
         await extractor(*EVERYWHERE).extract(request(("Authorization", "Bearer other"), body=body, kind=kind))
 

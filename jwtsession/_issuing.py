@@ -1,0 +1,77 @@
+"""`IssuingSession`: signs the tokens of a request's new sessions, and delivers them."""
+
+from datetime import timedelta
+from typing import Generic, cast, get_args
+
+from ._ids import new_session_id
+from ._request import RequestSession
+from ._types import C, S, Transport
+from .errors import InvalidArgumentError
+from .models import Token
+from .sessions import Login, NewSession, Record
+from .tokens import VerifiedToken, inherited
+
+
+class IssuingSession(RequestSession[S, C], Generic[S, C]):
+    """The session of one request, and what `SessionManager.create` and `regenerate` have in common."""
+
+    __slots__ = ()
+
+    def _choose(self, transport: Transport | None, persistent: bool | None, allow_cross_site: bool) -> bool:
+        """Whether the token of a new session goes into the cookie: see `Delivery.choose`."""
+        if transport is not None and transport not in get_args(Transport):
+            raise InvalidArgumentError('transport: must be "cookie" or "bearer"')
+        if not isinstance(persistent, bool | None) or not isinstance(allow_cross_site, bool):
+            raise InvalidArgumentError("persistent, allow_cross_site: must be True or False")
+        if self._delivery is not None:
+            return self._delivery.choose(transport, allow_cross_site=allow_cross_site)
+        if transport == "cookie":
+            raise InvalidArgumentError('transport: "cookie" needs "cookie" in token_sources, and a request')
+        return False
+
+    def _cookie(self, verified: VerifiedToken, issued: C) -> bytes | None:
+        """The cookie of a token that is about to be stored: see `Delivery.prepare`."""
+        if self._delivery is None:
+            return None
+        return self._delivery.prepare(verified.token, self._expires_in(verified), issued.jwtsession_persistent)
+
+    def _sign(
+        self,
+        claims: C | None,
+        max_age: int | timedelta | None,
+        *,
+        sign_in: bool = True,
+        persistent: bool | None = None,
+    ) -> tuple[VerifiedToken, C]:
+        checked = self._repository.timeouts.checked
+        signed = self._codec.encode(
+            new_session_id(), claims, sign_in=sign_in, idle_timeout=checked(max_age), persistent=persistent
+        )
+        checked(signed[0].jwtsession_idle_timeout)
+        return signed
+
+    def _inherited(self, verified: VerifiedToken, claims: C | None) -> C:
+        old = cast("C", self.claims)
+        if claims is None or claims.exp in (None, old.exp):
+            self._ttl(verified)  # raises if the token has expired: the new one would have the same `exp`
+        return inherited(
+            old, claims, verified.session_id, self._repository.timeouts.permitted(verified.jwtsession_idle_timeout)
+        )
+
+    def _new(self, verified: VerifiedToken, issued: C, record: Record[S]) -> NewSession[S]:
+        login = Login(issued.auth_time or self._repository.timeouts.now(), *self._captured)
+        return NewSession(verified, record, login, self._host)
+
+    def _begin(self, verified: VerifiedToken, issued: C, record: Record[S], cookie: bytes | None) -> Token:
+        """Make the new session, which is now stored, the manager's session, and deliver its token."""
+        self._verified, self._own_claims, self._record, self._refusal = verified, issued, record, None
+        expires_in = self._expires_in(verified)
+        if self._delivery is not None:
+            self._delivery.deliver(cookie)
+        if cookie is None:
+            return Token(access_token=verified.token, expires_in=expires_in)
+        return Token(token_type="cookie", expires_in=expires_in)  # noqa: S106  # no password
+
+    def _expires_in(self, verified: VerifiedToken) -> int | None:
+        """Seconds until the token expires; None if it never does."""
+        return None if verified.exp is None else int(verified.exp) - int(self._repository.timeouts.now())
