@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         InvalidArgumentError,
         InvalidTokenError,
         JWTSessionError,
+        LoginRequiredError,
         MissingTokenError,
         NotStartedError,
         SessionConflictError,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from .settings import CookieSettings, EncryptionSettings, Key, SessionSettings
     from .stores import MemorySessionStore, RedisSessionStore, SessionStore, UserIndexStore
     from .sync import SyncSessionManager, SyncSessionProvider
+    from .web.login_redirect import safe_next
     from .web.outgoing import SessionMiddleware
 
 __version__ = "0.1.0"
@@ -49,6 +51,7 @@ _MODULES = {
         "InvalidArgumentError",
         "InvalidTokenError",
         "JWTSessionError",
+        "LoginRequiredError",
         "MissingTokenError",
         "NotStartedError",
         "SessionConflictError",
@@ -67,6 +70,7 @@ _MODULES = {
     "settings": ("CookieSettings", "EncryptionSettings", "Key", "SessionSettings"),
     "stores": ("MemorySessionStore", "RedisSessionStore", "SessionStore", "UserIndexStore"),
     "sync": ("SyncSessionManager", "SyncSessionProvider"),
+    "web.login_redirect": ("safe_next",),
     "web.outgoing": ("SessionMiddleware",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
@@ -85,6 +89,7 @@ __all__ = [
     "InvalidTokenError",
     "JWTSessionError",
     "Key",
+    "LoginRequiredError",
     "MemorySessionStore",
     "MissingTokenError",
     "NotStartedError",
@@ -109,6 +114,7 @@ __all__ = [
     "TokenRedactionFilter",
     "TooManySessionsError",
     "UserIndexStore",
+    "safe_next",
 ]
 
 

@@ -22,7 +22,7 @@ from .sessions import (
     check_model,
 )
 from .settings import SessionSettings
-from .stores import SessionStore, has_user_index
+from .stores import CachedSessionStore, RedisClient, RedisSessionStore, SessionStore, has_user_index
 from .tokens import KeyRing, KeySpec, TokenCodec
 from .transports import CookieTransport, CSRFCheck, TokenExtractor
 from .web import openapi
@@ -91,11 +91,27 @@ def wire(
         Authenticator(components, extractor, capture_client=settings.capture_client, cookies=cookies),
         lifespan,
         request_key=settings.request_key,
+        request_arg=settings.request_arg,
         headers=response_headers(settings),
         max_sessions=settings.max_sessions is not None,
         shown={"schemes": schemes, "body_name": None if schemes else settings.request_arg},
     )
     return Parts(keys, SessionAdmin(store, repository, lifecycle), lifespan, dependencies)
+
+
+def make_store(settings: SessionSettings, store: SessionStore | None, client: RedisClient | None) -> SessionStore:
+    """Make the store of the settings, if the caller gave none.
+
+    Raises:
+        ConfigurationError: The caller gave two, or the URL or the client can't be used.
+    """
+    if store is not None and client is not None:
+        raise ConfigurationError("give either store or client, not both")
+    if store is not None:
+        return store
+    url = None if client is not None else settings.redis_url.get_secret_value()
+    made = RedisSessionStore(url, client=client, keyspace=settings.keyspace)
+    return CachedSessionStore(made, settings.near_cache_bytes) if settings.near_cache_bytes else made
 
 
 def _codec(

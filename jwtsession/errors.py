@@ -133,6 +133,28 @@ class StaleAuthenticationError(AuthenticationError):
         return super()._headers() | {"WWW-Authenticate": challenge}
 
 
+class LoginRequiredError(_HTTPError):
+    """303: the page needs a session, so the browser is sent to the login page: see `redirect_to_login`.
+
+    Args:
+        location: The URL of the login page, with the parameter `next`.
+    """
+
+    code = "login_required"
+    status = 303
+    body = "Log in first"
+
+    def __init__(self, location: str) -> None:
+        self.location = location
+        super().__init__()
+
+    def __reduce__(self) -> tuple[type[_HTTPError], tuple[Any, ...]]:
+        return type(self), (self.location,)
+
+    def _headers(self) -> dict[str, str]:
+        return super()._headers() | {"Location": self.location}
+
+
 class InsufficientScopeError(_HTTPError):
     """403: the token's `scope` does not permit the request (RFC 6750 section 3.1).
 

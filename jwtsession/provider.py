@@ -9,14 +9,14 @@ from typing import Any, Generic, Self, Unpack
 from ._injectable import bind
 from ._tracebacks import scrub_traceback
 from ._types import C, S
-from ._wiring import Parts, wire
+from ._wiring import Parts, make_store, wire
 from .errors import ConfigurationError
 from .manager import SessionManager
 from .models import Claims, Session
 from .observability import SessionEvent
 from .sessions import Migrate, SessionInfo
 from .settings import SessionSettings, SettingsOptions, shown_name
-from .stores import CachedSessionStore, RedisClient, RedisSessionStore, SessionStore
+from .stores import RedisClient, SessionStore
 from .sync import SyncSessionProvider
 from .web import APIRouter, FastAPI, routers
 from .web.dependencies import SessionDependency
@@ -89,7 +89,7 @@ class SessionProvider(Generic[S, C]):
         model: type[S] = _subclass(session_model, Session, "session_model")
         claims: type[C] = _subclass(claims_model, Claims, "claims_model")
         settings = settings or SessionSettings(**options)
-        self._store = _make_store(settings, store, client)
+        self._store = make_store(settings, store, client)
         self._model = model
         parts: Parts[S, C] = wire(
             settings,
@@ -255,6 +255,20 @@ class SessionProvider(Generic[S, C]):
         """
         return self._dependencies.fresh_session(fresh_demand(max_age, self._clock))
 
+    def redirect_to_login(self, path: str) -> SessionDependency[S]:
+        """Make a dependency for HTML pages: as `get_session`, but a browser without a session goes to the login page.
+
+        A browser that opens a page gets a 303 to `path` with `?next=`, and any other request the 401. After the login,
+        redirect to `safe_next(next)`.
+
+        Args:
+            path: The path of the login page.
+
+        Raises:
+            ConfigurationError: `path` is no path of this site.
+        """
+        return self._dependencies.redirecting_session(path)
+
     def jwks_router(self, path: str = "/.well-known/jwks.json") -> APIRouter:
         """Make a router that publishes the public keys (RFC 7517), so that other services can verify tokens.
 
@@ -268,16 +282,6 @@ class SessionProvider(Generic[S, C]):
         The endpoint asks for no session and never raises.
         """
         return routers.health_router(self.ping, path)
-
-
-def _make_store(settings: SessionSettings, store: SessionStore | None, client: RedisClient | None) -> SessionStore:
-    if store is not None and client is not None:
-        raise ConfigurationError("give either store or client, not both")
-    if store is not None:
-        return store
-    url = None if client is not None else settings.redis_url.get_secret_value()
-    made = RedisSessionStore(url, client=client, keyspace=settings.keyspace)
-    return CachedSessionStore(made, settings.near_cache_bytes) if settings.near_cache_bytes else made
 
 
 def _subclass(given: Any, base: type, argument: str) -> Any:

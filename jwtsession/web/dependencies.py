@@ -10,12 +10,13 @@ from starlette.responses import Response
 from .._request import attach_answer, emit_refused, unmet
 from .._tracebacks import clear_frame_locals
 from .._types import C, S
-from ..errors import JWTSessionError
+from ..errors import AuthenticationError, JWTSessionError, LoginRequiredError
 from ..manager import SessionManager
 from . import openapi
 from .authenticate import Authenticator
 from .kept import Kept, is_of, kept_of
 from .lifespan import Lifespan
+from .login_redirect import check_login_path, login_location
 from .outgoing import KEY, Headers, Outgoing
 from .scopes import Demand, both, scope_demand
 
@@ -73,6 +74,7 @@ class Dependencies(Generic[S, C]):
         authenticator: Makes managers.
         lifespan: Refuses requests before the start; knows which applications were checked.
         request_key: The manager is stored at `request.state.<request_key>`.
+        request_arg: The parameter of a URL that may have a token.
         headers: The headers of every answer.
         max_sessions: Whether a login may be refused because the user has too many sessions.
         shown: What OpenAPI shows for every dependency: keyword arguments of `Documented`.
@@ -84,6 +86,7 @@ class Dependencies(Generic[S, C]):
         lifespan: Lifespan,
         *,
         request_key: str,
+        request_arg: str,
         headers: Headers,
         max_sessions: bool,
         shown: dict[str, Any],
@@ -93,6 +96,7 @@ class Dependencies(Generic[S, C]):
         self._admitted = lifespan.admitted
         self._has_cookies = authenticator.has_cookies
         self._request_key = request_key
+        self._hidden = (request_arg,)
         self._headers = headers
         self._max_sessions = max_sessions
         self._shown = shown
@@ -120,6 +124,21 @@ class Dependencies(Generic[S, C]):
             return self._required(connection, response, both(fresh, scope_demand(scopes)), True)
 
         return self._shown_as(resolve, optional=False, answers=("no_session", "stale"))
+
+    def redirecting_session(self, login: str) -> SessionDependency[S]:
+        """See `SessionProvider.redirect_to_login`."""
+        check_login_path(login)
+
+        async def resolve(connection: HTTPConnection, response: Response | None, scopes: Sequence[str]) -> S:
+            try:
+                return await self._required(connection, response, scope_demand(scopes), True)
+            except AuthenticationError:
+                location = login_location(connection, login, self._hidden)
+                if location is None:
+                    raise
+            raise LoginRequiredError(location)
+
+        return self._shown_as(resolve, optional=False, answers=("login", "no_session"))
 
     def optional_session(self) -> SessionDependency[S | None]:
         """See `SessionProvider.get_optional_session`."""

@@ -36,6 +36,7 @@ _BEARER = "RFC 6750: `Bearer` with a `realm`, or with error `invalid_token` for 
 _STALE = "RFC 9470: error `insufficient_user_authentication` with the `max_age` of the sign-in"
 # For each reason: the status, its description, and its headers. Several reasons may have one status.
 _ANSWERS: dict[str, tuple[str, str, dict[str, str]]] = {
+    "login": ("303", "The login page, for a browser that opens a page", {"Location": "The login page"}),
     "ambiguous": ("400", "Two different tokens", {"WWW-Authenticate": "RFC 6750: error `invalid_request`"}),
     "no_session": ("401", "No session", {"WWW-Authenticate": _BEARER}),
     "stale": ("401", "A sign-in too long ago for this endpoint", {"WWW-Authenticate": _STALE}),
