@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .observability import SessionEvent, TokenRedactionFilter
     from .provider import SessionProvider
     from .sessions import SessionInfo
-    from .settings import CookieSettings, EncryptionSettings, Key, SessionSettings
+    from .settings import CookieSettings, EncryptionSettings, Key, SessionSettings, WebSocketSettings
     from .stores import MemorySessionStore, RedisSessionStore, SessionStore, UserIndexStore
     from .sync import SyncSessionManager, SyncSessionProvider
     from .web.login_redirect import safe_next
@@ -67,7 +67,7 @@ _MODULES = {
     "models": ("Claims", "Session", "Token"),
     "provider": ("SessionProvider",),
     "sessions": ("SessionInfo",),
-    "settings": ("CookieSettings", "EncryptionSettings", "Key", "SessionSettings"),
+    "settings": ("CookieSettings", "EncryptionSettings", "Key", "SessionSettings", "WebSocketSettings"),
     "stores": ("MemorySessionStore", "RedisSessionStore", "SessionStore", "UserIndexStore"),
     "sync": ("SyncSessionManager", "SyncSessionProvider"),
     "web.login_redirect": ("safe_next",),
@@ -114,6 +114,7 @@ __all__ = [
     "TokenRedactionFilter",
     "TooManySessionsError",
     "UserIndexStore",
+    "WebSocketSettings",
     "safe_next",
 ]
 

@@ -60,7 +60,7 @@ class IssuingSession(RequestSession[S, C], Generic[S, C]):
 
     def _new(self, verified: VerifiedToken, issued: C, record: Record[S]) -> NewSession[S]:
         login = Login(issued.auth_time or self._repository.timeouts.now(), *self._captured)
-        return NewSession(verified, record, login, self._host)
+        return NewSession(verified, record, login, self._host, self)
 
     def _begin(self, verified: VerifiedToken, issued: C, record: Record[S], cookie: bytes | None) -> Token:
         """Make the new session, which is now stored, the manager's session, and deliver its token."""

@@ -8,7 +8,7 @@ from typing import Any, Generic, NoReturn, Protocol, TypeVar
 
 from ._types import C, S, Transport
 from .errors import AuthenticationError, JWTSessionError, MissingTokenError, SessionNotFoundError
-from .sessions import Former, Record, SessionLifecycle, SessionRepository, remembered
+from .sessions import Ending, Former, Record, SessionLifecycle, SessionRepository, Watched, remembered
 from .tokens import TokenCodec, VerifiedToken
 
 E = TypeVar("E", bound=JWTSessionError)
@@ -195,15 +195,11 @@ class RequestSession(Generic[S, C]):
         if self._extended or self._record is None or self._verified is None:
             return
         self._extended = True
-        ttl = self._repository.timeouts.ttl(self._verified)
-        if ttl > 0 and self._repository.timeouts.is_due(self._verified):
-            try:
-                await self._repository.touch(self._verified.session_id, ttl)
-            except AuthenticationError as error:
-                self._forget(error)
-                emit_refused(self, error)
-                return
-        await self._lifecycle.note_use(self._verified)
+        try:
+            await self._lifecycle.extend(self._verified)
+        except AuthenticationError as error:
+            self._forget(error)
+            emit_refused(self, error)
 
     def _refuse(self) -> NoReturn:
         self._emit_missing()
@@ -254,6 +250,18 @@ def attach_answer(manager: RequestSession[Any, Any], scope: Any) -> None:
     """Let the manager find the request's answer: a middleware that makes a manager is outside of it."""
     if manager._delivery is not None:
         manager._delivery.attach(scope)
+
+
+def watched(manager: RequestSession[Any, Any], tell: Callable[[Ending], object]) -> Watched | None:
+    """Watch the manager's session for an open socket or stream; None if the manager has no session.
+
+    Args:
+        manager: The manager of the socket's own request.
+        tell: Called once if the session ends, in the event loop that is running now.
+    """
+    if manager._record is None or manager._verified is None:
+        return None
+    return manager._lifecycle.watch.add(manager._verified, manager, tell)
 
 
 def replace_authentication(manager: RequestSession[S, C], other: RequestSession[S, C]) -> None:

@@ -17,8 +17,10 @@ from .sessions import (
     SessionLifecycle,
     SessionRepository,
     SessionSerializer,
+    SessionWatch,
     Timeouts,
     UserIndex,
+    Uses,
     check_model,
 )
 from .settings import SessionSettings
@@ -72,12 +74,22 @@ def wire(
     serializer = SessionSerializer(session_model, migrate, node_compatible=settings.is_node_compatible)
     repository = SessionRepository(serializer, sealer, store, timeouts)
     index = _user_index(settings, store, sealer, keys, clock)
-    lifecycle = SessionLifecycle(repository, index, audit)
+    uses = Uses(repository, index)
+    watch = SessionWatch(
+        store,
+        uses,
+        check_interval=settings.websocket.check_interval,
+        close_code=settings.websocket.close_code,
+        keeps_alive=settings.websocket.keeps_alive,
+        clock=clock,
+    )
+    lifecycle = SessionLifecycle(repository, index, audit, uses, watch)
     components = Components(codec, repository, lifecycle)
 
     name = f"SessionProvider({session_model.__name__}, request_key={settings.request_key!r})"
     tenant = Tenant(name, settings.request_key, session_model, store, codec, shares_with)
-    lifespan = Lifespan(tenant, audit, settings.request_arg, None if index is None else EvictionWatch(store, clock))
+    eviction = None if index is None else EvictionWatch(store, clock)
+    lifespan = Lifespan(tenant, audit, watch, settings.request_arg, eviction)
     cookies = _cookies(settings)
     extractor = TokenExtractor(
         settings.token_sources,

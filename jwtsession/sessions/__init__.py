@@ -11,9 +11,13 @@ from .roundtrip import check_model
 from .serialization import Migrate, SessionSerializer
 from .timeouts import SessionToken, Timeouts
 from .user_index import UserIndex
+from .uses import Uses
+from .watch import SessionWatch
+from .watched import Ending, Watched
 
 __all__ = [
     "AESGCMSealer",
+    "Ending",
     "EvictionWatch",
     "Former",
     "Login",
@@ -28,8 +32,11 @@ __all__ = [
     "SessionRepository",
     "SessionSerializer",
     "SessionToken",
+    "SessionWatch",
     "Timeouts",
     "UserIndex",
+    "Uses",
+    "Watched",
     "check_model",
     "refuse_lost_changes",
     "remembered",

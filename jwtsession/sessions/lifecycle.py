@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Generic, Literal, NamedTuple
 
 from .._ids import hashed
@@ -20,6 +20,8 @@ from .index_entries import Login
 from .repository import Record, SessionRepository
 from .timeouts import SessionToken
 from .user_index import UserIndex
+from .uses import Uses
+from .watch import SessionWatch
 
 NO_INDEX = "the sessions of a user are not known: set user_index=True"
 
@@ -32,6 +34,8 @@ class NewSession(NamedTuple, Generic[S]):
     login: Login
     host: str | None
     """The client's address as the server saw it, for events."""
+    owner: object = None
+    """The manager that stores it: its own open socket goes on under the new session."""
 
     def __repr__(self) -> str:
         return "NewSession()"
@@ -44,13 +48,28 @@ class SessionLifecycle(Generic[S]):
         repository: Stores the sessions.
         index: The index of each user's sessions; None if the setting `user_index` is off.
         audit: Gets the events.
+        uses: Counts the uses of sessions.
+        watch: Knows the open sockets and streams, which end with their session.
     """
 
-    def __init__(self, repository: SessionRepository[S], index: UserIndex | None, audit: AuditTrail) -> None:
+    def __init__(
+        self,
+        repository: SessionRepository[S],
+        index: UserIndex | None,
+        audit: AuditTrail,
+        uses: Uses,
+        watch: SessionWatch,
+    ) -> None:
         self._repository = repository
         self._index = index
         self._audit = audit
         self._warned = False
+        self.watch = watch
+        """Knows the open sockets and streams."""
+        self.extend = uses.extend
+        """See `Uses.extend`."""
+        self.note_use = uses.note
+        """See `Uses.note`."""
 
     async def begin(self, new: NewSession[S], old: SessionToken | None) -> None:
         """Store a new session, and end the session that the request came with.
@@ -71,8 +90,10 @@ class SessionLifecycle(Generic[S]):
             await self._index_add(new)
             ended = await self._save_new(new, old_id)
             self.emit("created", new.token.session_id, host=new.host)
-            self._emit_destroyed(ended or (), new.host)
+            self._tell_ended(ended or (), new.host)
             if old is not None:
+                if new.owner is not None:
+                    self.watch.follow(old.session_id, new.token, new.owner)
                 with self._after_success():
                     await self.end(old.session_id, old.sub, new.host)
 
@@ -97,19 +118,20 @@ class SessionLifecycle(Generic[S]):
             if not moved and self._index is not None and new.token.sub:
                 # Now: after `take` there is no old session to go back to.
                 await self._index.check_limit(new.token.sub, new.token.session_id, old_id)
-            try:
-                await self._repository.take(old_id, record)
-            except (SessionNotFoundError, SessionConflictError):
-                await self._index_remove(new.token.sub, new.token.session_id)
-                raise
-            ended = await self._save_new(new, old_id, moved=moved)
-            if ended is None:
-                # Somebody ended all sessions of the user while this one was between its two ids, so it ends as well.
-                await self._repository.delete(new.token.session_id)
-                self._emit_destroyed([old_id], new.host)
-                raise SessionNotFoundError
+            with self.watch.moving(old_id, new.token, new.owner, all_follow=moved):
+                try:
+                    await self._repository.take(old_id, record)
+                except (SessionNotFoundError, SessionConflictError):
+                    await self._index_remove(new.token.sub, new.token.session_id)
+                    raise
+                ended = await self._save_new(new, old_id, moved=moved)
+                if ended is None:
+                    # Somebody ended all sessions of the user while this one was between its two ids: it ends as well.
+                    await self._repository.delete(new.token.session_id)
+                    self._tell_ended([old_id], new.host)
+                    raise SessionNotFoundError
             self.emit("regenerated", old_id, hashed(new.token.session_id), host=new.host)
-            self._emit_destroyed(ended, new.host)
+            self._tell_ended(ended, new.host)
             with self._after_success():
                 await self._index_remove(old.sub, old_id)
 
@@ -130,7 +152,9 @@ class SessionLifecycle(Generic[S]):
         """
         ended = await self._repository.delete(session_id, wait_replicas)
         if ended:
-            self._emit_destroyed([session_id], host)
+            self._tell_ended([session_id], host)
+        else:
+            self.watch.ended([session_id])
         await self._index_remove(sub, session_id)
         return ended
 
@@ -141,7 +165,7 @@ class SessionLifecycle(Generic[S]):
             InvalidArgumentError: There is no index, or no user can have this `sub`.
             StoreUnavailableError: The store did not answer. Its `ended` counts the sessions that have ended.
         """
-        return await self.index.revoke_all(sub, except_id, lambda each: self._emit_destroyed([each], host))
+        return await self.index.revoke_all(sub, except_id, lambda each: self._tell_ended([each], host))
 
     @property
     def has_index(self) -> bool:
@@ -158,12 +182,6 @@ class SessionLifecycle(Generic[S]):
         if self._index is None:
             raise InvalidArgumentError(NO_INDEX)
         return self._index
-
-    async def note_use(self, token: SessionToken) -> None:
-        """Record in the user's index that the session was used, at most once in each `touch_interval`."""
-        if self._index is not None and token.sub and self._index.is_due(token.session_id):
-            login = Login(token.auth_time or token.iat or self._repository.timeouts.now())
-            await self._index.note_use(token.sub, token.session_id, login, self._repository.timeouts.ttl(token))
 
     def emit(
         self,
@@ -183,9 +201,11 @@ class SessionLifecycle(Generic[S]):
         session = None if session_id is None else hashed(session_id)
         self._audit.emit(SessionEvent(name, session, code, client_address(host)))
 
-    def _emit_destroyed(self, session_ids: Iterable[str], host: str | None) -> None:
+    def _tell_ended(self, session_ids: Sequence[str], host: str | None) -> None:
+        """Emit the events of sessions that have just ended, and close their sockets."""
         for each in session_ids:
             self.emit("destroyed", each, host=host)
+        self.watch.ended(session_ids)
 
     async def _index_add(self, new: NewSession[S]) -> None:
         """Add the session to the user's index. This comes before the session is stored."""

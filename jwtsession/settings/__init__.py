@@ -8,6 +8,7 @@ from .group import SettingsGroup
 from .keys import Key
 from .options import CSRFMode, SettingsOptions
 from .session_settings import SessionSettings
+from .websocket import WebSocketSettings
 
 __all__ = [
     "CSRFMode",
@@ -19,6 +20,7 @@ __all__ = [
     "SessionSettings",
     "SettingsGroup",
     "SettingsOptions",
+    "WebSocketSettings",
     "seconds",
     "shown_name",
 ]

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from .cookie import CookieOptions, CookieSettings
 from .encryption import EncryptionOptions, EncryptionSettings
 from .keys import Key
+from .websocket import WebSocketOptions, WebSocketSettings
 
 Algorithm = Literal[
     "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"
@@ -52,6 +53,7 @@ class SettingsOptions(TypedDict, total=False):
     capture_client: bool
     max_sessions: int | None
     too_many_sessions: Literal["refuse", "evict"]
+    websocket: WebSocketSettings | WebSocketOptions
 
     maxAge: int | timedelta
     requestKey: str

@@ -18,6 +18,7 @@ from .encryption import EncryptionSettings
 from .group import SecretHolder
 from .keys import Key
 from .options import Algorithm, CSRFMode, SettingsOptions
+from .websocket import WebSocketSettings
 
 logger = logging.getLogger("jwtsession")
 
@@ -164,6 +165,9 @@ class SessionSettings(SecretHolder, BaseSettings):
 
     too_many_sessions: Literal["refuse", "evict"] = "refuse"
     """At a login beyond `max_sessions`: `refuse` answers 403, `evict` ends the user's oldest session."""
+
+    websocket: WebSocketSettings = WebSocketSettings()
+    """How open WebSockets and streams end with their session. See `WebSocketSettings`."""
 
     _node_compatible: ClassVar[bool] = False
 

@@ -10,6 +10,7 @@ from .base import (
     SessionStore,
     UserIndexStore,
     has_user_index,
+    reports_changes,
 )
 from .memory import MemorySessionStore
 from .redis import CachedSessionStore, RedisClient, RedisSessionStore
@@ -32,4 +33,5 @@ __all__ = [
     "SessionStore",
     "UserIndexStore",
     "has_user_index",
+    "reports_changes",
 ]

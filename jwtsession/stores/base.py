@@ -1,7 +1,7 @@
 """The contracts of every store: `SessionStore`, and `UserIndexStore` for those that keep users' indices."""
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeGuard
 
 
@@ -202,3 +202,21 @@ def has_user_index(store: SessionStore) -> TypeGuard[IndexedSessionStore]:
     The object is asked, not its class: a store that passes calls on by `__getattr__` has them too.
     """
     return all(callable(getattr(store, name, None)) for name in _INDEX_METHODS)
+
+
+class ReportsChanges(Protocol):
+    """A store that learns of changes that others make to sessions, as the near cache does."""
+
+    @property
+    def listeners(self) -> set[Callable[[Sequence[str] | None], object]]:
+        """Called with the ids of sessions that were written, deleted or have expired. None: any may have been."""
+        ...
+
+    def follow(self, session_id: str) -> None:
+        """Report changes of this session from now on. This does no I/O; reports are lost while a server is down."""
+        ...
+
+
+def reports_changes(store: object) -> TypeGuard[ReportsChanges]:
+    """Whether the store has the attributes of `ReportsChanges`. The object is asked, as in `has_user_index`."""
+    return callable(getattr(store, "follow", None)) and isinstance(getattr(store, "listeners", None), set)

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..errors import ConfigurationError, NotStartedError
 from ..observability import ACCESS_LOGGERS, AuditTrail, TokenRedactionFilter
-from ..sessions import EvictionWatch
+from ..sessions import EvictionWatch, SessionWatch
 from ..stores import ServerStore
 from . import openapi
 from .outgoing import wrapped
@@ -25,12 +25,18 @@ class Lifespan:
     Args:
         tenant: The provider.
         audit: The audit trail. Its thread runs as long as the store is open.
+        watch: Watches the sessions of open sockets. It stops before the store closes.
         request_arg: The URL parameter whose value access logs must not show.
         eviction: Checks the store's eviction policy; None if there is no index of users.
     """
 
     def __init__(
-        self, tenant: Tenant, audit: AuditTrail, request_arg: str, eviction: EvictionWatch | None = None
+        self,
+        tenant: Tenant,
+        audit: AuditTrail,
+        watch: SessionWatch,
+        request_arg: str,
+        eviction: EvictionWatch | None = None,
     ) -> None:
         self.tenant = tenant
         self.admitted: set[Any] = set()
@@ -38,6 +44,7 @@ class Lifespan:
         because `Dependencies` keeps it."""
         self._store = tenant.store
         self._audit = audit
+        self._watch = watch
         self._request_arg = request_arg
         self._eviction = eviction
         self._running = 0
@@ -165,6 +172,7 @@ class Lifespan:
             async with AsyncExitStack() as ending:
                 ending.push_async_callback(asyncio.to_thread, self._audit.close)
                 ending.push_async_callback(self._store.close)
+                ending.push_async_callback(self._watch.close)
 
     @contextmanager
     def _redacted_access_logs(self) -> Iterator[None]:

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..settings import SessionSettings
-from .websocket import ClosesFailedSockets
+from .websocket import ClosesSockets
 
 Headers = Sequence[tuple[bytes, bytes]]
 BeforeStart = Callable[[int], Awaitable[Response | None]]
@@ -112,7 +112,7 @@ class SessionMiddleware:
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
-        self._sockets = ClosesFailedSockets(app)
+        self._sockets = ClosesSockets(app)
         self._users = 0
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:

@@ -1,18 +1,28 @@
-"""Closes a WebSocket whose endpoint failed after `accept()`: a closing code then takes the place of an HTTP answer."""
+"""Closes a WebSocket when its session ends, and when its endpoint fails after `accept()`."""
 
+import asyncio
+import contextlib
+import contextvars
 from collections.abc import Awaitable
 from http.client import responses
+from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocketDisconnect
 
 from ..errors import JWTSessionError
+from ..sessions import Ending
+from .watching import ScopeWatch
 
 _CLOSING_CODES = {400: 1008, 401: 1008, 403: 1008, 503: 1013}
 """Closing codes by HTTP status (RFC 6455 section 7.4.1 and its registry): 1008 is "policy violation", 1013 "try again
 later". Every other status gives 1011, "internal error"."""
 
+_MARK = "jwtsession.socket"
+"""In the scope of a socket that a `ClosesSockets` has already."""
 
-class ClosesFailedSockets:
+
+class ClosesSockets:
     """ASGI middleware inside FastAPI's exception handlers.
 
     These handlers answer an `HTTPException` with an HTTP response. For a WebSocket, a server accepts such a response
@@ -24,38 +34,138 @@ class ClosesFailedSockets:
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Pass the call on. An HTTP request goes through unchanged, and without one more coroutine."""
-        if scope["type"] == "websocket":
-            return _Socket(send).run(self._app, scope, receive)
+        if scope["type"] == "websocket" and _MARK not in scope:  # a mounted application has a middleware of its own
+            return _Socket(scope, receive, send).run(self._app)
         return self._app(scope, receive, send)
 
 
 class _Socket:
-    def __init__(self, send: Send) -> None:
+    """One WebSocket. What the endpoint receives and sends goes through here."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._scope = scope
+        self._receive = receive
         self._send = send
-        self._open = False
+        self._watch = ScopeWatch(scope, self._session_ended)
         self._accepted = False
+        self._open = False
+        self._ending: Ending | None = None
+        self._closing: asyncio.Task[None] | None = None
+        self._receiving: set[asyncio.Task[Any]] = set()
+        self._interrupted: set[asyncio.Task[Any]] = set()
+        self._sending = 0
+        self._sent = asyncio.Event()
 
-    async def run(self, app: ASGIApp, scope: Scope, receive: Receive) -> None:
+    async def run(self, app: ASGIApp) -> None:
+        self._scope[_MARK] = True
         try:
-            await app(scope, receive, self._pass_on)
+            await app(self._scope, self.receive, self.send)
         except JWTSessionError:  # an error without an HTTP status, such as `InvalidArgumentError`
-            await self._close(500)
+            await self._close_for_status(500)
             raise
+        except Exception as error:
+            # The endpoint let its disconnect pass. A server would log that as a failure of the application.
+            if self._ending is None or not _is_disconnect(error):
+                raise
+        finally:
+            del self._scope[_MARK]  # a driver may use the scope again
+            self._watch.close()
+            if self._closing is not None:
+                await self._closing
 
-    async def _pass_on(self, message: Message) -> None:
+    async def receive(self) -> Message:
+        if self._open:
+            self._watch.refresh()
+        if self._ending is None:
+            message = await self._receive_or_end()
+            if message is not None:
+                if message["type"] == "websocket.receive":
+                    self._watch.used()
+                elif message["type"] == "websocket.disconnect":
+                    self._has_closed()
+                return message
+        ending = self._ending
+        assert ending is not None  # noqa: S101
+        return {"type": "websocket.disconnect", "code": ending.code, "reason": ending.reason}
+
+    async def _receive_or_end(self) -> Message | None:
+        """The next message; None if the session ended first.
+
+        The end cancels the task that waits, as `asyncio.timeout` does: two tasks that race would cost each message
+        more than the rest of its way.
+        """
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101
+        before = task.cancelling()
+        self._receiving.add(task)
+        try:
+            return await self._receive()
+        except asyncio.CancelledError:
+            if task in self._interrupted and task.cancelling() - 1 <= before:
+                return None
+            raise
+        finally:
+            self._receiving.discard(task)
+            if task in self._interrupted:
+                self._interrupted.discard(task)
+                task.uncancel()
+
+    async def send(self, message: Message) -> None:
         kind = message["type"]
         if self._accepted and kind.startswith("websocket.http.response"):
             if kind == "websocket.http.response.start":
-                await self._close(message["status"])
-            return
-        if kind == "websocket.accept":
+                await self._close_for_status(message["status"])
+        elif self._ending is not None:
+            if kind == "websocket.send":
+                # What a server raises after a disconnect; Starlette makes a `WebSocketDisconnect` of it.
+                raise OSError(f"the WebSocket is closed: {self._ending.reason}")
+        elif kind == "websocket.accept":
             self._accepted = self._open = True
+            await self._send(message)
+            self._watch.refresh()
         elif kind == "websocket.close":
-            self._open = False
-        await self._send(message)
+            self._has_closed()
+            await self._send(message)
+        else:
+            self._watch.refresh()
+            self._sending += 1
+            try:
+                await self._send(message)
+            finally:
+                self._sending -= 1
+                self._sent.set()
 
-    async def _close(self, status: int) -> None:
+    def _session_ended(self, ending: Ending) -> None:
+        """Close the socket. The watch calls this in the socket's event loop, outside of the socket's tasks."""
+        if not self._open:
+            return
+        self._has_closed()
+        self._ending = ending
+        self._closing = asyncio.get_running_loop().create_task(self._close(ending), context=contextvars.Context())
+        self._interrupted |= self._receiving
+        for task in self._interrupted:
+            task.cancel()
+
+    async def _close(self, ending: Ending) -> None:
+        while self._sending:  # a message that the server is about to send must not come after the close
+            self._sent.clear()
+            await self._sent.wait()
+        with contextlib.suppress(Exception):  # the client has left at the same moment
+            await self._send({"type": "websocket.close", "code": ending.code, "reason": ending.reason})
+
+    async def _close_for_status(self, status: int) -> None:
         if self._open:
-            self._open = False
+            self._has_closed()
             code, reason = _CLOSING_CODES.get(status, 1011), f"{status} {responses.get(status, '')}".rstrip()
             await self._send({"type": "websocket.close", "code": code, "reason": reason})
+
+    def _has_closed(self) -> None:
+        self._open = False
+        self._watch.close()
+
+
+def _is_disconnect(error: BaseException) -> bool:
+    """Whether it is a `WebSocketDisconnect`, or a task group's error that has nothing else."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(map(_is_disconnect, error.exceptions))
+    return isinstance(error, WebSocketDisconnect)

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
 from ...._lru import ByteLRU
@@ -34,14 +34,21 @@ class ClientCache:
         keyspace: Prefix of the sessions' keys.
         topology: The servers.
         clock: Returns the time in seconds. It must not run backwards.
+        listeners: Called with the ids of sessions that have changed; with None if any may have changed.
     """
 
     def __init__(
-        self, limit: int, keyspace: str, topology: Topology, clock: Callable[[], float] = time.monotonic
+        self,
+        limit: int,
+        keyspace: str,
+        topology: Topology,
+        clock: Callable[[], float] = time.monotonic,
+        listeners: Collection[Callable[[Sequence[str] | None], object]] = (),
     ) -> None:
         self._prefix = len(keyspace.encode())
         self._topology = topology
         self._clock = clock
+        self._listeners = listeners
         self._entries: ByteLRU[_Entry] = ByteLRU(limit, _cost)
         self._fetches: dict[str, Fetch] = {}
         self.tracking = Tracking(keyspace, topology, invalidate=self.invalidate, end=self._end, clock=clock)
@@ -106,9 +113,18 @@ class ClientCache:
         if keys is None:
             self._fetches.clear()
             self._entries.clear()
+            self._report(None)
             return
-        for key in keys:
-            self.forget(key[self._prefix :].decode(errors="replace"))
+        changed = [key[self._prefix :].decode(errors="replace") for key in keys]
+        for session_id in changed:
+            self.forget(session_id)
+        self._report(changed)
+
+    def follow(self, session_id: str) -> None:
+        """Follow the server that has the session, so that its changes are reported."""
+        server = self._topology.locate(session_id)
+        if server is not None:
+            self.tracking.lease(server)
 
     async def close(self) -> None:
         """Stop following the servers, and empty the cache."""
@@ -120,6 +136,11 @@ class ClientCache:
             self.forget(session_id)
         for session_id in [each for each, fetch in self._fetches.items() if fetch.lease is lease]:
             del self._fetches[session_id]
+        self._report(None)
+
+    def _report(self, session_ids: Sequence[str] | None) -> None:
+        for listener in [*self._listeners]:
+            listener(session_ids)
 
 
 def _cost(session_id: str, entry: _Entry) -> int:

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from ....errors import ConfigurationError
 from ...base import Outcome
@@ -44,6 +44,8 @@ class CachedSessionStore:
         self._limit = limit
         self._cache: ClientCache | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self.listeners: set[Callable[[Sequence[str] | None], object]] = set()
+        """See `ReportsChanges`."""
         self.location = store.location
         self.keyspace = store.keyspace
         # The cache plays no part in these methods: they are the store's own.
@@ -125,10 +127,17 @@ class CachedSessionStore:
         with self._forgetting(*session_ids):
             return await self._store.destroy_all(session_ids)
 
+    def follow(self, session_id: str) -> None:
+        """See `ReportsChanges.follow`."""
+        if self._cache is not None and asyncio.get_running_loop() is self._loop:
+            self._cache.follow(session_id)
+
     def _begin(self, servers: Servers) -> Close:
         """Make a cache for servers that were just connected to."""
         self._loop = self._connections.loop
-        self._cache = ClientCache(self._limit, self.keyspace, topology_of(servers, self.keyspace))
+        self._cache = ClientCache(
+            self._limit, self.keyspace, topology_of(servers, self.keyspace), listeners=self.listeners
+        )
         return self._cache.close
 
     @contextlib.contextmanager

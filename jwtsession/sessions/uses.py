@@ -1,0 +1,50 @@
+"""`Uses`: counts the uses of sessions. A use restarts the idle timeout, and the user's index knows of it."""
+
+from typing import Any
+
+from .index_entries import Login
+from .repository import SessionRepository
+from .timeouts import SessionToken
+from .user_index import UserIndex
+
+
+class Uses:
+    """Counts the uses of a provider's sessions, each at most once in `touch_interval`.
+
+    Args:
+        repository: Has the idle timeouts.
+        index: The index of each user's sessions; None if there is none.
+    """
+
+    def __init__(self, repository: SessionRepository[Any], index: UserIndex | None) -> None:
+        self._repository = repository
+        self._index = index
+
+    def is_due(self, token: SessionToken) -> bool:
+        """Whether a use of the session has to be counted now. This does no I/O."""
+        return self._repository.timeouts.is_due(token) or (
+            self._index is not None and bool(token.sub) and self._index.is_due(token.session_id)
+        )
+
+    async def extend(self, token: SessionToken) -> None:
+        """Count a use: restart the idle timeout if that is due, and note it in the user's index.
+
+        Raises:
+            SessionNotFoundError: The session is gone.
+            StoreUnavailableError: The store did not answer.
+        """
+        timeouts = self._repository.timeouts
+        ttl = timeouts.ttl(token)
+        if ttl > 0 and timeouts.is_due(token):
+            await self._repository.touch(token.session_id, ttl)
+        await self.note(token)
+
+    async def note(self, token: SessionToken) -> None:
+        """Note in the user's index that the session was used, if that is due.
+
+        Raises:
+            StoreUnavailableError: The store did not answer.
+        """
+        if self._index is not None and token.sub and self._index.is_due(token.session_id):
+            login = Login(token.auth_time or token.iat or self._repository.timeouts.now())
+            await self._index.note_use(token.sub, token.session_id, login, self._repository.timeouts.ttl(token))
