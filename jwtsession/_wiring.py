@@ -89,7 +89,7 @@ def wire(
     name = f"SessionProvider({session_model.__name__}, request_key={settings.request_key!r})"
     tenant = Tenant(name, settings.request_key, session_model, store, codec, shares_with)
     eviction = None if index is None else EvictionWatch(store, clock)
-    lifespan = Lifespan(tenant, audit, watch, settings.request_arg, eviction)
+    lifespan = Lifespan(tenant, audit, watch, settings.request_arg, eviction, _weaknesses(settings))
     cookies = _cookies(settings)
     extractor = TokenExtractor(
         settings.token_sources,
@@ -154,6 +154,14 @@ def _cookies(settings: SessionSettings) -> CookiePolicy | None:
     by_default: Transport = "cookie" if sources[0] == "cookie" else "bearer"
     cookie = CookieTransport(settings.cookie_name, settings.cookie)
     return CookiePolicy(cookie, check, by_default, only_cookie=len(sources) == 1)
+
+
+def _weaknesses(settings: SessionSettings) -> list[str]:
+    """What the settings give up, as sentences for the log at the start."""
+    if "cookie" not in settings.token_sources:
+        return []
+    off = ["csrf='off': pages of other sites can act with the user's cookie"] if settings.csrf == "off" else []
+    return settings.cookie.weaknesses() + off
 
 
 def _key_specs(settings: SessionSettings) -> list[KeySpec]:

@@ -92,6 +92,15 @@ class CookieSettings(SettingsGroup):
             return request_key
         return f"__Host-Http-{request_key}" if self.domain is None and self.path == "/" else f"__Secure-{request_key}"
 
+    def weaknesses(self) -> list[str]:
+        """What these attributes give up, as sentences for the log at the start."""
+        found = []
+        if not self.secure:
+            found.append("cookie.secure=False: the token also travels over plain HTTP: for development only")
+        if self.domain is not None:
+            found.append(f"cookie.domain={self.domain!r}: every host of this domain gets the token, and can replace it")
+        return found
+
     @field_validator("same_site")
     @classmethod
     def _none_needs_secure(cls, value: SameSite, info: ValidationInfo) -> SameSite:

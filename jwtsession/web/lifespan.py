@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from typing import Any
 
@@ -28,6 +28,7 @@ class Lifespan:
         watch: Watches the sessions of open sockets. It stops before the store closes.
         request_arg: The URL parameter whose value access logs must not show.
         eviction: Checks the store's eviction policy; None if there is no index of users.
+        weaknesses: Warnings for the log at the start.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Lifespan:
         watch: SessionWatch,
         request_arg: str,
         eviction: EvictionWatch | None = None,
+        weaknesses: Sequence[str] = (),
     ) -> None:
         self.tenant = tenant
         self.admitted: set[Any] = set()
@@ -47,6 +49,7 @@ class Lifespan:
         self._watch = watch
         self._request_arg = request_arg
         self._eviction = eviction
+        self._weaknesses = weaknesses
         self._running = 0
         self._is_open = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -157,6 +160,8 @@ class Lifespan:
                 self._audit.open()
                 self._is_open = True
                 self._audit.log(logging.INFO, "%s: sessions are in %s", self.tenant.name, place(self._store))
+                for each in self._weaknesses:
+                    self._audit.log(logging.WARNING, "%s", each)
                 if self._eviction is not None:
                     await self._eviction.look()
             self._running += 1

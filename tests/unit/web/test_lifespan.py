@@ -318,3 +318,23 @@ class TestSync:
         async with sessions:
             with pytest.raises(JWTSessionError, match="user_index"):
                 await asyncio.to_thread(sessions.sync.list_sessions, "ann")
+
+
+@pytest.mark.parametrize(
+    ("options", "warnings"),
+    [
+        ({}, []),
+        ({"token_sources": ["cookie"]}, []),
+        ({"token_sources": ["cookie"], "cookie": {"secure": False}}, ["cookie.secure=False"]),
+        ({"token_sources": ["cookie"], "cookie": {"domain": "example.com"}}, ["cookie.domain='example.com'"]),
+        ({"token_sources": ["cookie"], "csrf": "off"}, ["csrf='off'"]),
+    ],
+)
+def test_what_the_cookie_gives_up_stands_in_the_log(
+    options: dict[str, Any], warnings: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A cookie over plain HTTP, one for a whole domain and no CSRF check are each a warning at the start."""
+    sessions = SessionProvider(secret=SECRET, store=MemorySessionStore(), **options)
+    with caplog.at_level(logging.WARNING, "jwtsession"), TestClient(FastAPI(lifespan=sessions.lifespan)):
+        pass
+    assert [record.getMessage().partition(":")[0] for record in caplog.records] == warnings
