@@ -45,12 +45,13 @@ def _each_source_once(value: tuple[TokenSource, ...]) -> tuple[TokenSource, ...]
 
 
 # A browser writes an origin in lower case, without a slash at the end and without its scheme's own port (RFC 6454).
-_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?")
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::(?P<port>[1-9][0-9]{0,4}))?")
 
 
 def _as_browsers_write_them(value: tuple[str, ...]) -> tuple[str, ...]:
     for each in value:
-        if not _ORIGIN.fullmatch(each) or re.fullmatch("http:.*:80|https:.*:443", each):
+        origin = _ORIGIN.fullmatch(each)
+        if not origin or int(origin["port"] or 1) > 65_535 or re.fullmatch("http:.*:80|https:.*:443", each):
             raise ValueError(
                 "each must be scheme://host or scheme://host:port as browsers write it: in lower case, without a path "
                 "or a / at the end, and without the scheme's own port"
