@@ -1,4 +1,4 @@
-"""`Authenticator`: makes the manager of a request, in one straight function. HTTP and WebSockets both use it."""
+"""`Authenticator`: makes a manager in one straight function, for HTTP, for WebSockets and for tokens in messages."""
 
 from typing import Generic
 
@@ -56,7 +56,7 @@ class Authenticator(Generic[S, C]):
 
         Args:
             connection: The request or the WebSocket.
-            found: The token and its source, if they were found before; None to look for them.
+            found: The token and its source, if they are known; None to look for them.
             body: Whether to look for the token in the body too.
             before: The manager from before somebody changed the headers. It is returned if the token is the same.
             demand: The endpoint's demand on the token. If the token does not meet it, the request is no use of the
@@ -139,3 +139,10 @@ class Authenticator(Generic[S, C]):
         if token != found and (manager.session is None or manager.token == found):
             other, _ = await self.authenticate(connection, (token, source), demand=demand, extend=extend)
             replace_authentication(manager, other)
+
+    async def authenticate_token(self, token: object) -> SessionManager[S, C]:
+        """See `SessionProvider.authenticate`. This is for an authenticator that knows no cookies."""
+        nothing = HTTPConnection({"type": "http", "headers": [], "query_string": b""})
+        manager, _ = await self.authenticate(nothing, (token, "message") if token else None)
+        manager.require()
+        return manager
