@@ -4,7 +4,7 @@ from typing import Generic
 
 from starlette.requests import HTTPConnection
 
-from .._request import NOT_CAPTURED, Components, emit_refused, replace_authentication, unmet
+from .._request import NOT_CAPTURED, Components, deliver_by, emit_refused, replace_authentication, unmet
 from .._types import C, S
 from ..errors import AmbiguousTokenError, AuthenticationError, CSRFError, ExpiredTokenError, MissingTokenError
 from ..manager import SessionManager
@@ -80,12 +80,14 @@ class Authenticator(Generic[S, C]):
         verified = record = refusal = token = None
         try:
             token, source = found or await self._extractor.extract(connection, body=body)
+            if delivery is not None and source == "cookie":
+                delivery.accept(connection.scope)
             if found is None and before is not None and before.token == token:
+                # The same token may come in another way now, and by another request of a driver that shares scopes.
+                deliver_by(before, delivery)
                 if extend and (demand is None or unmet(before, demand) is None):
                     await before.extend()
                 return before, token
-            if delivery is not None and source == "cookie":
-                delivery.accept(connection.scope)
             verified = self._codec.verify(token)
             # Check the demand before the load, because the load restarts the idle timeout. The dependency refuses the
             # request later: a session that is gone is a 401 even if the demand is not met.
