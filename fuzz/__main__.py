@@ -13,6 +13,8 @@ import atheris
 with atheris.instrument_imports(include=["jwtsession", "json", "base64"]):
     from jwtsession import (
         Claims,
+        CookieSettings,
+        CSRFError,
         ExpiredTokenError,
         InvalidArgumentError,
         InvalidTokenError,
@@ -22,6 +24,7 @@ with atheris.instrument_imports(include=["jwtsession", "json", "base64"]):
     from jwtsession.sessions.encryption import AESGCMSealer
     from jwtsession.sessions.serialization import SessionSerializer
     from jwtsession.tokens import KeyRing, KeySpec, TokenCodec
+    from jwtsession.transports import CookieTransport, CSRFCheck
 
 VECTORS = Path(__file__).parents[1] / "tests" / "vectors" / "wycheproof_json_web_signature_test.json"
 ID = "an-id-of-the-fuzzer-of-43-characters-in-all"
@@ -76,6 +79,30 @@ def stored(data: bytes) -> None:
                 raise
 
 
+COOKIE = CookieTransport("session", CookieSettings())
+CHECKS = [
+    CSRFCheck(mode, trusted_origins=["https://a.com"], same_site=same_site, cookie_secure=same_site)
+    for mode in ("strict", "lenient")
+    for same_site in (True, False)
+]
+
+
+def cookies(data: bytes) -> None:
+    """No headers make a transport or a check raise anything but CSRFError; a cookie of another name is never taken."""
+    names = (b"cookie", b"origin", b"sec-fetch-site", b"host")
+    lines = data.split(b"\n")
+    headers = [(names[number % 4], line) for number, line in enumerate(lines)]
+    for token in COOKIE.find(headers):
+        taken = b"session=" + token.encode("latin-1")
+        if not any(taken == part.strip(b" \t") for line in lines for part in line.split(b";")):
+            raise AssertionError(token)
+    for check in CHECKS:
+        try:
+            check.check_login(headers, "http")
+        except CSRFError:
+            pass
+
+
 def _overflows(data: bytes) -> bool:
     """Whether a number is so large that it is read as infinity, which JSON can't hold: it is refused when stored."""
     found: list[bool] = []
@@ -89,6 +116,12 @@ def _overflows(data: bytes) -> bool:
 
 def seeds(name: str) -> list[bytes]:
     """Where the fuzzer starts."""
+    if name == "cookies":
+        return [
+            b"a=b; session=t\nhttps://a.com\nsame-origin\na.com",
+            b"session=a; session=b\nnull\n\n",
+            b'session="t"\nhttps://a.com:443\ncross-site\na.com:443\n xsession=t',
+        ]
     if name == "stored":
         return [
             b'{"user_id":1,"cart":["a"],"notes":{"x":1.5}}',
@@ -102,7 +135,7 @@ def seeds(name: str) -> list[bytes]:
 
 def main() -> None:
     """Run the target that the first argument names; the rest are libFuzzer's options."""
-    targets: dict[str, Callable[[bytes], None]] = {"decoder": decoder, "stored": stored}
+    targets: dict[str, Callable[[bytes], None]] = {"decoder": decoder, "stored": stored, "cookies": cookies}
     name = sys.argv[1]
     corpus = Path(tempfile.mkdtemp(prefix="fuzz-"))
     for number, seed in enumerate(seeds(name)):

@@ -24,10 +24,11 @@ from jwtsession import (
     Token,
 )
 from jwtsession.settings import CSRFMode
-from jwtsession.testing import AsyncSessionTester, InspectableStore
+from jwtsession.testing import AsyncSessionTester
 from jwtsession.transports import CSRFCheck
 from tests.asgi import Header, ask, call, scope_of
 from tests.conftest import SECRET
+from tests.security.stores import CountingStore
 
 # --- what a request may say, and what may be set ---------------------------------------------------------------------
 
@@ -206,16 +207,6 @@ def test_every_combination_is_decided_as_the_table_says() -> None:
 
 class UserSession(Session):
     user: str
-
-
-class CountingStore(InspectableStore):
-    """Counts how often it is asked for a session."""
-
-    loads = 0
-
-    async def load(self, *args: Any, **options: Any) -> Any:
-        self.loads += 1
-        return await super().load(*args, **options)
 
 
 class World:

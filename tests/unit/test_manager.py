@@ -5,6 +5,7 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import jwt
 import pytest
 
 from jwtsession import (
@@ -552,3 +553,25 @@ async def test_a_login_whose_client_goes_away_leaves_no_session(clock: Clock) ->
     with pytest.raises(asyncio.CancelledError):
         await login
     assert [json.loads(each.value)["user_id"] for each in world.store.contents.values()] == [1]
+
+
+async def test_without_a_cookie_nothing_is_said_of_one(world: World) -> None:
+    """A login by bearer token has no claim of "remember me", and can't be by cookie: nothing is stored then."""
+    manager = await world.request()
+    with pytest.raises(InvalidArgumentError, match="token_sources"):
+        await manager.create(UserSession(user_id=1), transport="cookie")
+    assert world.store.contents == {}
+    token = await manager.create(UserSession(user_id=1), persistent=False, transport="bearer")
+    assert manager.claims is not None
+    assert manager.claims.jwtsession_persistent is None
+    assert token.token_type == "bearer"
+    assert token.model_dump().keys() == {"access_token", "token_type", "expires_in"}
+
+
+@pytest.mark.parametrize("value", [0, 1, "true", None, [], {}])
+async def test_a_claim_of_remember_me_is_true_or_false(world: World, value: Any) -> None:
+    """Anything else is no token of ours."""
+    payload = {"jti": "i" * 43, "exp": world.clock() + 100, "jwtsession_persistent": value}
+    manager = await world.request(jwt.encode(payload, SECRET, "HS256"))
+    with pytest.raises(InvalidTokenError):
+        manager.require()

@@ -4,7 +4,8 @@ from typing import Any
 
 from starlette.requests import Request
 
-from jwtsession.transports import TokenExtractor
+from jwtsession import CookieSettings
+from jwtsession.transports import CookieTransport, TokenExtractor
 
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
@@ -34,4 +35,5 @@ def request(
 
 
 def extractor(*sources: str, first_wins: bool = False) -> TokenExtractor:
-    return TokenExtractor(sources, header="x-access-token", name="accessToken", first_wins=first_wins)
+    cookie = CookieTransport("session", CookieSettings()) if "cookie" in sources else None
+    return TokenExtractor(sources, header="x-access-token", name="accessToken", first_wins=first_wins, cookie=cookie)

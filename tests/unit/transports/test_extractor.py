@@ -20,6 +20,7 @@ from tests.unit.transports.conftest import EVERYWHERE, FORM, JSON, extractor, re
         ("header", lambda: request(("X-Access-Token", " t "))),
         ("query", lambda: request(query="a=b&accessToken=t")),
         ("query", lambda: request(query="access%54oken=t")),
+        ("cookie", lambda: request(("Cookie", "a=b; session=t"), method="GET")),
         ("body", lambda: request(body=b'{"accessToken": "t", "x": 1}', kind=JSON)),
         ("body", lambda: request(body=b'{"accessToken": "t"}', kind="Application/JSON; charset=utf-8")),
         ("body", lambda: request(body=b"x=1&accessToken=t", kind=FORM)),
@@ -29,7 +30,7 @@ from tests.unit.transports.conftest import EVERYWHERE, FORM, JSON, extractor, re
 async def test_each_source_finds_its_token_and_no_other_source_does(source: str, made: Any) -> None:
     """A token is found where its source looks, and nowhere else."""
     assert await extractor(source).extract(made()) == ("t", source)
-    for other in set(EVERYWHERE) - {source}:
+    for other in {*EVERYWHERE, "cookie"} - {source}:
         with pytest.raises(MissingTokenError):
             await extractor(other).extract(made())
 
@@ -151,3 +152,37 @@ async def test_the_first_source_wins_where_it_may() -> None:
     assert await original.extract(request(body=b'{"accessToken": "b"}', kind=JSON)) == ("b", "body")
     with pytest.raises(AmbiguousTokenError):
         await original.extract(request(query="accessToken=a&accessToken=b"))
+
+
+@pytest.mark.parametrize("first_wins", [False, True])
+@pytest.mark.parametrize("sources", [("cookie", *EVERYWHERE), (*EVERYWHERE, "cookie")])
+@pytest.mark.parametrize(
+    ("source", "made"),
+    [
+        ("bearer", lambda *cookies: request(("Authorization", "Bearer t"), *cookies)),
+        ("header", lambda *cookies: request(("X-Access-Token", "t"), *cookies)),
+        ("query", lambda *cookies: request(*cookies, query="accessToken=t")),
+        ("body", lambda *cookies: request(*cookies, body=b'{"accessToken": "t"}', kind=JSON)),
+    ],
+)
+async def test_a_cookie_counts_only_where_no_other_place_has_a_token(
+    sources: tuple[str, ...], source: str, made: Any, first_wins: bool
+) -> None:
+    """Browsers send it unasked: wherever it stands in the order, a token that a script sends wins, even over two."""
+    every = extractor(*sources, first_wins=first_wins)
+    for cookies in ([("Cookie", "session=c")], [("Cookie", "session=c; session=d")]):
+        assert await every.extract(made(*cookies)) == ("t", source)
+
+
+@pytest.mark.parametrize("cookies", [["session=t; session=u"], ["session=t; session=t"], ["session=t", "session="]])
+async def test_two_cookies_of_the_name_are_ambiguous(cookies: list[str]) -> None:
+    """Equal ones too: one of them may be of another host of the domain."""
+    with pytest.raises(AmbiguousTokenError):
+        await extractor("cookie", "bearer").extract(request(*(("Cookie", each) for each in cookies)))
+
+
+@pytest.mark.parametrize("cookies", [[], ["a=b"], ["session="], ["session"], ["session2=t"]])
+async def test_an_empty_cookie_is_no_token(cookies: list[str]) -> None:
+    """As a browser may send it that has not yet dropped what was cleared."""
+    with pytest.raises(MissingTokenError):
+        await extractor("cookie").extract(request(*(("Cookie", each) for each in cookies)))

@@ -257,6 +257,58 @@ def test_the_first_source_is_the_one_scheme(
     assert [next(iter(item)) for item in shown] == [*expected]
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"token_sources": ("cookie",)}, {"session_cookie": "__Host-Http-session"}),
+        ({"token_sources": ("cookie", "body")}, {"session_cookie": "__Host-Http-session"}),
+        (
+            {"token_sources": ("cookie", "bearer")},
+            {"session_bearer": None, "session_cookie": "__Host-Http-session"},
+        ),
+        (
+            {"token_sources": ("query", "cookie"), "cookie": {"secure": False}},
+            {"session_query": "accessToken", "session_cookie": "session"},
+        ),
+        ({"token_sources": ("cookie",), "cookie": {"name": "sid"}}, {"session_cookie": "sid"}),
+        ({"token_sources": ("cookie",), "request_key": "user"}, {"user_cookie": "__Host-Http-user"}),
+    ],
+)
+def test_the_cookie_is_a_key_beside_the_first_other_source(
+    options: dict[str, Any], expected: dict[str, str | None]
+) -> None:
+    """An `apiKey` in `cookie` by its name; each way alone is enough, since a request that has both is valid too."""
+    schema = document(provider(**options))
+    schemes = schema["components"]["securitySchemes"]
+    assert {name: model.get("name") for name, model in schemes.items()} == expected
+    (cookie,) = [model for name, model in schemes.items() if name.endswith("_cookie")]
+    assert (cookie["type"], cookie["in"]) == ("apiKey", "cookie")
+    assert schema["paths"]["/session"]["get"]["security"] == [{name: []} for name in expected]
+    assert schema["paths"]["/optional"]["get"]["security"] == [*({name: []} for name in expected), {}]
+
+
+def test_a_refusal_of_other_sites_is_shown_where_it_can_happen() -> None:
+    """At methods that change something, and only if there is a cookie."""
+    for sources, shown in ((("cookie", "bearer"), True), (("bearer",), False)):
+        paths = document(provider(token_sources=sources))["paths"]
+        assert ("403" in paths["/session"]["post"]["responses"]) is shown
+        assert ("403" in paths["/login"]["post"]["responses"]) is shown
+        assert "403" not in paths["/session"]["get"]["responses"]
+        assert "403" not in paths["/public"]["get"]["responses"]
+
+
+@pytest.mark.parametrize("path", ["/openapi.json", "/sub/openapi.json"])
+def test_a_login_s_answer_has_a_token_unless_there_is_a_cookie(path: str) -> None:
+    """A generated client must not demand the token that a cookie hides, and must demand it otherwise."""
+    token = document(provider(token_sources=("cookie", "bearer")), path)["components"]["schemas"]["Token"]
+    assert "required" not in token
+    assert token["properties"]["token_type"]["enum"] == ["bearer", "cookie"]
+    assert "const" not in token["properties"]["token_type"]
+    token = document(provider(), path)["components"]["schemas"]["Token"]
+    assert token["required"] == ["access_token"]
+    assert token["properties"]["token_type"]["const"] == "bearer"
+
+
 def test_a_token_in_the_body_is_a_member_of_the_body() -> None:
     """OpenAPI has no scheme for it: where it is all there is, endpoints without a body of their own show one."""
     paths = document(provider(token_sources=("body",)))["paths"]
