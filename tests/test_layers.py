@@ -43,10 +43,10 @@ RINGS = (
         ("fastapi", "pydantic", "starlette"),
     ),
     Ring(
-        ("_wiring", "_off_request", "provider"),
+        ("_wiring", "provider"),
         (
             *ZERO, "tokens", "stores", "transports", "sessions", "manager", "sync", "_request", "_issuing", "web",
-            "_wiring", "_off_request",
+            "_wiring",
         ),
     ),
     Ring(("testing", "cli", "__main__"), ("*",), ("*",)),

@@ -1,0 +1,114 @@
+"""The JavaScript of README and docs runs in Node, and does with each answer what the page says."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import servers
+
+from .conftest import PAGES, ROOT
+
+BLOCKS = [
+    (page, code)
+    for page in PAGES
+    for code in re.findall(r"^```js\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+]
+# Stands for the browser: `answers` are what the server says, one after the other; no test waits for a timer.
+SCRIPT = """
+import { send } from "./send.js";
+
+const [method, data, answers] = JSON.parse(process.argv[2]);
+const asked = [];
+const outages = [];
+const waited = [];
+globalThis.setTimeout = (done, milliseconds) => { waited.push(milliseconds); done(); };
+globalThis.fetch = async (url, { method, credentials, body, headers }) => {
+  asked.push({ url, method, credentials, body, type: headers?.["Content-Type"] });
+  const [status, said, given] = answers.shift();
+  if (status === 0) throw new TypeError("fetch failed");
+  return new Response(said === null ? null : JSON.stringify(said), { status, headers: given });
+};
+const found = { asked, outages, waited };
+try {
+  found.result = await send(method, "/cart", data ?? undefined, (seconds) => outages.push(seconds));
+} catch ({ name, status, message, stale }) {
+  found.error = { status, message, stale };
+}
+console.log(JSON.stringify(found));
+"""
+
+
+def run(tmp_path: Path, method: str, data: Any, *answers: tuple[int, Any, dict[str, str]]) -> dict[str, Any]:
+    """What the guide's `send()` does if the server gives these answers: status, body and headers."""
+    (module,) = (code for page, code in BLOCKS if page.name == "browsers.md" and "export async function send" in code)
+    (tmp_path / "send.js").write_text(module, encoding="utf-8")
+    (tmp_path / "main.js").write_text(SCRIPT, encoding="utf-8")
+    (tmp_path / "package.json").write_text('{"type": "module"}', encoding="utf-8")
+    command = [servers.program("node"), "main.js", json.dumps([method, data, answers])]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.parametrize(("page", "code"), BLOCKS, ids=lambda each: each.name if isinstance(each, Path) else "")
+def test_every_block_is_javascript(page: Path, code: str, tmp_path: Path) -> None:
+    """Node can read each block."""
+    (tmp_path / "block.mjs").write_text(code, encoding="utf-8")
+    command = [servers.program("node"), "--check", str(tmp_path / "block.mjs")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, (page.relative_to(ROOT), done.stderr)
+
+
+def test_a_request_and_its_answer(tmp_path: Path) -> None:
+    """The body is JSON, the cookie goes with it, and the result is the answer's JSON."""
+    found = run(tmp_path, "POST", {"item": "tea"}, (200, ["tea"], {}))
+    assert found["result"] == ["tea"]
+    (asked,) = found["asked"]
+    assert asked == {
+        "url": "/cart",
+        "method": "POST",
+        "credentials": "same-origin",
+        "body": '{"item":"tea"}',
+        "type": "application/json",
+    }
+    assert run(tmp_path, "DELETE", None, (204, None, {}))["result"] is None
+
+
+def test_a_conflict_is_sent_again(tmp_path: Path) -> None:
+    """Nothing was stored by a 409, so the same request follows, five times at most."""
+    conflict = (409, {"detail": "The session was changed by another request"}, {})
+    assert len(run(tmp_path, "POST", {}, conflict, conflict, (200, 1, {}))["asked"]) == 3
+    found = run(tmp_path, "POST", {}, *[conflict] * 9)
+    assert len(found["asked"]) == 5
+    assert found["error"]["status"] == 409
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 422, 500])
+def test_a_refusal_is_told_once(tmp_path: Path, status: int) -> None:
+    """Any other error is thrown with its status and its text, and nothing is sent again."""
+    found = run(tmp_path, "POST", {}, (status, {"detail": "No" if status != 422 else [{"loc": []}]}, {}))
+    assert found["error"] == {"status": status, "message": found["error"]["message"], "stale": False}
+    assert found["error"]["message"] == ("No" if status != 422 else "This request is wrong.")
+
+
+def test_an_old_login_is_no_end_of_the_session(tmp_path: Path) -> None:
+    """The 401 of `require_fresh()` can be told from that of a session that has ended."""
+    challenge = 'Bearer error="insufficient_user_authentication", max_age="300"'
+    refused = (401, {"detail": "Not authenticated"}, {"WWW-Authenticate": challenge})
+    assert run(tmp_path, "DELETE", None, refused)["error"]["stale"] is True
+
+
+def test_an_outage_is_waited_out(tmp_path: Path) -> None:
+    """A read goes on when the store or the network is back; a write is told after the wait, because it may be done."""
+    down = (503, {"detail": "Sessions are unavailable"}, {"Retry-After": "1"})
+    found = run(tmp_path, "GET", None, down, (0, None, {}), (200, ["tea"], {}))
+    assert found["result"] == ["tea"]
+    assert found["outages"] == [1, 2]
+    assert found["waited"] == [1000, 2000]
+    found = run(tmp_path, "POST", {}, down, (200, 1, {}))
+    assert found["error"]["status"] == 503
+    assert len(found["asked"]) == 1
