@@ -264,6 +264,11 @@ def watched(manager: RequestSession[Any, Any], tell: Callable[[Ending], object])
     return manager._lifecycle.watch.add(manager._verified, manager, tell)
 
 
+def deliver_by(manager: RequestSession[Any, Any], delivery: Delivery | None) -> None:
+    """Give a manager another delivery, for the same token."""
+    manager._delivery = delivery
+
+
 def replace_authentication(manager: RequestSession[S, C], other: RequestSession[S, C]) -> None:
     """Give a manager without a session the token and the session of another manager of the same request."""
     manager._verified, manager._record, manager._refusal = other._verified, other._record, other._refusal

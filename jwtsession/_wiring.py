@@ -1,6 +1,6 @@
 """Makes the parts of a provider from its settings. Only this module knows how the parts fit together."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Generic, NamedTuple
 
 from ._request import Components
@@ -43,6 +43,7 @@ class Parts(NamedTuple, Generic[S, C]):
     admin: SessionAdmin[S]
     lifespan: Lifespan
     dependencies: Dependencies[S, C]
+    messages: Authenticator[S, C]
 
     def __repr__(self) -> str:
         return "Parts()"
@@ -91,16 +92,17 @@ def wire(
     eviction = None if index is None else EvictionWatch(store, clock)
     lifespan = Lifespan(tenant, audit, watch, settings.request_arg, eviction, _weaknesses(settings))
     cookies = _cookies(settings)
-    extractor = TokenExtractor(
-        settings.token_sources,
-        header=settings.header_name,
-        name=settings.request_arg,
-        first_wins=settings.multiple_tokens == "first",
-        cookie=None if cookies is None else cookies.cookie,
-    )
+    extractor = _extractor(settings, settings.token_sources, cookies)
+    on_sockets = [each for each in settings.websocket.sources if each in ("protocol", *settings.token_sources)]
     schemes = openapi.schemes(settings, token_url, scopes)
     dependencies = Dependencies(
         Authenticator(components, extractor, capture_client=settings.capture_client, cookies=cookies),
+        Authenticator(
+            components,
+            _extractor(settings, on_sockets, cookies),
+            capture_client=settings.capture_client,
+            cookies=cookies,
+        ),
         lifespan,
         request_key=settings.request_key,
         request_arg=settings.request_arg,
@@ -108,7 +110,8 @@ def wire(
         max_sessions=settings.max_sessions is not None,
         shown={"schemes": schemes, "body_name": None if schemes else settings.request_arg},
     )
-    return Parts(keys, SessionAdmin(store, repository, lifecycle), lifespan, dependencies)
+    messages = Authenticator(components, extractor, capture_client=False)
+    return Parts(keys, SessionAdmin(store, repository, lifecycle), lifespan, dependencies, messages)
 
 
 def make_store(settings: SessionSettings, store: SessionStore | None, client: RedisClient | None) -> SessionStore:
@@ -138,6 +141,16 @@ def _codec(
         leeway=settings.leeway,
         cache_bytes=settings.token_cache_bytes,
         clock=clock,
+    )
+
+
+def _extractor(settings: SessionSettings, sources: Sequence[str], cookies: CookiePolicy | None) -> TokenExtractor:
+    return TokenExtractor(
+        sources,
+        header=settings.header_name,
+        name=settings.request_arg,
+        first_wins=settings.multiple_tokens == "first",
+        cookie=cookies.cookie if cookies is not None and "cookie" in sources else None,
     )
 
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any, Generic, Self, Unpack
 
 from ._injectable import bind
+from ._off_request import OffRequest
 from ._tracebacks import scrub_traceback
 from ._types import C, S
 from ._wiring import Parts, make_store, wire
@@ -14,18 +15,17 @@ from .errors import ConfigurationError
 from .manager import SessionManager
 from .models import Claims, Session
 from .observability import SessionEvent
-from .sessions import Migrate, SessionInfo
+from .sessions import Migrate
 from .settings import SessionSettings, SettingsOptions, shown_name
 from .stores import RedisClient, SessionStore
 from .sync import SyncSessionProvider
 from .web import APIRouter, FastAPI, routers
 from .web.dependencies import SessionDependency
 from .web.injection import depends
-from .web.lifespan import Lifespan
 from .web.scopes import fresh_demand
 
 
-class SessionProvider(Generic[S, C]):
+class SessionProvider(OffRequest[S, C], Generic[S, C]):
     """Typed sessions for a FastAPI application.
 
     Args:
@@ -103,8 +103,8 @@ class SessionProvider(Generic[S, C]):
             on_event=on_event,
             clock=clock,
         )
-        self._keys, self._admin, self._dependencies = parts.keys, parts.admin, parts.dependencies
-        self._lifespan: Lifespan = parts.lifespan
+        super().__init__(parts.lifespan, parts.admin, parts.messages)
+        self._keys, self._dependencies = parts.keys, parts.dependencies
         self._clock = clock
         self._entered: list[AbstractAsyncContextManager[None]] = []
         self.get_session = self._dependencies.session()
@@ -166,79 +166,6 @@ class SessionProvider(Generic[S, C]):
             ConfigurationError: A route takes a session or claims from the client (a forgotten `Depends()`).
         """
         self._lifespan.document(app)
-
-    async def ping(self) -> bool:
-        """Whether the store answers. Never raises. Before the start and after the end: False, and the log says why."""
-        return await self._lifespan.ping()
-
-    @scrub_traceback
-    async def get(self, session_id: str) -> S | None:
-        """Return a session by its id, outside a request; None if it is gone. This does not restart its idle timeout.
-
-        Args:
-            session_id: The `jti` of the session's token.
-
-        Raises:
-            InvalidArgumentError: The id is not a `str`.
-            SessionCorruptError: The stored value can't be read.
-            NotStartedError: The provider is not started.
-            StoreUnavailableError: The store did not answer.
-        """
-        self._lifespan.require()
-        return await self._admin.get(session_id)
-
-    @scrub_traceback
-    async def revoke(self, session_id: str, *, sub: str | None = None, wait_replicas: int = 0) -> bool:
-        """End a session by its id: from now on no server accepts its token.
-
-        Args:
-            session_id: The `jti` of the session's token.
-            sub: End the session only if it is this user's (the claim `sub`). Without it this method ends any session,
-                so don't pass an id that a client has chosen.
-            wait_replicas: How many replicas must confirm the end, so that a failover can't bring the session back.
-
-        Returns:
-            Whether a session ended: False if it is already gone, or if it is not the user's.
-
-        Raises:
-            InvalidArgumentError: The id or `sub` is not a `str`, or `sub` is given and the setting `user_index` is off.
-            NotStartedError: The provider is not started.
-            StoreUnavailableError: The store did not answer, or too few replicas confirmed. The session may still exist.
-        """
-        self._lifespan.require()
-        return await self._admin.revoke(session_id, sub=sub, wait_replicas=wait_replicas)
-
-    @scrub_traceback
-    async def list_sessions(self, sub: str) -> list[SessionInfo]:
-        """Return a user's sessions, the one used last first. This reads page by page, about 50 sessions at a time.
-
-        Args:
-            sub: The user, as in the claim `sub`.
-
-        Raises:
-            InvalidArgumentError: The setting `user_index` is off, or `sub` is not a non-empty `str`.
-            NotStartedError: The provider is not started.
-            StoreUnavailableError: The store did not answer.
-        """
-        self._lifespan.require()
-        return await self._admin.list_sessions(sub)
-
-    @scrub_traceback
-    async def revoke_all(self, sub: str, except_id: str | None = None) -> int:
-        """End all sessions of a user, page by page: log the user out everywhere. Return how many ended.
-
-        Args:
-            sub: The user, as in the claim `sub`.
-            except_id: The id of a session that goes on.
-
-        Raises:
-            InvalidArgumentError: The setting `user_index` is off, `sub` is not a non-empty `str`, or `except_id` is
-                not a `str`.
-            NotStartedError: The provider is not started.
-            StoreUnavailableError: The store did not answer. Its `ended` counts those ended; call again for the rest.
-        """
-        self._lifespan.require()
-        return await self._admin.revoke_all(sub, except_id)
 
     def require_fresh(self, max_age: int | timedelta) -> SessionDependency[S]:
         """Make a dependency for sensitive endpoints: the session of a user who signed in at most `max_age` seconds ago.

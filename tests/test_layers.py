@@ -43,10 +43,10 @@ RINGS = (
         ("fastapi", "pydantic", "starlette"),
     ),
     Ring(
-        ("_wiring", "provider"),
+        ("_wiring", "_off_request", "provider"),
         (
             *ZERO, "tokens", "stores", "transports", "sessions", "manager", "sync", "_request", "_issuing", "web",
-            "_wiring",
+            "_wiring", "_off_request",
         ),
     ),
     Ring(("testing", "cli", "__main__"), ("*",), ("*",)),

@@ -167,7 +167,7 @@ class SessionSettings(SecretHolder, BaseSettings):
     """At a login beyond `max_sessions`: `refuse` answers 403, `evict` ends the user's oldest session."""
 
     websocket: WebSocketSettings = WebSocketSettings()
-    """How open WebSockets and streams end with their session. See `WebSocketSettings`."""
+    """The ways into a WebSocket, and how open sockets and streams end with their session: see `WebSocketSettings`."""
 
     _node_compatible: ClassVar[bool] = False
 
@@ -273,6 +273,9 @@ class SessionSettings(SecretHolder, BaseSettings):
         for name in ("cookie", "csrf", "trusted_origins", "csrf_same_site"):
             if name in self.model_fields_set and "cookie" not in self.token_sources:
                 raise ValueError(f'{name}: needs "cookie" in token_sources')
+        for source in self.websocket.sources if "sources" in self.websocket.model_fields_set else ():
+            if source not in ("protocol", *self.token_sources):
+                raise ValueError(f'websocket.sources: "{source}" needs "{source}" in token_sources')
         return self
 
     @model_validator(mode="after")

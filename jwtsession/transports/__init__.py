@@ -1,7 +1,17 @@
-"""The places of a request that may hold a token: those of RFC 6750, those of the Node original, and a cookie."""
+"""The places of a request that may hold a token: those of RFC 6750, those of the Node original, those of browsers."""
 
 from .cookie import CookieTransport
 from .csrf import SAFE_METHODS, CSRFCheck
 from .extractor import Found, TokenExtractor
+from .protocol import PROTOCOL, TAKEN, take_tokens
 
-__all__ = ["SAFE_METHODS", "CSRFCheck", "CookieTransport", "Found", "TokenExtractor"]
+__all__ = [
+    "PROTOCOL",
+    "SAFE_METHODS",
+    "TAKEN",
+    "CSRFCheck",
+    "CookieTransport",
+    "Found",
+    "TokenExtractor",
+    "take_tokens",
+]

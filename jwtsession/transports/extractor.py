@@ -11,6 +11,7 @@ from .bearer import BearerTransport
 from .body import BodyTransport
 from .cookie import CookieTransport
 from .header import PlainHeaderTransport
+from .protocol import ProtocolTransport
 from .query import QueryTransport
 
 Found = tuple[object, str]
@@ -21,7 +22,7 @@ class TokenExtractor:
     """Looks for the token in the places that the settings name.
 
     Args:
-        sources: `bearer`, `header`, `query`, `body`, `cookie`, in their order of precedence.
+        sources: `bearer`, `header`, `query`, `body`, `cookie`, `protocol`, in their order of precedence.
         header: The header's name in lower case.
         name: The name of the query's parameter and of the body's member.
         first_wins: If several sources have a token: True takes the first, False refuses the request.
@@ -44,6 +45,7 @@ class TokenExtractor:
         others: dict[str, RequestTransport] = {
             "query": QueryTransport(name),
             "body": BodyTransport(name),
+            "protocol": ProtocolTransport(),
         }
         # The sources in their order; for each whether it is a header, and its method. This is prepared here, so that a
         # request needs no look-up.

@@ -1,10 +1,10 @@
-"""`Authenticator`: makes the manager of a request, in one straight function. HTTP and WebSockets both use it."""
+"""`Authenticator`: makes a manager in one straight function, for HTTP, for WebSockets and for tokens in messages."""
 
 from typing import Generic
 
 from starlette.requests import HTTPConnection
 
-from .._request import NOT_CAPTURED, Components, emit_refused, replace_authentication, unmet
+from .._request import NOT_CAPTURED, Components, deliver_by, emit_refused, replace_authentication, unmet
 from .._types import C, S
 from ..errors import AmbiguousTokenError, AuthenticationError, CSRFError, ExpiredTokenError, MissingTokenError
 from ..manager import SessionManager
@@ -56,7 +56,7 @@ class Authenticator(Generic[S, C]):
 
         Args:
             connection: The request or the WebSocket.
-            found: The token and its source, if they were found before; None to look for them.
+            found: The token and its source, if they are known; None to look for them.
             body: Whether to look for the token in the body too.
             before: The manager from before somebody changed the headers. It is returned if the token is the same.
             demand: The endpoint's demand on the token. If the token does not meet it, the request is no use of the
@@ -80,12 +80,14 @@ class Authenticator(Generic[S, C]):
         verified = record = refusal = token = None
         try:
             token, source = found or await self._extractor.extract(connection, body=body)
+            if delivery is not None and source == "cookie":
+                delivery.accept(connection.scope)
             if found is None and before is not None and before.token == token:
+                # The same token may come in another way now, and by another request of a driver that shares scopes.
+                deliver_by(before, delivery)
                 if extend and (demand is None or unmet(before, demand) is None):
                     await before.extend()
                 return before, token
-            if delivery is not None and source == "cookie":
-                delivery.accept(connection.scope)
             verified = self._codec.verify(token)
             # Check the demand before the load, because the load restarts the idle timeout. The dependency refuses the
             # request later: a session that is gone is a 401 even if the demand is not met.
@@ -139,3 +141,10 @@ class Authenticator(Generic[S, C]):
         if token != found and (manager.session is None or manager.token == found):
             other, _ = await self.authenticate(connection, (token, source), demand=demand, extend=extend)
             replace_authentication(manager, other)
+
+    async def authenticate_token(self, token: object) -> SessionManager[S, C]:
+        """See `SessionProvider.authenticate`. This is for an authenticator that knows no cookies."""
+        nothing = HTTPConnection({"type": "http", "headers": [], "query_string": b""})
+        manager, _ = await self.authenticate(nothing, (token, "message") if token else None)
+        manager.require()
+        return manager

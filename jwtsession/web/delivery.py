@@ -33,7 +33,7 @@ class CookieDelivery:
         scope: The request's ASGI scope.
     """
 
-    __slots__ = ("_headers", "_is_socket", "_outgoing", "_policy", "_scheme", "by_cookie")
+    __slots__ = ("_headers", "_is_socket", "_outgoing", "_policy", "_scheme", "_shall_clear", "by_cookie")
 
     def __init__(self, policy: CookiePolicy, scope: Scope) -> None:
         self._policy = policy
@@ -42,11 +42,14 @@ class CookieDelivery:
         self._is_socket = scope["type"] == "websocket"
         self.by_cookie = False
         """Whether the session's token is in the cookie."""
+        self._shall_clear = False
         self.attach(scope)
 
     def attach(self, scope: Scope) -> None:
         """Find the answer in the scope. For a manager that a middleware asked for, it is there only later."""
         self._outgoing: Outgoing | None = scope.get(KEY)
+        if self._shall_clear:
+            self._clear()
 
     def accept(self, scope: Scope) -> None:
         """Note that the request's token came in the cookie.
@@ -80,13 +83,19 @@ class CookieDelivery:
         if self._outgoing is not None:
             if cookie is not None:
                 self._outgoing.cookies[self._policy.cookie.name] = cookie
-            elif self.by_cookie:  # an earlier session of this request, which has ended
+            elif self._outgoing.cookies.get(self._policy.cookie.name) != self._policy.cookie.clear():
+                # An earlier session of this request may have set one, and has ended.
                 self._outgoing.cookies.pop(self._policy.cookie.name, None)
         self.by_cookie = cookie is not None
 
     def clear(self) -> None:
         """See `Delivery.clear`."""
-        if self.by_cookie and self._outgoing is not None and not self._outgoing.started:
+        if self.by_cookie:
+            self._clear()
+
+    def _clear(self) -> None:
+        self._shall_clear = self._outgoing is None  # a middleware's manager: the answer is attached later
+        if self._outgoing is not None and not self._outgoing.started:
             self._outgoing.cookies[self._policy.cookie.name] = self._policy.cookie.clear()
 
     def _asked(self) -> Transport | None:

@@ -71,7 +71,8 @@ class Dependencies(Generic[S, C]):
     """The dependencies of one provider.
 
     Args:
-        authenticator: Makes managers.
+        authenticator: Makes the managers of requests.
+        sockets: Makes the managers of WebSockets.
         lifespan: Refuses requests before the start; knows which applications were checked.
         request_key: The manager is stored at `request.state.<request_key>`.
         request_arg: The parameter of a URL that may have a token.
@@ -83,6 +84,7 @@ class Dependencies(Generic[S, C]):
     def __init__(
         self,
         authenticator: Authenticator[S, C],
+        sockets: Authenticator[S, C],
         lifespan: Lifespan,
         *,
         request_key: str,
@@ -92,6 +94,7 @@ class Dependencies(Generic[S, C]):
         shown: dict[str, Any],
     ) -> None:
         self._authenticator = authenticator
+        self._sockets = sockets
         self._lifespan = lifespan
         self._admitted = lifespan.admitted
         self._has_cookies = authenticator.has_cookies
@@ -218,7 +221,9 @@ class Dependencies(Generic[S, C]):
             self._lifespan.admit(scope.get("app"))
         before = None if kept is None else kept[0]
         body = response is not None  # in an endpoint: only its own `Request` keeps a body that was read
-        manager, token = await self._authenticator.authenticate(connection, None, body, before, demand, extend)
+        is_socket = outgoing is None and scope["type"] == "websocket"
+        authenticator = self._sockets if is_socket else self._authenticator
+        manager, token = await authenticator.authenticate(connection, None, body, before, demand, extend)
         managers[self] = kept_of(scope, manager, token, body or not self._authenticator.reads_bodies)
         # Only for the application to read: this package never reads it back. The dict belongs to this request alone
         # (see `_OwnState` in `lifespan.py`).

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..settings import SessionSettings
+from .protocol import TakesTokenProtocols
 from .websocket import ClosesSockets
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -112,7 +113,7 @@ class SessionMiddleware:
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
-        self._sockets = ClosesSockets(app)
+        self._sockets = TakesTokenProtocols(ClosesSockets(app))
         self._users = 0
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:

@@ -49,6 +49,7 @@ SessionProvider(
     token_sources=["bearer", "query"],
     _env_file=".env",
     encryption={"keys": ["..."], "mode": "read"},
+    websocket={"sources": ["bearer", "protocol"]},
 )
 SessionProvider(encryption=EncryptionSettings(keys=["...", SecretStr("...")], mode="write"))
 SessionSettings(maxAge=60, requestKey="user", requestArg="token", leeway=timedelta(seconds=5), _env_prefix="ADMIN_")
@@ -88,6 +89,8 @@ async def off_request() -> None:
     assert_type(await sessions.revoke("id"), bool)
     assert_type(await sessions.revoke_all("ann"), int)
     assert_type(await sessions.ping(), bool)
+    manager = await sessions.authenticate({"anything": "at all"}.get("token"))
+    assert_type(manager, SessionManager[UserSession, UserClaims])
 
 
 async def endpoint(

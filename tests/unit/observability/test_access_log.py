@@ -14,6 +14,7 @@ from fastapi import Depends, FastAPI, WebSocket
 from uvicorn.logging import AccessFormatter
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
+from websockets.typing import Subprotocol
 
 from jwtsession import Claims, MemorySessionStore, Session, SessionManager, SessionProvider, Token, TokenRedactionFilter
 from jwtsession.observability.access_log import ACCESS_LOGGERS
@@ -282,7 +283,8 @@ def visit(client: httpx2.Client, ws: str, token: str) -> None:
 @pytest.mark.parametrize("level", ["info", "debug", "trace"])
 def test_a_real_servers_log_has_no_token(log: io.StringIO, level: str) -> None:
     """What uvicorn logs of requests and WebSockets, good ones and refused ones, shows everything but the token."""
-    with serving(shop(token_sources=("query", "bearer")), log_level=level, log_config=None) as client:
+    app = shop(token_sources=("query", "bearer"), websocket={"sources": ["query", "bearer", "protocol"]})
+    with serving(app, log_level=level, log_config=None) as client:
         token = client.post("/session").json()["access_token"]
         tampered = token[:-4] + "AAAA"
         assert client.get("/session", params={"page": "2", "accessToken": token}).status_code == 200
@@ -295,6 +297,9 @@ def test_a_real_servers_log_has_no_token(log: io.StringIO, level: str) -> None:
         with pytest.raises(InvalidStatus):
             connect(f"ws://127.0.0.1:{client.base_url.port}/ws?accessToken={tampered}")
         with connect(f"ws://127.0.0.1:{client.base_url.port}/ws", additional_headers=bearer(token)):
+            pass
+        offered = [Subprotocol("jwtsession"), Subprotocol(f"jwtsession.token.{token}")]
+        with connect(f"ws://127.0.0.1:{client.base_url.port}/ws", subprotocols=offered):
             pass
     lines = log.getvalue()
     assert lines.count("GET /session?") >= 4

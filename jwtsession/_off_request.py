@@ -1,0 +1,115 @@
+"""`OffRequest`: what a provider does outside of FastAPI's requests, with a session's id, a user or a token."""
+
+from typing import Generic
+
+from ._tracebacks import scrub_traceback
+from ._types import C, S
+from .manager import SessionManager
+from .sessions import SessionAdmin, SessionInfo
+from .web.authenticate import Authenticator
+from .web.lifespan import Lifespan
+
+
+class OffRequest(Generic[S, C]):
+    """The part of `SessionProvider` that needs no request.
+
+    Args:
+        lifespan: Refuses calls before the start.
+        admin: Reads and ends sessions.
+        messages: Makes the managers of tokens that came in a message.
+    """
+
+    def __init__(self, lifespan: Lifespan, admin: SessionAdmin[S], messages: Authenticator[S, C]) -> None:
+        self._lifespan = lifespan
+        self._admin = admin
+        self._messages = messages
+
+    @scrub_traceback
+    async def authenticate(self, token: object) -> SessionManager[S, C]:
+        """Return the manager of a token that came in a message: the first one of a WebSocket, GraphQL, Socket.IO, gRPC.
+
+        This is a use of the session. Events have no client address, and `create()` returns the token, never a cookie.
+
+        Args:
+            token: What the client sent as its token. Whatever is no token is refused.
+
+        Raises:
+            AuthenticationError: The token is missing or not valid, or its session is gone.
+            NotStartedError: The provider is not started.
+            StoreUnavailableError: The store did not answer.
+        """
+        self._lifespan.require()
+        return await self._messages.authenticate_token(token)
+
+    async def ping(self) -> bool:
+        """Whether the store answers. Never raises. Before the start and after the end: False, and the log says why."""
+        return await self._lifespan.ping()
+
+    @scrub_traceback
+    async def get(self, session_id: str) -> S | None:
+        """Return a session by its id, outside a request; None if it is gone. This does not restart its idle timeout.
+
+        Args:
+            session_id: The `jti` of the session's token.
+
+        Raises:
+            InvalidArgumentError: The id is not a `str`.
+            SessionCorruptError: The stored value can't be read.
+            NotStartedError: The provider is not started.
+            StoreUnavailableError: The store did not answer.
+        """
+        self._lifespan.require()
+        return await self._admin.get(session_id)
+
+    @scrub_traceback
+    async def revoke(self, session_id: str, *, sub: str | None = None, wait_replicas: int = 0) -> bool:
+        """End a session by its id: from now on no server accepts its token.
+
+        Args:
+            session_id: The `jti` of the session's token.
+            sub: End the session only if it is this user's (the claim `sub`). Without it this method ends any session,
+                so don't pass an id that a client has chosen.
+            wait_replicas: How many replicas must confirm the end, so that a failover can't bring the session back.
+
+        Returns:
+            Whether a session ended: False if it is already gone, or if it is not the user's.
+
+        Raises:
+            InvalidArgumentError: The id or `sub` is not a `str`, or `sub` is given and the setting `user_index` is off.
+            NotStartedError: The provider is not started.
+            StoreUnavailableError: The store did not answer, or too few replicas confirmed. The session may still exist.
+        """
+        self._lifespan.require()
+        return await self._admin.revoke(session_id, sub=sub, wait_replicas=wait_replicas)
+
+    @scrub_traceback
+    async def list_sessions(self, sub: str) -> list[SessionInfo]:
+        """Return a user's sessions, the one used last first. This reads page by page, about 50 sessions at a time.
+
+        Args:
+            sub: The user, as in the claim `sub`.
+
+        Raises:
+            InvalidArgumentError: The setting `user_index` is off, or `sub` is not a non-empty `str`.
+            NotStartedError: The provider is not started.
+            StoreUnavailableError: The store did not answer.
+        """
+        self._lifespan.require()
+        return await self._admin.list_sessions(sub)
+
+    @scrub_traceback
+    async def revoke_all(self, sub: str, except_id: str | None = None) -> int:
+        """End all sessions of a user, page by page: log the user out everywhere. Return how many ended.
+
+        Args:
+            sub: The user, as in the claim `sub`.
+            except_id: The id of a session that goes on.
+
+        Raises:
+            InvalidArgumentError: The setting `user_index` is off, `sub` is not a non-empty `str`, or `except_id` is
+                not a `str`.
+            NotStartedError: The provider is not started.
+            StoreUnavailableError: The store did not answer. Its `ended` counts those ended; call again for the rest.
+        """
+        self._lifespan.require()
+        return await self._admin.revoke_all(sub, except_id)
