@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Generic, cast, get_args
 
+from ._editing import note_verb
 from ._ids import new_session_id
 from ._request import RequestSession
 from ._types import C, S, Transport
@@ -65,6 +66,7 @@ class IssuingSession(RequestSession[S, C], Generic[S, C]):
     def _begin(self, verified: VerifiedToken, issued: C, record: Record[S], cookie: bytes | None) -> Token:
         """Make the new session, which is now stored, the manager's session, and deliver its token."""
         self._verified, self._own_claims, self._record, self._refusal = verified, issued, record, None
+        note_verb(self)
         expires_in = self._expires_in(verified)
         if self._delivery is not None:
             self._delivery.deliver(cookie)

@@ -8,7 +8,7 @@ from typing import Any, Generic, NoReturn, Protocol, TypeVar
 
 from ._types import C, S, Transport
 from .errors import AuthenticationError, JWTSessionError, MissingTokenError, SessionNotFoundError
-from .sessions import Ending, Former, Record, SessionLifecycle, SessionRepository, Watched, remembered
+from .sessions import Edits, Ending, Former, Record, SessionLifecycle, SessionRepository, Watched, remembered
 from .tokens import TokenCodec, VerifiedToken
 
 E = TypeVar("E", bound=JWTSessionError)
@@ -92,6 +92,7 @@ class RequestSession(Generic[S, C]):
         "_captured",
         "_codec",
         "_delivery",
+        "_edits",
         "_extended",
         "_former",
         "_host",
@@ -123,6 +124,7 @@ class RequestSession(Generic[S, C]):
         self._refusal, self._extended = refusal, extended
         self._delivery = delivery
         self._own_claims: C | None = None
+        self._edits: Edits[S] | None = None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({'session' if self._record is not None else 'no session'})"

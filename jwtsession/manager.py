@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any, Generic, cast
 
+from ._editing import note_verb
 from ._issuing import IssuingSession
 from ._tracebacks import scrub_traceback
 from ._types import C, S, Transport
@@ -283,6 +284,7 @@ class SessionManager(IssuingSession[S, C], Generic[S, C]):
             if isinstance(given, Session):
                 self._remember(cast("S", given))
         self._record = new._replace(session=old.session)
+        note_verb(self)
 
     async def _load(self, verified: VerifiedToken) -> Record[S]:
         with self._forgetting():

@@ -51,6 +51,10 @@ class SessionProvider(OffRequest[S, C], Generic[S, C]):
     get_session: SessionDependency[S]
     """Dependency: the request's session. 401 without a session, 400 for two different tokens, 503 without the store."""
 
+    get_editable_session: SessionDependency[S]
+    """Dependency: as `get_session`, and what the request changes in the session is stored when its answer starts, if
+    the status is below 400. 409 if another request changed the session meanwhile, 413 if it is too large."""
+
     peek_session: SessionDependency[S]
     """Dependency: as `get_session`, but the request does not restart the session's idle timeout. For polling."""
 
@@ -108,6 +112,7 @@ class SessionProvider(OffRequest[S, C], Generic[S, C]):
         self._clock = clock
         self._entered: list[AbstractAsyncContextManager[None]] = []
         self.get_session = self._dependencies.session()
+        self.get_editable_session = self._dependencies.editable_session()
         self.peek_session = self._dependencies.peeked_session()
         self.get_optional_session = self._dependencies.optional_session()
         self.get_manager = self._dependencies.manager()

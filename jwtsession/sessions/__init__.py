@@ -1,6 +1,7 @@
 """Typed sessions: reading, writing, encryption, timeouts, the index of each user's sessions, and the life cycle."""
 
 from .admin import SessionAdmin
+from .edits import Edits, Verb
 from .encryption import AESGCMSealer, PlaintextSealer, Sealer
 from .eviction import EvictionWatch
 from .index_entries import Login, SessionInfo
@@ -17,6 +18,7 @@ from .watched import Ending, Watched
 
 __all__ = [
     "AESGCMSealer",
+    "Edits",
     "Ending",
     "EvictionWatch",
     "Former",
@@ -36,6 +38,7 @@ __all__ = [
     "Timeouts",
     "UserIndex",
     "Uses",
+    "Verb",
     "Watched",
     "check_model",
     "refuse_lost_changes",

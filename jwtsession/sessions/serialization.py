@@ -126,11 +126,19 @@ class SessionSerializer(Generic[S]):
 
     def snapshot(self, session: S) -> dict[str, Any]:
         """The session's data by stored names, for `changed_since`; empty if the session has no JSON form."""
+        form = self.form(session)
+        return {} if form is None else from_json(form)
+
+    def form(self, session: S) -> bytes | None:
+        """The JSON of what the model knows of a session, unchecked; None if the session has no JSON form."""
         try:
-            held: dict[str, Any] = from_json(_to_json(session))
-        except Exception:  # the session can't be stored in its present state
-            return {}
-        return held
+            return _to_json(session)
+        except Exception:  # a serializer of the application may raise anything
+            return None
+
+    def reads_as(self, value: bytes, session: S) -> bool:
+        """Whether the JSON reads back as this session."""
+        return self._wrong(session, value) is None
 
     def changed_since(self, snapshot: dict[str, Any], session: S, other: S) -> bool:
         """Whether `session` was changed after `snapshot` in a field in which `other` does not have the same value."""

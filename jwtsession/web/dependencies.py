@@ -18,6 +18,7 @@ from .kept import Kept, is_of, kept_of
 from .lifespan import Lifespan
 from .login_redirect import check_login_path, login_location
 from .outgoing import KEY, Headers, Outgoing
+from .saving import Saving
 from .scopes import Demand, both, scope_demand
 
 T = TypeVar("T")
@@ -112,6 +113,16 @@ class Dependencies(Generic[S, C]):
 
         return self._shown_as(resolve, optional=False, answers=("no_session",))
 
+    def editable_session(self) -> SessionDependency[S]:
+        """See `SessionProvider.get_editable_session`."""
+
+        async def resolve(connection: HTTPConnection, response: Response | None, scopes: Sequence[str]) -> S:
+            session = await self._required(connection, response, scope_demand(scopes), True)
+            Saving.of(connection).add(connection.scope["jwtsession"][self][0])
+            return session
+
+        return self._shown_as(resolve, optional=False, saves=True, answers=("no_session",))
+
     def peeked_session(self) -> SessionDependency[S]:
         """See `SessionProvider.peek_session`."""
 
@@ -172,10 +183,16 @@ class Dependencies(Generic[S, C]):
         return self._shown_as(resolve, optional=False, changes=True, answers=("no_session",))
 
     def _shown_as(
-        self, resolve: "Resolve[T]", *, optional: bool, changes: bool = False, answers: Sequence[str] = ()
+        self,
+        resolve: "Resolve[T]",
+        *,
+        optional: bool,
+        changes: bool = False,
+        saves: bool = False,
+        answers: Sequence[str] = (),
     ) -> SessionDependency[T]:
-        may_happen = (*answers, "ambiguous", "unavailable")
-        return SessionDependency(resolve, optional=optional, changes=changes, answers=may_happen, **self._shown)
+        shown = self._shown | {"answers": (*answers, "ambiguous", "unavailable")}
+        return SessionDependency(resolve, optional=optional, changes=changes, saves=saves, **shown)
 
     async def _required(
         self, connection: HTTPConnection, response: Response | None, demand: Demand | None, extend: bool

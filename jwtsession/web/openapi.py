@@ -74,6 +74,7 @@ class Documented:
         schemes: The ways to send the token.
         optional: Whether a request may come without a session.
         changes: Whether the dependency gives a manager, whose methods change what is stored.
+        saves: Whether the request's answer stores what was changed in place.
         answers: The reasons for which a request may be refused: keys of `_ANSWERS`.
         body_name: The token's name in a body; None if no token is looked for there.
     """
@@ -86,12 +87,14 @@ class Documented:
         *,
         optional: bool,
         changes: bool = False,
+        saves: bool = False,
         answers: Sequence[str],
         body_name: str | None,
     ) -> None:
         self.schemes = tuple(schemes)
         self.optional = optional
         self.changes = changes
+        self.saves = saves
         self.answers = tuple(answers)
         self.body_name = body_name
 
@@ -232,7 +235,7 @@ def _complete_operation(
         # An endpoint that asks for a session and for a manager will change the session. A login needs no session, so
         # it has none to change.
         reasons -= {"too_many", "too_large"}
-        if any(each.changes for each in found) and any(not each.changes for each in found):
+        if len({each.changes for each in found}) > 1 or any(each.saves for each in found):
             reasons |= {"conflict", "too_large"}
     if method not in SAFE_METHODS and any(scheme.in_cookie for each in found for scheme in each.schemes):
         reasons |= {"cross_site"}

@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..settings import SessionSettings
@@ -17,8 +16,8 @@ from .protocol import TakesTokenProtocols
 from .websocket import ClosesSockets
 
 Headers = Sequence[tuple[bytes, bytes]]
-BeforeStart = Callable[[int], Awaitable[Response | None]]
-"""Called with the answer's status before the answer starts. It may return another answer, which takes its place."""
+BeforeStart = Callable[[int, Send], Awaitable[bool]]
+"""Called with the answer's status before the answer starts. It may send another answer, and then returns True."""
 
 KEY = "jwtsession_outgoing"
 """The name of a request's `Outgoing` in its scope."""
@@ -76,14 +75,12 @@ class Outgoing:
 
     async def _start(self, message: Message, before_start: BeforeStart) -> None:
         self.before_start = None
-        other = await before_start(message["status"])
-        if other is None:
-            await self._send(self._completed(message))
-            return
-        self._replaced = True
-        start = {"type": "http.response.start", "status": other.status_code, "headers": other.raw_headers}
-        await self._send(self._completed(start))
-        await self._send({"type": "http.response.body", "body": other.body})
+        self._replaced = await before_start(message["status"], self._pass_on)
+        if not self._replaced:
+            await self._pass_on(message)
+
+    def _pass_on(self, message: Message) -> Awaitable[None]:
+        return self._send(self._completed(message) if message["type"] == "http.response.start" else message)
 
     def _completed(self, message: Message) -> Message:
         """A copy of the answer's first message, with the headers. An application may use the same message again."""

@@ -1,15 +1,17 @@
-"""Refuses routes that would read a session from the client's data."""
+"""Refuses routes that would read a session from the client's data, or lose what they change in it."""
 
 import typing
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic.errors import PydanticUserError
+from starlette.routing import WebSocketRoute
 
 from ..errors import ConfigurationError
 from ..manager import SessionManager
 from ..models import Claims, Session
 from .dependants import applications, core_schema, nodes, parameters, routes
+from .openapi import Documented
 
 # Parts of a core schema that say how to write or describe a value, and not how to make one from the client's data.
 _NOT_READ = {"serialization", "metadata", "computed_fields"}
@@ -19,6 +21,7 @@ def check_routes(app: Any) -> None:
     """Refuse routes that would read a session or claims from the client's data, also in mounted applications.
 
     FastAPI does this for a parameter without `Depends()`: any client could then send a session of its own.
+    Refuse also WebSockets with `get_editable_session`, whose changes would be lost.
 
     Raises:
         ConfigurationError: There are such routes. The message names each route and parameter.
@@ -29,7 +32,7 @@ def check_routes(app: Any) -> None:
         for prefix, each in applications(app)
         for route in routes(each)
         for node in nodes(route)
-        for wrong in _faults(node, harmless)
+        for wrong in (*_faults(node, harmless), *_lost_changes(route, node))
     ]
     if found:
         raise ConfigurationError("; ".join(dict.fromkeys(found)))
@@ -49,6 +52,14 @@ def _faults(node: Any, harmless: set[type]) -> Iterator[str]:
                     f"the parameter {parameter.name!r} takes a {model.__name__} from the client, who may write anything"
                     " into it: it needs Depends(sessions.get_session), or a model that is no Session and no Claims"
                 )
+
+
+def _lost_changes(route: Any, node: Any) -> Iterator[str]:
+    if isinstance(route, WebSocketRoute) and isinstance(node.call, Documented) and node.call.saves:
+        yield (
+            "get_editable_session stores the changes when the answer starts, and a WebSocket has no answer: "
+            "use get_manager, and call update()"
+        )
 
 
 def _in_parameter(parameter: Any, harmless: set[type]) -> type | None:
