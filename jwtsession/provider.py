@@ -10,6 +10,7 @@ from ._injectable import bind
 from ._off_request import OffRequest
 from ._tracebacks import scrub_traceback
 from ._types import C, S
+from ._until_ended import until_ended
 from ._wiring import Parts, make_store, wire
 from .errors import ConfigurationError
 from .manager import SessionManager
@@ -171,6 +172,22 @@ class SessionProvider(OffRequest[S, C], Generic[S, C]):
             ConfigurationError: A route takes a session or claims from the client (a forgotten `Depends()`).
         """
         self._lifespan.document(app)
+
+    def until_ended(self, manager: SessionManager[S, C]) -> AbstractAsyncContextManager[None]:
+        """Make a block that ends with the session: `async with sessions.until_ended(manager):` around a loop.
+
+        When the session ends, whatever the block waits for is cancelled, and the code after the block runs, without an
+        error. So it is as `asyncio.timeout`, but nothing is raised. The block also ends if the store has not answered
+        for 30 seconds. An endpoint that waits for messages of its WebSocket, and an answer that is streamed, need no
+        such block: they end by themselves.
+
+        Args:
+            manager: A manager with a session.
+
+        Raises:
+            AuthenticationError: There is no session.
+        """
+        return until_ended(manager)
 
     def require_fresh(self, max_age: int | timedelta) -> SessionDependency[S]:
         """Make a dependency for sensitive endpoints: the session of a user who signed in at most `max_age` seconds ago.

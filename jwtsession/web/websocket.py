@@ -1,8 +1,6 @@
 """Closes a WebSocket when its session ends, and when its endpoint fails after `accept()`."""
 
 import asyncio
-import contextlib
-import contextvars
 from collections.abc import Awaitable
 from http.client import responses
 from typing import Any
@@ -12,6 +10,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from ..errors import JWTSessionError
 from ..sessions import Ending
+from .outbox import Outbox
 from .watching import ScopeWatch
 
 _CLOSING_CODES = {400: 1008, 401: 1008, 403: 1008, 503: 1013}
@@ -45,16 +44,13 @@ class _Socket:
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._scope = scope
         self._receive = receive
-        self._send = send
+        self._outbox = Outbox(send)
         self._watch = ScopeWatch(scope, self._session_ended)
         self._accepted = False
         self._open = False
         self._ending: Ending | None = None
-        self._closing: asyncio.Task[None] | None = None
         self._receiving: set[asyncio.Task[Any]] = set()
         self._interrupted: set[asyncio.Task[Any]] = set()
-        self._sending = 0
-        self._sent = asyncio.Event()
 
     async def run(self, app: ASGIApp) -> None:
         self._scope[_MARK] = True
@@ -70,8 +66,7 @@ class _Socket:
         finally:
             del self._scope[_MARK]  # a driver may use the scope again
             self._watch.close()
-            if self._closing is not None:
-                await self._closing
+            await self._outbox.finished()
 
     async def receive(self) -> Message:
         if self._open:
@@ -121,19 +116,14 @@ class _Socket:
                 raise OSError(f"the WebSocket is closed: {self._ending.reason}")
         elif kind == "websocket.accept":
             self._accepted = self._open = True
-            await self._send(message)
+            await self._outbox.send(message)
             self._watch.refresh()
         elif kind == "websocket.close":
             self._has_closed()
-            await self._send(message)
+            await self._outbox.send(message)
         else:
             self._watch.refresh()
-            self._sending += 1
-            try:
-                await self._send(message)
-            finally:
-                self._sending -= 1
-                self._sent.set()
+            await self._outbox.send(message)
 
     def _session_ended(self, ending: Ending) -> None:
         """Close the socket. The watch calls this in the socket's event loop, outside of the socket's tasks."""
@@ -141,23 +131,16 @@ class _Socket:
             return
         self._has_closed()
         self._ending = ending
-        self._closing = asyncio.get_running_loop().create_task(self._close(ending), context=contextvars.Context())
+        self._outbox.finish({"type": "websocket.close", "code": ending.code, "reason": ending.reason})
         self._interrupted |= self._receiving
         for task in self._interrupted:
             task.cancel()
-
-    async def _close(self, ending: Ending) -> None:
-        while self._sending:  # a message that the server is about to send must not come after the close
-            self._sent.clear()
-            await self._sent.wait()
-        with contextlib.suppress(Exception):  # the client has left at the same moment
-            await self._send({"type": "websocket.close", "code": ending.code, "reason": ending.reason})
 
     async def _close_for_status(self, status: int) -> None:
         if self._open:
             self._has_closed()
             code, reason = _CLOSING_CODES.get(status, 1011), f"{status} {responses.get(status, '')}".rstrip()
-            await self._send({"type": "websocket.close", "code": code, "reason": reason})
+            await self._outbox.send({"type": "websocket.close", "code": code, "reason": reason})
 
     def _has_closed(self) -> None:
         self._open = False

@@ -1,0 +1,37 @@
+"""`until_ended`: a block that ends when the session of a manager ends."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from ._request import RequestSession, watched
+from .sessions import Ending
+
+
+@asynccontextmanager
+async def until_ended(manager: RequestSession[Any, Any]) -> AsyncIterator[None]:
+    """See `SessionProvider.until_ended`."""
+    manager.require()
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101
+    before = task.cancelling()
+    ended = False
+
+    def end(_: Ending) -> None:
+        # In the event loop, outside of the task, so the task waits for something within the block.
+        nonlocal ended
+        ended = True
+        task.cancel()
+
+    handle = watched(manager, end)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not ended or task.cancelling() - 1 > before:  # somebody else has cancelled it
+            raise
+    finally:
+        if handle is not None:
+            handle.close()
+        if ended:
+            task.uncancel()

@@ -1,0 +1,85 @@
+"""`Stream`: ends a streamed answer when its session ends."""
+
+import asyncio
+
+from starlette.requests import ClientDisconnect
+from starlette.types import Message, Scope, Send
+
+from .._tracebacks import clear_frame_locals
+from ..sessions import Ending
+from .outbox import Outbox
+from .watching import ScopeWatch
+
+_WITHOUT_BODY = (204, 205, 304)
+
+
+def goes_on(start: Message) -> bool:
+    """Whether an answer that starts so is streamed: nobody knows yet how long it will be.
+
+    Args:
+        start: The answer's first message, `http.response.start`.
+    """
+    for name, _ in start.get("headers", ()):
+        if name == b"content-length":
+            return False
+    return start["status"] not in _WITHOUT_BODY
+
+
+class Stream:
+    """A streamed answer. When the session ends, it is complete, and the endpoint's work is cancelled.
+
+    Args:
+        scope: The request's ASGI scope.
+        send: Sends a message to the server.
+        task: The task in which the endpoint runs. An answer may be sent by another one.
+    """
+
+    __slots__ = ("_cancelling", "_ending", "_outbox", "_task", "_watch")
+
+    def __init__(self, scope: Scope, send: Send, task: asyncio.Task[object] | None) -> None:
+        assert task is not None  # noqa: S101
+        self._task = task
+        self._cancelling = task.cancelling()
+        self._ending: Ending | None = None
+        self._outbox = Outbox(send)
+        self._watch = ScopeWatch(scope, self._session_ended)
+        self._watch.refresh()
+
+    async def send(self, message: Message) -> None:
+        """Send a part of the answer.
+
+        Raises:
+            OSError: The session has ended, and so has the answer. A server raises it when the client has left.
+        """
+        if self._ending is not None:
+            raise OSError(f"the answer is over: {self._ending.reason}")
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
+            self._watch.close()  # the answer is complete: its background tasks are not cancelled
+        await self._outbox.send(message)
+
+    async def close(self, error: BaseException | None) -> bool:
+        """The endpoint has returned, or has raised an error.
+
+        Returns:
+            Whether the error is nothing but the end of the session. As in `asyncio.timeout`, another cancellation at
+            the same time is not.
+        """
+        self._watch.close()
+        if self._ending is None:
+            return False
+        is_only_ours = self._task.uncancel() <= self._cancelling
+        await self._outbox.finished()
+        if not is_only_ours or not isinstance(error, asyncio.CancelledError | ClientDisconnect | OSError):
+            return False
+        # The frames keep a generator that had nothing to wait for. Without them the event loop closes it now, and not
+        # when Python's garbage collector comes.
+        clear_frame_locals(error)
+        return True
+
+    def _session_ended(self, ending: Ending) -> None:
+        """The watch calls this in the event loop of the answer, outside of its tasks."""
+        if self._ending is None:
+            self._ending = ending
+            self._watch.close()
+            self._outbox.finish({"type": "http.response.body", "body": b"", "more_body": False})
+            self._task.cancel()
