@@ -5,7 +5,7 @@ endpoint returns, to an error or to a stream. So the dependencies leave their he
 middleware adds them when the answer starts.
 """
 
-import asyncio
+from asyncio import current_task
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -48,13 +48,15 @@ class Outgoing:
     Python's garbage collector.
     """
 
-    __slots__ = ("_headers", "_replaced", "_scope", "_send", "_stream", "_task", "before_start", "cookies", "started")
+    __slots__ = ("_headers", "_replaced", "_send", "_task", "before_start", "cookies", "scope", "started", "stream")
 
     def __init__(self, send: Send, scope: Scope) -> None:
         self._send = send
-        self._scope: Scope | None = scope
-        self._task = asyncio.current_task()
-        self._stream: Stream | None = None
+        self._task = current_task()
+        self.scope: Scope | None = scope
+        """The request's ASGI scope; None when the application has returned."""
+        self.stream: Stream | None = None
+        """The answer, if it is streamed and there is a session."""
         self._headers: Headers = ()
         self._replaced = False
         self.cookies: dict[str, bytes] = {}
@@ -74,29 +76,24 @@ class Outgoing:
             self.started = True
             if self.before_start is not None:
                 return self._start(message, self.before_start)
-            message = self._first(message)
+            if self.scope is not None and "jwtsession" in self.scope and goes_on(message):
+                self._begin_stream(self.scope)
+            message = self._completed(message)
         elif self._replaced:
             return _nothing()
-        return self._send(message) if self._stream is None else self._stream.send(message)
+        return self._send(message) if self.stream is None else self.stream.send(message)
 
-    def close(self) -> Stream | None:
-        """Let go of the scope: the application has returned. Return the answer's stream, if it is one."""
-        self._scope = None
-        return self._stream
-
-    def _first(self, message: Message) -> Message:
-        """Complete the answer's first message. If the answer is streamed, it ends with the request's session."""
-        scope = self._scope
+    def _begin_stream(self, scope: Scope) -> None:
+        """Let the streamed answer end with the request's session."""
         # A mounted application has a middleware of its own, whose `Outgoing` is in the scope then.
-        if scope is not None and "jwtsession" in scope and goes_on(message) and scope.get(KEY) is self:
-            self._stream = Stream(scope, self._send, self._task)
-        return self._completed(message)
+        if scope.get(KEY) is self:
+            self.stream = Stream(scope, self._send, self._task)
 
     async def _start(self, message: Message, before_start: BeforeStart) -> None:
         self.before_start = None
         self._replaced = await before_start(message["status"], self._pass_on)
         if not self._replaced:
-            await self._send(self._first(message))
+            await self.send(message)
 
     def _pass_on(self, message: Message) -> Awaitable[None]:
         return self._send(self._completed(message) if message["type"] == "http.response.start" else message)
@@ -141,13 +138,13 @@ class SessionMiddleware:
         try:
             await self.app(scope, receive, outgoing.send)
         except BaseException as error:
-            stream = outgoing.close()
-            if stream is None or not await stream.close(error):
+            if outgoing.stream is None or not await outgoing.stream.close(error):
                 raise
         else:
-            stream = outgoing.close()
-            if stream is not None:
-                await stream.close(None)
+            if outgoing.stream is not None:
+                await outgoing.stream.close(None)
+        finally:
+            outgoing.scope = outgoing.stream = None
 
 
 @contextmanager
