@@ -14,13 +14,16 @@ import uvicorn
 from jwtsession import ConfigurationError
 
 TEXT = """
-The shop is open: {url}/docs
+The shop is open: {url}
 
-In the browser press "Authorize", log in as {users},
-and try the endpoints. Or copy these lines into another terminal, from top to bottom.
+Log in as {users}.
+Open it in two tabs, and in a second browser, and look at "Your sessions".
+
+Other clients send a bearer token: try {url}/docs ("Authorize"),
+or copy these lines into another terminal, from top to bottom.
 
 Log in:
-  TOKEN=$(curl -s {url}/session -d username=alice -d password={password} | cut -d '"' -f 4)
+  TOKEN=$(curl -s {url}/token -d username=alice -d password={password} | cut -d '"' -f 4)
 
 Use the token, put tea into the cart, look again:
   curl -w ' %{{http_code}}\\n' -H "Authorization: Bearer $TOKEN" {url}/session
@@ -33,6 +36,7 @@ Log out, and the token is worth nothing:
 
 Sessions are kept by {store}.
 Tokens are signed with {secret}.
+{cookie}
 Ctrl-C closes the shop.
 """
 
@@ -52,6 +56,10 @@ def main() -> int | str:
     if "JWTSESSION_SECRET" not in os.environ:
         os.environ["JWTSESSION_SECRET"] = secrets.token_urlsafe(64)
         secret = "a random secret, gone when the shop closes: set JWTSESSION_SECRET to keep one"
+    cookie = "The cookie is as JWTSESSION_COOKIE_SECURE says."
+    if "JWTSESSION_COOKIE_SECURE" not in os.environ:
+        os.environ["JWTSESSION_COOKIE_SECURE"] = "false"
+        cookie = "The cookie is not Secure, since this is HTTP: set JWTSESSION_COOKIE_SECURE=true where you have HTTPS."
     try:
         from .app import app
         from .users import DEMO_PASSWORDS
@@ -68,7 +76,9 @@ def main() -> int | str:
 
     users = " or ".join(f"{name} (password {password})" for name, password in DEMO_PASSWORDS.items())
     url = f"http://{arguments.host}:{listener.getsockname()[1]}"
-    text = TEXT.format(url=url, users=users, password=DEMO_PASSWORDS["alice"], store=store, secret=secret)
+    text = TEXT.format(
+        url=url, users=users, password=DEMO_PASSWORDS["alice"], store=store, secret=secret, cookie=cookie
+    )
     print(text, flush=True)
     server = uvicorn.Server(uvicorn.Config(app, timeout_graceful_shutdown=3))
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # requests are shown, uvicorn's own steps are not

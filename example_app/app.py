@@ -1,19 +1,25 @@
-"""The shop: what it keeps in a session and in a token, and its endpoints.
+"""The shop: what it keeps in a session and in a token, its API, and the live cart. Start it by `make demo`."""
 
-All settings come from the environment: `python -m example_app` fills in `JWTSESSION_SECRET` and
-`JWTSESSION_REDIS_URL` where they are missing, `uvicorn example_app.app:app` wants the first of them.
-"""
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any
+from weakref import WeakValueDictionary
 
-from typing import Annotated, Literal
-
-from fastapi import Depends, FastAPI, Form, HTTPException, WebSocket, status
+from fastapi import Depends, FastAPI, Form, HTTPException, Request, Response, WebSocket, WebSocketDisconnect
+from fastapi.responses import FileResponse, JSONResponse
 from fastapi.security import OAuth2PasswordRequestForm
-from pydantic import BaseModel, Field
+from fastapi.staticfiles import StaticFiles
+from pydantic import BaseModel, Field, TypeAdapter
 
-from jwtsession import AuthenticationError, Claims, Session, SessionManager, SessionProvider, SessionSettings, Token
+from jwtsession import Claims, Session, SessionInfo, SessionManager, SessionProvider, SessionSettings, Token
 
-from .docs import serve_docs
 from .users import authenticate
+
+PAGES = Path(__file__).parent / "pages"
+CSP = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+HEADERS = {"Content-Security-Policy": CSP, "Cache-Control": "no-cache"}
 
 
 class ShopSession(Session):
@@ -27,55 +33,111 @@ class ShopSession(Session):
 class ShopClaims(Claims):
     """What the JWT carries: it is signed once, and stays as it is for as long as the token lives."""
 
-    role: Literal["customer", "admin"] = "customer"
+    role: str = "customer"
 
 
-sessions = SessionProvider(ShopSession, ShopClaims, settings=SessionSettings(), token_url="session")
+settings = SessionSettings(token_sources=("cookie", "bearer"), user_index=True, capture_client=True)
+sessions = SessionProvider(ShopSession, ShopClaims, settings=settings, token_url="token")
 CurrentSession = Annotated[ShopSession, Depends(sessions.get_session)]
-OptionalSession = Annotated[ShopSession | None, Depends(sessions.get_optional_session)]
 Manager = Annotated[SessionManager[ShopSession, ShopClaims], Depends(sessions.get_manager)]
 RequiredManager = Annotated[SessionManager[ShopSession, ShopClaims], Depends(sessions.get_required_manager)]
 
-app = FastAPI(
-    title="A shop",
-    description="The example application of jwtsession. Press *Authorize* and log in as alice or bob.",
-    lifespan=sessions.lifespan,
-    docs_url=None,
-    redoc_url=None,
-)
-serve_docs(app)
+app = FastAPI(title="Second Steep", lifespan=sessions.lifespan, docs_url=None, redoc_url=None)
+app.include_router(sessions.health_router())  # for a load balancer: GET /healthz
+app.mount("/static", StaticFiles(directory=PAGES))
+app.mount("/swagger-ui", StaticFiles(packages=[("fastapi_swagger", "resources")]))
 
 
-@app.post("/session", status_code=201, tags=["session"], summary="Log in")
-async def log_in(form: Annotated[OAuth2PasswordRequestForm, Depends()], manager: Manager) -> Token:
-    """Store a new session and return its token."""
+@app.get("/account", include_in_schema=False, dependencies=[Depends(sessions.redirect_to_login("/login"))])
+async def page(request: Request) -> FileResponse:
+    name = request.url.path[1:] or "shop"
+    return FileResponse(PAGES / f"{name}.html", headers=HEADERS if name != "docs" else None)
+
+
+for path in ("/", "/login", "/logged-out", "/docs"):
+    app.add_api_route(path, page, include_in_schema=False)
+
+
+@app.exception_handler(503)
+async def unavailable(request: Request, error: HTTPException) -> Response:
+    if request.url.path == "/account":  # the page says so itself, and tries again
+        return FileResponse(PAGES / "account.html", 503, {**HEADERS, **(error.headers or {})})
+    return JSONResponse({"detail": error.detail}, 503, error.headers)
+
+
+# What the open tabs of each user wait for, in this worker. Several workers would tell each other by Redis.
+changes: WeakValueDictionary[int, asyncio.Future[None]] = WeakValueDictionary()
+
+
+async def wake_tabs(manager: Manager) -> AsyncIterator[None]:
+    """After the endpoint, which may begin or end the session: the user's open tabs look again."""
+    before = manager.session
+    yield
+    if (session := manager.session or before) and (change := changes.pop(session.user_id, None)):
+        change.set_result(None)
+
+
+async def check_password(form: Annotated[OAuth2PasswordRequestForm, Depends()]) -> tuple[ShopSession, ShopClaims]:
+    """What a new session begins with, or 401."""
     user = await authenticate(form.username, form.password)
     if user is None:
         raise HTTPException(401, "Wrong name or password", {"WWW-Authenticate": 'Bearer realm="session"'})
-    return await manager.create(ShopSession(user_id=user.id, name=user.name), ShopClaims(sub=str(user.id)))
+    return ShopSession(user_id=user.id, name=form.username), ShopClaims(sub=str(user.id), role=user.role)
+
+
+WAKE = [Depends(wake_tabs)]
+Login = Annotated[tuple[ShopSession, ShopClaims], Depends(check_password)]
+
+
+@app.post("/session", status_code=201, tags=["session"], summary="Log in", dependencies=WAKE)
+async def log_in(login: Login, manager: Manager) -> Token:
+    """Store a new session, and put its token into a cookie. Requests of other sites are refused: `csrf="strict"`."""
+    return await manager.create(*login)
+
+
+@app.post("/token", status_code=201, tags=["session"], summary="Log in without a cookie", dependencies=WAKE)
+async def issue_token(login: Login, manager: Manager) -> Token:
+    """For clients that send the token themselves: curl, a phone, Swagger UI."""
+    return await manager.create(*login, transport="bearer")
 
 
 @app.get("/session", tags=["session"], summary="Read the session")
 async def read(session: CurrentSession) -> ShopSession:
-    """The session as the server has it."""
+    """The session as the server has it, or 401."""
     return session
 
 
-@app.post("/session/reload", tags=["session"], summary="Read the session again")
-async def reload(_: CurrentSession, manager: Manager) -> ShopSession:
-    """What is stored now: of use in a long request, to see what others have changed meanwhile."""
-    return await manager.reload()
+@app.get("/me", tags=["session"], summary="Who is it?")
+async def me(manager: Manager) -> dict[str, Any] | None:
+    """What a page asks first: null for a visitor, and for a session that has ended."""
+    if manager.session is None or manager.claims is None:
+        return None
+    return manager.session.model_dump() | {"role": manager.claims.role, "session_id": manager.id}
 
 
-@app.post("/session/touch", status_code=204, tags=["session"], summary="Keep the session alive")
-async def touch(_: CurrentSession, manager: Manager) -> None:
-    """Start the idle timeout again."""
-    await manager.touch()
-
-
-@app.delete("/session", status_code=204, tags=["session"], summary="Log out")
+@app.delete("/session", status_code=204, tags=["session"], summary="Log out", dependencies=WAKE)
 async def log_out(manager: RequiredManager) -> None:
     """End the session: from now on its token is worth nothing, everywhere."""
+    await manager.destroy()
+
+
+@app.get("/sessions", tags=["sessions"], summary="List the user's sessions")
+async def list_sessions(session: CurrentSession) -> list[SessionInfo]:
+    """Where the user is logged in, and since when."""
+    return await sessions.list_sessions(str(session.user_id))
+
+
+@app.delete("/sessions/{session_id}", status_code=204, tags=["sessions"], summary="End a session", dependencies=WAKE)
+async def end_session(session_id: str, session: CurrentSession) -> None:
+    """The client chose the id, so `sub` makes sure that the session is one of the user's own."""
+    if not await sessions.revoke(session_id, sub=str(session.user_id)):
+        raise HTTPException(404, "No such session")
+
+
+@app.delete("/sessions", status_code=204, tags=["sessions"], summary="Log out everywhere", dependencies=WAKE)
+async def log_out_everywhere(_: CurrentSession, manager: Manager) -> None:
+    """The session of this request ends last, so that the user can try again after an outage halfway."""
+    await manager.destroy_others()
     await manager.destroy()
 
 
@@ -83,36 +145,11 @@ class Product(BaseModel):
     """Something to buy."""
 
     name: str
+    note: str = ""
     price: int = Field(ge=0, description="In cents")
 
 
-class Message(BaseModel):
-    """A word to the user."""
-
-    message: str
-
-
-PRODUCTS = {
-    "tea": Product(name="Tea, 100 g", price=690),
-    "pot": Product(name="Teapot", price=2_450),
-    "cup": Product(name="Cup", price=900),
-}
-
-
-async def find_product(sku: str) -> Product:
-    """The product of the path, or 404."""
-    if sku not in PRODUCTS:
-        raise HTTPException(404, "No such product")
-    return PRODUCTS[sku]
-
-
-KnownProduct = Annotated[Product, Depends(find_product)]
-
-
-@app.get("/", tags=["shop"], summary="Home page")
-async def home(session: OptionalSession) -> Message:
-    """For users and visitors."""
-    return Message(message="Welcome, visitor" if session is None else f"Welcome back, {session.name}")
+PRODUCTS = TypeAdapter(dict[str, Product]).validate_json(PAGES.with_name("products.json").read_bytes())
 
 
 @app.get("/products", tags=["shop"], summary="List the products")
@@ -121,14 +158,16 @@ async def list_products() -> dict[str, Product]:
     return PRODUCTS
 
 
-@app.post("/cart/{sku}", tags=["shop"], summary="Put a product into the cart", responses={404: {}})
-async def add(sku: str, _: KnownProduct, session: CurrentSession, manager: Manager) -> ShopSession:
+@app.post("/cart/{sku}", tags=["shop"], summary="Put into the cart", dependencies=WAKE, responses={404: {}})
+async def add(sku: str, session: CurrentSession, manager: Manager) -> ShopSession:
     """Change the session in place and store it: 409 where another request changed it since this one loaded it."""
+    if sku not in PRODUCTS:
+        raise HTTPException(404, "No such product")
     session.cart.append(sku)
     return await manager.update()
 
 
-@app.delete("/cart/{sku}", tags=["shop"], summary="Take a product out of the cart", responses={404: {}})
+@app.delete("/cart/{sku}", tags=["shop"], summary="Take out of the cart", dependencies=WAKE)
 async def remove(sku: str, _: CurrentSession, manager: Manager) -> ShopSession:
     """Change the freshest state, again until nobody else was faster: two clicks at once both count."""
 
@@ -140,55 +179,39 @@ async def remove(sku: str, _: CurrentSession, manager: Manager) -> ShopSession:
     return await manager.mutate(change)
 
 
-@app.post("/order", tags=["shop"], summary="Order what is in the cart")
-def order(session: CurrentSession, manager: Manager) -> Message:
+@app.post("/order", tags=["shop"], summary="Order what is in the cart", dependencies=WAKE)
+def order(session: CurrentSession, manager: Manager) -> dict[str, str]:
     """A `def` endpoint, for libraries that block: FastAPI runs it in a thread, where `manager.sync` has the verbs."""
     total = sum(PRODUCTS[sku].price for sku in session.cart)
     session.cart.clear()
     manager.sync.update()
-    return Message(message=f"Thank you, {session.name}: that makes {total / 100:.2f}")
+    return {"message": f"Thank you, {session.name}: that makes {total / 100:.2f}"}
 
 
 @app.websocket("/cart/live")
 async def watch(websocket: WebSocket, session: CurrentSession, manager: Manager) -> None:
-    """Answer each message with the cart as it is by then. Without a session the handshake gets a 401."""
+    """Send the cart, now and after each change. The socket ends with its session: the page sees 1008."""
     await websocket.accept()
-    try:
-        async for _ in websocket.iter_text():
+    end = asyncio.ensure_future(websocket.receive())  # pages send nothing
+    with suppress(WebSocketDisconnect):  # the page went while it was sent something
+        while not end.done():
+            change = changes.setdefault(session.user_id, asyncio.Future())  # first, so that no change is missed
             await websocket.send_json((await manager.reload()).cart)
-    except AuthenticationError:  # logged out by another request
-        await websocket.close(status.WS_1008_POLICY_VIOLATION, "Not authenticated")
+            await asyncio.wait((end, change), return_when=asyncio.FIRST_COMPLETED)
 
 
-async def require_admin(session: CurrentSession, manager: Manager) -> None:
-    """401 without a session, 403 without the role."""
-    if manager.claims is None or manager.claims.role != "admin":
-        raise HTTPException(403, "For admins only")
-
-
-@app.post("/session/admin", tags=["staff"], summary="Become admin", responses={403: {}})
+@app.post("/session/admin", tags=["staff"], summary="Become admin", dependencies=WAKE)
 async def become_admin(password: Annotated[str, Form()], session: CurrentSession, manager: Manager) -> Token:
-    """Ask for the password again and move the session to a new id: whoever has the old token gains nothing.
-
-    Swagger UI goes on sending the old token: log out and log in again under *Authorize*.
-    """
+    """Ask for the password again and move the session to a new id: whoever has the old token gains nothing."""
     user = await authenticate(session.name, password)
-    if user is None or not user.is_staff:
+    if user is None or user.role != "staff":
         raise HTTPException(403, "Wrong password, or not of the staff")
     return await manager.regenerate(claims=ShopClaims(sub=str(user.id), role="admin"))
 
 
-@app.put(
-    "/products/{sku}",
-    tags=["staff"],
-    summary="Change a product",
-    dependencies=[Depends(require_admin)],
-    responses={403: {}, 404: {}},
-)
-async def change_product(sku: str, product: Product, _: KnownProduct) -> Product:
-    """Needs the role `admin` in the token's claims."""
+@app.put("/products/{sku}", tags=["staff"], summary="Set a product", status_code=204)
+async def change_product(sku: str, product: Product, _: CurrentSession, manager: Manager) -> None:
+    """401 without a session, 403 without the role in the token's claims."""
+    if manager.claims is None or manager.claims.role != "admin":
+        raise HTTPException(403, "For admins only")
     PRODUCTS[sku] = product
-    return product
-
-
-app.include_router(sessions.health_router())  # for a load balancer: GET /healthz

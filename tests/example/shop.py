@@ -92,7 +92,7 @@ def clean_environment() -> dict[str, str]:
 
 def log_in(client: httpx2.Client, name: str = "alice", password: str = "wonderland") -> dict[str, str]:
     """The headers that carry the new session's token."""
-    answer = client.post("/session", data={"username": name, "password": password})
+    answer = client.post("/token", data={"username": name, "password": password})
     assert answer.status_code == 201, answer.text
     return bearer(answer.json()["access_token"])
 
