@@ -26,12 +26,12 @@ if TYPE_CHECKING:
         TooManySessionsError,
     )
     from .manager import SessionManager
-    from .models import Claims, Session, Token
+    from .models import Claims, Session, Ticket, Token
     from .observability import SessionEvent, TokenRedactionFilter
     from .provider import SessionProvider
     from .sessions import SessionInfo
     from .settings import CookieSettings, EncryptionSettings, Key, SessionSettings, WebSocketSettings
-    from .stores import MemorySessionStore, RedisSessionStore, SessionStore, UserIndexStore
+    from .stores import MemorySessionStore, RedisSessionStore, SessionStore, TicketStore, UserIndexStore
     from .sync import SyncSessionManager, SyncSessionProvider
     from .web.login_redirect import safe_next
     from .web.outgoing import SessionMiddleware
@@ -64,11 +64,11 @@ _MODULES = {
     ),
     "observability": ("SessionEvent", "TokenRedactionFilter"),
     "manager": ("SessionManager",),
-    "models": ("Claims", "Session", "Token"),
+    "models": ("Claims", "Session", "Ticket", "Token"),
     "provider": ("SessionProvider",),
     "sessions": ("SessionInfo",),
     "settings": ("CookieSettings", "EncryptionSettings", "Key", "SessionSettings", "WebSocketSettings"),
-    "stores": ("MemorySessionStore", "RedisSessionStore", "SessionStore", "UserIndexStore"),
+    "stores": ("MemorySessionStore", "RedisSessionStore", "SessionStore", "TicketStore", "UserIndexStore"),
     "sync": ("SyncSessionManager", "SyncSessionProvider"),
     "web.login_redirect": ("safe_next",),
     "web.outgoing": ("SessionMiddleware",),
@@ -110,6 +110,8 @@ __all__ = [
     "StoreUnavailableError",
     "SyncSessionManager",
     "SyncSessionProvider",
+    "Ticket",
+    "TicketStore",
     "Token",
     "TokenRedactionFilter",
     "TooManySessionsError",

@@ -1,4 +1,4 @@
-"""`IssuingSession`: signs the tokens of a request's new sessions, and delivers them."""
+"""`IssuingSession`: signs the tokens of a request's new sessions, delivers them, and issues tickets."""
 
 from datetime import timedelta
 from typing import Generic, cast, get_args
@@ -6,10 +6,12 @@ from typing import Generic, cast, get_args
 from ._editing import note_verb
 from ._ids import new_session_id
 from ._request import RequestSession
+from ._tracebacks import scrub_traceback
 from ._types import C, S, Transport
 from .errors import InvalidArgumentError
-from .models import Token
-from .sessions import Login, NewSession, Record
+from .models import Ticket, Token
+from .observability import client_address
+from .sessions import TICKET_SECONDS, Login, NewSession, Record, new_ticket, origin_name, ticket_name
 from .tokens import VerifiedToken, inherited
 
 
@@ -17,6 +19,28 @@ class IssuingSession(RequestSession[S, C], Generic[S, C]):
     """The session of one request, and what `SessionManager.create` and `regenerate` have in common."""
 
     __slots__ = ()
+
+    @scrub_traceback
+    async def ticket(self) -> Ticket:
+        """Issue a ticket, which opens one WebSocket or event stream (`EventSource`) by `?ticket=` in its URL.
+
+        A ticket can be used once, within 30 seconds, and before the token expires. The manager that a ticket gives has
+        this session and these claims, and no token. If this request has an `Origin`, the ticket is no use to a page of
+        another origin.
+
+        Raises:
+            SessionNotFoundError: There is no session.
+            ExpiredTokenError: The token has expired since it was verified.
+            InvalidArgumentError: The store has not the methods of `TicketStore`, or this service only verifies tokens.
+            StoreUnavailableError: The store did not answer.
+        """
+        verified, _ = self._require_record()
+        ttl = min(TICKET_SECONDS * 1000, self._ttl(verified))
+        ticket = new_ticket()
+        name = ticket_name(ticket)
+        record = self._codec.encode_ticket(name, verified, origin_name(self._headers))
+        await self._repository.tickets.add(name, record, ttl)
+        return Ticket(ticket=ticket, expires_in=ttl // 1000)
 
     def _choose(self, transport: Transport | None, persistent: bool | None, allow_cross_site: bool) -> bool:
         """Whether the token of a new session goes into the cookie: see `Delivery.choose`."""
@@ -60,7 +84,11 @@ class IssuingSession(RequestSession[S, C], Generic[S, C]):
         )
 
     def _new(self, verified: VerifiedToken, issued: C, record: Record[S]) -> NewSession[S]:
-        login = Login(issued.auth_time or self._repository.timeouts.now(), *self._captured)
+        created, client, agent = issued.auth_time or self._repository.timeouts.now(), None, None
+        if self._lifecycle.capture_client:
+            client = client_address(self._host)
+            agent = next((value.decode("latin-1") for name, value in self._headers if name == b"user-agent"), None)
+        login = Login(created, client, agent)
         return NewSession(verified, record, login, self._host, self)
 
     def _begin(self, verified: VerifiedToken, issued: C, record: Record[S], cookie: bytes | None) -> Token:

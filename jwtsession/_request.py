@@ -1,7 +1,7 @@
 """`RequestSession`: the verified token of one request, and the session that the token names."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass
 from typing import Any, Generic, NoReturn, Protocol, TypeVar
@@ -23,7 +23,7 @@ class Components(Generic[S, C]):
     lifecycle: SessionLifecycle[S]
 
 
-NOT_CAPTURED: tuple[str | None, str | None] = (None, None)
+RawHeaders = Sequence[tuple[bytes, bytes]]
 
 
 class Delivery(Protocol):
@@ -79,7 +79,7 @@ class RequestSession(Generic[S, C]):
     Args:
         components: The provider's shared parts.
         host: The client's address as the server saw it, for events.
-        captured: The client's address and user agent for the user's index, if `capture_client` is set.
+        headers: The request's headers. ASGI promises lower-case names.
         verified: The request's token if it is genuine, even if its session is gone.
         record: The loaded session; None if there is none.
         refusal: The error that says why there is no session.
@@ -89,12 +89,12 @@ class RequestSession(Generic[S, C]):
 
     __slots__ = (
         "__weakref__",
-        "_captured",
         "_codec",
         "_delivery",
         "_edits",
         "_extended",
         "_former",
+        "_headers",
         "_host",
         "_lifecycle",
         "_loop",
@@ -109,7 +109,7 @@ class RequestSession(Generic[S, C]):
         self,
         components: Components[S, C],
         host: str | None = None,
-        captured: tuple[str | None, str | None] = NOT_CAPTURED,
+        headers: RawHeaders = (),
         verified: VerifiedToken | None = None,
         record: Record[S] | None = None,
         refusal: AuthenticationError | None = None,
@@ -117,7 +117,7 @@ class RequestSession(Generic[S, C]):
         delivery: Delivery | None = None,
     ) -> None:
         self._codec, self._repository, self._lifecycle = components.codec, components.repository, components.lifecycle
-        self._host, self._captured = host, captured
+        self._host, self._headers = host, headers
         self._loop = asyncio.get_running_loop()
         self._former: Former = ()
         self._verified, self._record = verified, record
@@ -150,8 +150,10 @@ class RequestSession(Generic[S, C]):
 
     @property
     def token(self) -> str | None:
-        """The JWT itself; None if there is no session."""
-        return self._verified.token if self._record is not None and self._verified is not None else None
+        """The JWT itself; None if there is no session, or if the client sent a ticket, which stands for no token."""
+        if self._record is None or self._verified is None or self._verified.is_ticket:
+            return None
+        return self._verified.token
 
     @property
     def created(self) -> float | None:
@@ -246,6 +248,13 @@ def emit_refused(manager: RequestSession[Any, Any], error: JWTSessionError) -> N
 def unmet(manager: RequestSession[Any, Any], demand: Callable[[VerifiedToken], E | None]) -> E | None:
     """The error of a demand that the manager's token does not meet; None if it does, or if there is no session."""
     return demand(manager._verified) if manager._record is not None and manager._verified is not None else None
+
+
+def came_by(manager: RequestSession[Any, Any], token: object, ticket: str | None) -> bool:
+    """Whether the manager was made from this token, or from the ticket with this name in the store."""
+    if ticket is None:
+        return manager.token == token
+    return manager._verified is not None and manager._verified.is_of_ticket(ticket)
 
 
 def attach_answer(manager: RequestSession[Any, Any], scope: Any) -> None:

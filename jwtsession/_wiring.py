@@ -84,7 +84,7 @@ def wire(
         keeps_alive=settings.websocket.keeps_alive,
         clock=clock,
     )
-    lifecycle = SessionLifecycle(repository, index, audit, uses, watch)
+    lifecycle = SessionLifecycle(repository, index, audit, uses, watch, capture_client=settings.capture_client)
     components = Components(codec, repository, lifecycle)
 
     name = f"SessionProvider({session_model.__name__}, request_key={settings.request_key!r})"
@@ -96,13 +96,8 @@ def wire(
     on_sockets = [each for each in settings.websocket.sources if each in ("protocol", *settings.token_sources)]
     schemes = openapi.schemes(settings, token_url, scopes)
     dependencies = Dependencies(
-        Authenticator(components, extractor, capture_client=settings.capture_client, cookies=cookies),
-        Authenticator(
-            components,
-            _extractor(settings, on_sockets, cookies),
-            capture_client=settings.capture_client,
-            cookies=cookies,
-        ),
+        Authenticator(components, extractor, cookies),
+        Authenticator(components, _extractor(settings, on_sockets, cookies), cookies),
         lifespan,
         request_key=settings.request_key,
         request_arg=settings.request_arg,
@@ -110,7 +105,7 @@ def wire(
         max_sessions=settings.max_sessions is not None,
         shown={"schemes": schemes, "body_name": None if schemes else settings.request_arg},
     )
-    messages = Authenticator(components, extractor, capture_client=False)
+    messages = Authenticator(components, extractor)
     return Parts(keys, SessionAdmin(store, repository, lifecycle), lifespan, dependencies, messages)
 
 

@@ -1,4 +1,4 @@
-"""The data models: `Session` (stored in Redis), `Claims` (carried by the JWT), `Token` (a login's answer)."""
+"""The data models: `Session` (stored in Redis), `Claims` (carried by the JWT), `Token` and `Ticket` (answers)."""
 
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -168,3 +168,15 @@ class Token(BaseModel):
     """How to send it: `Authorization: Bearer`."""
     expires_in: int | None = Field(default=None, exclude_if=lambda value: value is None, json_schema_extra=_not_null)
     """Seconds until the token expires; left out if it never expires."""
+
+
+class Ticket(BaseModel):
+    """Opens one WebSocket or one event stream, by `?ticket=` in its URL."""
+
+    # Clients read these texts in OpenAPI. The repr hides the ticket.
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    ticket: str = Field(repr=False)
+    """The ticket. It can be used once."""
+    expires_in: int
+    """Seconds until the ticket expires."""

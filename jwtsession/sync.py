@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ._tracebacks import scrub_traceback
 from ._types import C, S, Transport
-from .models import Token
+from .models import Ticket, Token
 from .sessions import SessionInfo
 
 if TYPE_CHECKING:  # both import this module
@@ -86,6 +86,11 @@ class SyncSessionManager(Generic[S, C]):
     def mutate(self, change: Callable[[S], S | None]) -> S:
         """See `SessionManager.mutate`. `change` runs on the event loop, so it must not block."""
         return self._run(self._manager.mutate, change)
+
+    @scrub_traceback
+    def ticket(self) -> Ticket:
+        """See `SessionManager.ticket`."""
+        return self._run(self._manager.ticket)
 
     def _run(self, verb: Callable[..., Coroutine[Any, Any, T]], *args: Any, **options: Any) -> T:
         return _run(self._loop, verb, *args, **options)

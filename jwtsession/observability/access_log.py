@@ -23,7 +23,7 @@ _ESCAPED = re.compile(_ESCAPE + "([0-9A-Fa-f]{2})")
 
 _DELIMITER = rf"(?:^|[=&;#?\s\"']|{_ESCAPE}(?:0[9AaDd]|2[02367]|3[BbDdFf]))"
 _EQUALS = rf"(?:=|{_ESCAPE}3[Dd])"
-_VALUE = r"[^&;#?\s\"']*"  # in an encoded URL this also takes what follows the value
+_CHARACTER = r"[^&;#?\s\"']"  # of a value; in an encoded URL this also takes what follows the value
 
 # A run of characters that a token may have (RFC 7515 section 7.1): letters, digits, `-`, `_` and dots.
 _RUN = re.compile(rf"(?:[A-Za-z0-9_.-]+|{_ESCAPE}(?:2[DEde]|3[0-9]|4[1-9A-Fa-f]|5[0-9AFaf]|6[1-9A-Fa-f]|7[0-9Aa]))+")
@@ -32,7 +32,7 @@ _REDACTED = "[redacted]"
 
 
 class TokenRedactionFilter(logging.Filter):
-    """Replaces tokens in log records: the value of the token's URL parameter, and any text that looks like a JWT.
+    """Replaces tokens in log records: the value of the token's URL parameter, a ticket's, and any text like a JWT.
 
     It also finds them percent-encoded, at any depth, because a URL may contain another URL: the one to which a login
     returns.
@@ -43,8 +43,9 @@ class TokenRedactionFilter(logging.Filter):
 
     def __init__(self, name: str) -> None:
         super().__init__()
-        spelled = "".join(f"(?:{re.escape(each)}|{_ESCAPE}{_hex(each)})" for each in name)
-        self._parameter = re.compile(f"({_DELIMITER}{spelled}{_EQUALS}){_VALUE}")
+        token, ticket = _spelled(name) + _EQUALS, _spelled("ticket") + _EQUALS
+        # An application may have a `ticket` of its own. Its number is short, and stays in the log.
+        self._parameter = re.compile(f"({_DELIMITER}(?:{token}|{ticket}(?={_CHARACTER}{{43}}))){_CHARACTER}*")
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Redact the record's message and arguments. Always returns True: no record is dropped."""
@@ -78,6 +79,11 @@ class TokenRedactionFilter(logging.Filter):
         if encoded or "=" in text:
             text = self._parameter.sub(rf"\1{_REDACTED}", text)
         return _RUN.sub(_redacted_run, text) if encoded or "eyJ" in text else text
+
+
+def _spelled(name: str) -> str:
+    """A pattern for a parameter's name."""
+    return "".join(f"(?:{re.escape(each)}|{_ESCAPE}{_hex(each)})" for each in name)
 
 
 def _hex(character: str) -> str:

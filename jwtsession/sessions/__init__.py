@@ -10,6 +10,7 @@ from .lifecycle import NewSession, SessionLifecycle
 from .repository import Record, SessionRepository
 from .roundtrip import check_model
 from .serialization import Migrate, SessionSerializer
+from .tickets import TICKET_SECONDS, Tickets, new_ticket, origin_name, ticket_name
 from .timeouts import SessionToken, Timeouts
 from .user_index import UserIndex
 from .uses import Uses
@@ -17,6 +18,7 @@ from .watch import SessionWatch
 from .watched import Ending, Watched
 
 __all__ = [
+    "TICKET_SECONDS",
     "AESGCMSealer",
     "Edits",
     "Ending",
@@ -35,12 +37,16 @@ __all__ = [
     "SessionSerializer",
     "SessionToken",
     "SessionWatch",
+    "Tickets",
     "Timeouts",
     "UserIndex",
     "Uses",
     "Verb",
     "Watched",
     "check_model",
+    "new_ticket",
+    "origin_name",
     "refuse_lost_changes",
     "remembered",
+    "ticket_name",
 ]

@@ -50,6 +50,7 @@ class SessionLifecycle(Generic[S]):
         audit: Gets the events.
         uses: Counts the uses of sessions.
         watch: Knows the open sockets and streams, which end with their session.
+        capture_client: Whether the index keeps the client's address and user agent.
     """
 
     def __init__(
@@ -59,11 +60,15 @@ class SessionLifecycle(Generic[S]):
         audit: AuditTrail,
         uses: Uses,
         watch: SessionWatch,
+        *,
+        capture_client: bool = False,
     ) -> None:
         self._repository = repository
         self._index = index
         self._audit = audit
         self._warned = False
+        self.capture_client = capture_client
+        """Whether the index keeps the client's address and user agent."""
         self.watch = watch
         """Knows the open sockets and streams."""
         self.extend = uses.extend

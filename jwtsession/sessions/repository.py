@@ -8,6 +8,7 @@ from ..errors import SessionConflictError, SessionNotFoundError, StoreUnavailabl
 from ..stores import Outcome, SessionStore
 from .encryption import Sealer
 from .serialization import SessionSerializer
+from .tickets import Tickets
 from .timeouts import SessionToken, Timeouts
 
 GIVEN_UP_SECONDS = 0.5
@@ -46,6 +47,8 @@ class SessionRepository(Generic[S]):
         self.timeouts = timeouts
         self._sealer = sealer
         self._store = store
+        self.tickets = Tickets(store, sealer)
+        """The tickets of the provider's sessions."""
         self._endings: set[asyncio.Future[bool]] = set()
 
     async def load(self, token: SessionToken, *, allow_cached: bool = False, extend: bool = True) -> Record[S]:

@@ -8,7 +8,9 @@ from .base import (
     IndexPage,
     Outcome,
     SessionStore,
+    TicketStore,
     UserIndexStore,
+    has_tickets,
     has_user_index,
     reports_changes,
 )
@@ -31,7 +33,9 @@ __all__ = [
     "RedisSessionStore",
     "ServerStore",
     "SessionStore",
+    "TicketStore",
     "UserIndexStore",
+    "has_tickets",
     "has_user_index",
     "reports_changes",
 ]

@@ -1,4 +1,4 @@
-"""The contracts of every store: `SessionStore`, and `UserIndexStore` for those that keep users' indices."""
+"""The contracts of every store: `SessionStore`, and what some stores can do too: `UserIndexStore`, `TicketStore`."""
 
 import enum
 from collections.abc import Callable, Mapping, Sequence
@@ -202,6 +202,32 @@ def has_user_index(store: SessionStore) -> TypeGuard[IndexedSessionStore]:
     The object is asked, not its class: a store that passes calls on by `__getattr__` has them too.
     """
     return all(callable(getattr(store, name, None)) for name in _INDEX_METHODS)
+
+
+class TicketStore(Protocol):
+    """Storage of tickets. A store has these methods too if `SessionManager.ticket()` is to work.
+
+    Every method raises `StoreUnavailableError` if the store did not answer.
+    """
+
+    async def ticket_add(self, ticket: str, value: bytes, ttl: int) -> None:
+        """Store a value for a ticket.
+
+        Args:
+            ticket: The ticket's name in the store.
+            value: The value; a store does not look into it.
+            ttl: How long to keep it, in milliseconds.
+        """
+        ...
+
+    async def ticket_take(self, ticket: str) -> bytes | None:
+        """Return a ticket's value and remove it, in one step: of several callers one gets it, and the others None."""
+        ...
+
+
+def has_tickets(store: object) -> TypeGuard[TicketStore]:
+    """Whether the store has the methods of `TicketStore`. The object is asked, as in `has_user_index`."""
+    return all(callable(getattr(store, name, None)) for name in ("ticket_add", "ticket_take"))
 
 
 class ReportsChanges(Protocol):

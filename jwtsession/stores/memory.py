@@ -9,7 +9,7 @@ from .base import Entry, IndexAddition, IndexPage, Outcome
 
 
 class MemorySessionStore:
-    """A `SessionStore` and `UserIndexStore` in a dictionary, for tests. Workers do not share it.
+    """A `SessionStore`, `UserIndexStore` and `TicketStore` in dictionaries, for tests. Workers do not share it.
 
     Args:
         clock: Returns the time in seconds. It must not run backwards.
@@ -19,6 +19,7 @@ class MemorySessionStore:
         self._clock = clock
         self._sessions: dict[str, tuple[bytes, float]] = {}
         self._users: dict[str, tuple[dict[str, Entry], float]] = {}
+        self._tickets: dict[str, tuple[bytes, float]] = {}
         self._entered = 0
 
     def __repr__(self) -> str:
@@ -145,6 +146,15 @@ class MemorySessionStore:
     async def destroy_all(self, session_ids: Sequence[str]) -> list[bool]:
         """See `SessionStore.destroy_all`."""
         return [await self.destroy(session_id) for session_id in session_ids]
+
+    async def ticket_add(self, ticket: str, value: bytes, ttl: int) -> None:
+        """See `TicketStore.ticket_add`."""
+        self._tickets[ticket] = (value, self._clock() + ttl / 1000)
+
+    async def ticket_take(self, ticket: str) -> bytes | None:
+        """See `TicketStore.ticket_take`."""
+        value, expires = self._tickets.pop(ticket, (None, 0.0))
+        return value if expires > self._clock() else None
 
     def _index(self, user: str) -> tuple[dict[str, Entry], float]:
         index, expires = self._users.get(user, ({}, 0.0))

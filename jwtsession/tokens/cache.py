@@ -17,6 +17,7 @@ class VerifiedToken(NamedTuple):
     """
 
     token: str
+    """The text that the client sent. For a ticket: the ticket's name in the store and the claims, and no signature."""
     session_id: str
     exp: float | None
     nbf: float | None
@@ -28,6 +29,15 @@ class VerifiedToken(NamedTuple):
 
     def __repr__(self) -> str:
         return "VerifiedToken()"
+
+    @property
+    def is_ticket(self) -> bool:
+        """Whether the client sent a ticket, and no token."""
+        return self.token.endswith(".")
+
+    def is_of_ticket(self, ticket: str) -> bool:
+        """Whether the client sent the ticket with this name in the store."""
+        return self.is_ticket and self.token.startswith(f"{ticket}.")
 
 
 class TokenCache(ByteLRU[VerifiedToken]):

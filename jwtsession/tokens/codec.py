@@ -10,6 +10,7 @@ from .checks import check_claims, check_new_times, check_times, is_number
 from .claims import REGISTERED, changes_registered, check_claims_model
 from .compact import payload_of, read_json, signed_payload
 from .keys import KeyRing
+from .tickets import TicketRecord, read_record, sign_record
 
 
 class TokenCodec(Generic[C]):
@@ -126,6 +127,34 @@ class TokenCodec(Generic[C]):
         check_times(verified, self._clock(), self._leeway)
         return verified
 
+    def encode_ticket(self, ticket: str, verified: VerifiedToken, origin: str | None) -> bytes:
+        """Return what the store holds for a ticket.
+
+        Args:
+            ticket: The ticket's name in the store.
+            verified: The token that asks for the ticket.
+            origin: A name of the origin that asks for it.
+
+        Raises:
+            InvalidArgumentError: No key may sign: this service only verifies tokens.
+        """
+        return sign_record(self._keys, ticket, TicketRecord(verified.token.split(".")[1], origin))
+
+    def verify_ticket(self, ticket: str, stored: bytes) -> tuple[VerifiedToken, str | None]:
+        """Verify what the store held for a ticket, and its claims, as `verify` does with a token.
+
+        Returns:
+            The claims, which have no token, and the name of the origin.
+
+        Raises:
+            InvalidTokenError: No trusted key signed it, it is another ticket's, or a claim is wrong.
+            ExpiredTokenError: The `exp` of the claims has passed.
+        """
+        claims, origin = read_record(self._keys, ticket, stored)
+        verified, _ = self._checked(of_ticket := f"{ticket}.{claims}.", payload_of(of_ticket))
+        check_times(verified, self._clock(), self._leeway)
+        return verified, origin
+
     def claims(self, verified: VerifiedToken) -> C:
         """Return a verified token's claims: a new instance at each call, so a change to it affects nobody else.
 
@@ -149,7 +178,11 @@ class TokenCodec(Generic[C]):
 
     def _read(self, token: str) -> tuple[VerifiedToken, C]:
         """Check a token's signature and claims, but not its times. Return the token and its claims."""
-        payload = signed_payload(token, self._keys)
+        verified, claims = self._checked(token, signed_payload(token, self._keys))
+        self._cache.add(verified)
+        return verified, claims
+
+    def _checked(self, token: str, payload: bytes) -> tuple[VerifiedToken, C]:
         found = read_json(payload)
         check_claims(
             found, issuer=self._issuer, audience=self._audience, exp_required=self._absolute_max_age is not None
@@ -157,9 +190,7 @@ class TokenCodec(Generic[C]):
         claims = self._model_of(payload)  # runs the application's validators
         if changes_registered(claims, found):
             raise InvalidTokenError("token_claims")
-        verified = VerifiedToken(token, found["jti"], *map(found.get, VerifiedToken._fields[2:]))
-        self._cache.add(verified)
-        return verified, claims
+        return VerifiedToken(token, found["jti"], *map(found.get, VerifiedToken._fields[2:])), claims
 
     def _model_of(self, payload: bytes) -> C:
         try:

@@ -1,7 +1,7 @@
 """The places of a request that may hold a token: those of RFC 6750, those of the Node original, those of browsers."""
 
 from .cookie import CookieTransport
-from .csrf import SAFE_METHODS, CSRFCheck
+from .csrf import SAFE_METHODS, CSRFCheck, is_own_origin
 from .extractor import Found, TokenExtractor
 from .protocol import PROTOCOL, TAKEN, take_tokens
 
@@ -13,5 +13,6 @@ __all__ = [
     "CookieTransport",
     "Found",
     "TokenExtractor",
+    "is_own_origin",
     "take_tokens",
 ]

@@ -71,10 +71,15 @@ class CSRFCheck:
             return True
         if sites:
             return len(sites) == 1 and sites[0] in self._own
-        # The browser is old, the page is not from HTTPS or localhost, or this is a handshake of Chromium's.
+        # The browser is old, or the page is not from HTTPS or localhost.
         if origin is not None:
-            return [_place(origin)] == [_without_port(host.lower()) for host in _values(headers, b"host")]
+            return is_own_origin(origin, headers)
         return self._mode == "lenient" or (scheme in ("http", "ws") and not self._cookie_secure)
+
+
+def is_own_origin(origin: bytes, headers: RawHeaders) -> bool:
+    """Whether the origin's host and port are those to which the request was sent."""
+    return [_place(origin)] == [_without_port(host.lower()) for host in _values(headers, b"host")]
 
 
 def _values(headers: RawHeaders, wanted: bytes) -> list[bytes]:

@@ -13,9 +13,11 @@ from .cookie import CookieTransport
 from .header import PlainHeaderTransport
 from .protocol import ProtocolTransport
 from .query import QueryTransport
+from .ticket import find_tickets
 
 Found = tuple[object, str]
-"""A request's token, and the source that has it. The token is a `str`, or an object that the codec will refuse."""
+"""A request's token, and the source that has it. The token is a `str`, or an object that the codec will refuse. The
+source `ticket` has a ticket instead."""
 
 
 class TokenExtractor:
@@ -92,10 +94,15 @@ class TokenExtractor:
                 break
         if found:
             return found, source
+        tickets = find_tickets(connection.scope)
+        if tickets:
+            if any(each != tickets[0] for each in tickets):
+                raise AmbiguousTokenError
+            return tickets[0], "ticket"
         return self._in_cookie(headers)
 
     def _in_cookie(self, headers: Iterable[tuple[bytes, bytes]]) -> Found:
-        """Look into the cookie: only where no other place has a token, since browsers send it unasked."""
+        """Look into the cookie: only where no other place has a token or a ticket, since browsers send it unasked."""
         here = self._cookie.find(headers) if self._cookie is not None else ()
         if len(here) > 1:
             # Another host of the domain may have set the second one, and nobody can tell which is which.

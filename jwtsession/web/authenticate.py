@@ -4,14 +4,15 @@ from typing import Generic
 
 from starlette.requests import HTTPConnection
 
-from .._request import NOT_CAPTURED, Components, deliver_by, emit_refused, replace_authentication, unmet
+from .._request import Components, came_by, deliver_by, emit_refused, replace_authentication, unmet
 from .._types import C, S
 from ..errors import AmbiguousTokenError, AuthenticationError, CSRFError, ExpiredTokenError, MissingTokenError
 from ..manager import SessionManager
-from ..observability import client_address
+from ..sessions import ticket_name
 from ..transports import Found, TokenExtractor
 from .delivery import CookieDelivery, CookiePolicy
 from .scopes import Demand
+from .tickets import redeem
 
 
 class Authenticator(Generic[S, C]):
@@ -20,7 +21,6 @@ class Authenticator(Generic[S, C]):
     Args:
         components: The provider's shared parts.
         extractor: Finds the token in a request.
-        capture_client: Whether the user's index keeps the client's address and user agent.
         cookies: What the provider does with cookies; None if no cookie is a token source.
     """
 
@@ -28,15 +28,12 @@ class Authenticator(Generic[S, C]):
         self,
         components: Components[S, C],
         extractor: TokenExtractor,
-        *,
-        capture_client: bool,
         cookies: CookiePolicy | None = None,
     ) -> None:
         self._components = components
         self._codec, self._repository, self._lifecycle = components.codec, components.repository, components.lifecycle
         self._has_index = self._lifecycle.has_index
         self._extractor = extractor
-        self._capture_client = capture_client
         self._cookies = cookies
         self.has_cookies = cookies is not None
         """Whether the token may be in a cookie."""
@@ -73,22 +70,24 @@ class Authenticator(Generic[S, C]):
         """
         address = connection.scope.get("client")
         host = address[0] if address else None
-        captured = NOT_CAPTURED
-        if self._capture_client:
-            captured = client_address(host), connection.headers.get("user-agent")
+        headers = connection.scope["headers"]
         delivery = None if self._cookies is None else CookieDelivery(self._cookies, connection.scope)
         verified = record = refusal = token = None
         try:
             token, source = found or await self._extractor.extract(connection, body=body)
+            ticket = ticket_name(token) if source == "ticket" else None
             if delivery is not None and source == "cookie":
                 delivery.accept(connection.scope)
-            if found is None and before is not None and before.token == token:
+            if found is None and before is not None and came_by(before, token, ticket):
                 # The same token may come in another way now, and by another request of a driver that shares scopes.
                 deliver_by(before, delivery)
                 if extend and (demand is None or unmet(before, demand) is None):
                     await before.extend()
                 return before, token
-            verified = self._codec.verify(token)
+            if ticket is None:
+                verified = self._codec.verify(token)
+            else:
+                verified = await redeem(self._components, ticket, headers)
             # Check the demand before the load, because the load restarts the idle timeout. The dependency refuses the
             # request later: a session that is gone is a 401 even if the demand is not met.
             extend = extend and (demand is None or demand(verified) is None)
@@ -107,7 +106,7 @@ class Authenticator(Generic[S, C]):
         else:
             if self._has_index and extend:
                 await self._lifecycle.note_use(verified)
-        manager = SessionManager(self._components, host, captured, verified, record, refusal, extend, delivery)
+        manager = SessionManager(self._components, host, headers, verified, record, refusal, extend, delivery)
         return manager, token
 
     async def search_body(

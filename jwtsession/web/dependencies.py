@@ -241,7 +241,7 @@ class Dependencies(Generic[S, C]):
         is_socket = outgoing is None and scope["type"] == "websocket"
         authenticator = self._sockets if is_socket else self._authenticator
         manager, token = await authenticator.authenticate(connection, None, body, before, demand, extend)
-        managers[self] = kept_of(scope, manager, token, body or not self._authenticator.reads_bodies)
+        managers[self] = kept_of(scope, manager, token, body or not authenticator.reads_bodies)
         # Only for the application to read: this package never reads it back. The dict belongs to this request alone
         # (see `_OwnState` in `lifespan.py`).
         scope.setdefault("state", {})[self._request_key] = manager

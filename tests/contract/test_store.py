@@ -18,7 +18,7 @@ from jwtsession import (
     SessionStore,
     StoreUnavailableError,
 )
-from jwtsession.stores import FORMER, CachedSessionStore, Entry, Outcome
+from jwtsession.stores import FORMER, CachedSessionStore, Entry, Outcome, TicketStore, has_tickets
 from jwtsession.stores.redis.client_cache.tracking import Lease
 from tests import servers
 from tests.conftest import Clock
@@ -32,6 +32,7 @@ RIGHTS = ["+get", "+set", "+getex", "+del", "+pexpire", "+eval", "+evalsha", "+p
 RIGHTS += ["+hdel", "+hget", "+hincrby", "+hmget", "+hscan", "+hset", "+pttl"]
 RIGHTS += ["+zadd", "+zcard", "+zrandmember", "+zrangebyscore", "+zrem", "+zscore"]
 RIGHTS += ["+wait"]  # wait_replicas
+RIGHTS += ["+getdel"]  # tickets
 
 Expire = Callable[[str], Awaitable[None]]
 
@@ -517,6 +518,52 @@ class TestUserIndex:
         assert await subject.store.destroy_all([ID, *asked, ID + "x"]) == [True, *[False] * 1500, True]
         assert await subject.store.load(ID) is None
         assert await subject.store.load(ID + "x") is None
+
+
+class TestTickets:
+    """Tickets: each is taken once."""
+
+    async def test_a_ticket_is_taken_once(self, subject: Subject) -> None:
+        """Its value comes back to the byte, and the second time there is none."""
+        store = tickets_of(subject)
+        value = bytes(range(256))
+        await store.ticket_add("a" * 64, value, HOUR)
+        assert await store.ticket_take("b" * 64) is None
+        assert await store.ticket_take("a" * 64) == value
+        assert await store.ticket_take("a" * 64) is None
+
+    async def test_of_many_who_take_a_ticket_one_gets_it(self, subject: Subject) -> None:
+        """At the same time, in each of several rounds."""
+        store = tickets_of(subject)
+        for _ in range(5):
+            await store.ticket_add("a" * 64, b"1", HOUR)
+            taken = await asyncio.gather(*(store.ticket_take("a" * 64) for _ in range(20)))
+            assert sorted(taken, key=bool) == [None] * 19 + [b"1"]
+
+    async def test_a_ticket_expires(self, subject: Subject) -> None:
+        """After its time to live it is gone."""
+        await tickets_of(subject).ticket_add("a" * 64, b"1", HOUR)
+        if isinstance(subject.store, MemorySessionStore):
+            await subject.store.create(ID, b"1", HOUR)
+            await subject.expire(ID)
+        else:
+            assert 0 < await subject.ttl("ticket:" + "a" * 64) <= HOUR
+            await subject.expire("ticket:" + "a" * 64)
+        assert await tickets_of(subject).ticket_take("a" * 64) is None
+
+    async def test_a_ticket_is_no_session(self, subject: Subject) -> None:
+        """The same name in both places is two things."""
+        store = tickets_of(subject)
+        await subject.store.create(ID, b"session", HOUR)
+        await store.ticket_add(ID, b"ticket", HOUR)
+        assert await subject.store.load(ID) == b"session"
+        assert await store.ticket_take(ID) == b"ticket"
+        assert await subject.store.load(ID) == b"session"
+
+
+def tickets_of(subject: Subject) -> TicketStore:
+    assert has_tickets(subject.store)
+    return subject.store
 
 
 async def test_an_index_lives_as_long_as_its_longest_session(engine: servers.Server) -> None:

@@ -64,8 +64,9 @@ def test_these_are_the_documented_rights() -> None:
     basic = next(block for block in blocks if block[0] == "~sess:*")
     index = next(block for block in blocks if "+hscan" in block)
     assert basic[1] == "-@all"
-    assert "`+wait`" in text
-    assert {*basic[2:], *index, "+wait"} == set(RIGHTS)
+    others = {"+wait", "+getdel"}
+    assert all(f"`{right}`" in text for right in others)
+    assert {*basic[2:], *index, *others} == set(RIGHTS)
 
 
 # Every test of the contract that is of a store, with the fixture of this module: see tests/contract.
@@ -76,7 +77,7 @@ globals().update(
         if inspect.isfunction(member) and name.startswith("test_") and "subject" in inspect.signature(member).parameters
     }
 )
-TestUserIndex = contract.TestUserIndex
+TestUserIndex, TestTickets = contract.TestUserIndex, contract.TestTickets
 
 
 @pytest.fixture(params=["cluster", "sentinel"])
@@ -116,7 +117,7 @@ def everything(client: Any) -> dict[str, int]:
 
 def test_an_application_needs_no_more(engine: servers.Server) -> None:
     """Every endpoint works as the documented user, and the server's own log of refusals stays empty."""
-    url = engine.url.replace("redis://", "redis://" + user_of(engine, without("+wait")))
+    url = engine.url.replace("redis://", "redis://" + user_of(engine, without("+wait", "+getdel")))
     with TestClient(verbs.application(provider_of(url))) as client:
         assert set(everything(client).values()) == {200}
     assert denied(engine) == {}
@@ -132,7 +133,7 @@ def admin(engine: servers.Server) -> Iterator[Any]:
         yield client
 
 
-@pytest.mark.parametrize("missing", [right for right in RIGHTS if right != "+wait"])
+@pytest.mark.parametrize("missing", [right for right in RIGHTS if right not in ("+wait", "+getdel")])
 def test_a_missing_right_is_503_and_nothing_else(admin: Any, engine: servers.Server, missing: str) -> None:
     """Each right is there for something: what needs it is 503 without it. Nobody is logged out or becomes anonymous."""
     url = engine.url.replace("redis://", "redis://" + user_of(engine, without(missing)))
@@ -169,6 +170,8 @@ async def test_a_durable_destroy_needs_wait(engine: servers.Server) -> None:
         ("+set", lambda store: store.create(ID, b"2", 1000)),
         ("+del", lambda store: store.destroy(ID)),
         ("+pexpire", lambda store: store.touch(ID, 1000)),
+        ("+set", lambda store: store.ticket_add("a" * 64, b"1", 1000)),
+        ("+getdel", lambda store: store.ticket_take("a" * 64)),
         ("+get", lambda store: store.update(ID, b"1", b"2", 1000)),
         ("+set", lambda store: store.update(ID, b"1", b"2", 1000)),
         ("+evalsha", lambda store: store.update(ID, b"1", b"2", 1000)),
@@ -230,6 +233,8 @@ async def test_other_keys_are_out_of_reach(engine: servers.Server) -> None:
         other.index_has("ann", ID),
         other.remaining([ID]),
         other.destroy_all([ID]),
+        other.ticket_add("a" * 64, b"1", HOUR),
+        other.ticket_take("a" * 64),
     ):
         with pytest.raises(StoreUnavailableError):
             await call

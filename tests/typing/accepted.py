@@ -15,6 +15,7 @@ from jwtsession import (
     SessionProvider,
     SessionSettings,
     SyncSessionManager,
+    Ticket,
     Token,
 )
 
@@ -67,6 +68,8 @@ async def with_manager(manager: SessionManager[UserSession, UserClaims]) -> None
     assert_type(await manager.update(), UserSession)
     assert_type(await manager.reload(), UserSession)
     assert_type(await manager.regenerate(), Token)
+    assert_type(await manager.ticket(), Ticket)
+    assert_type(manager.sync.ticket(), Ticket)
     assert_type(await manager.mutate(lambda session: session.cart.append("tea")), UserSession)
     assert_type(manager.sync, SyncSessionManager[UserSession, UserClaims])
     assert_type(manager.sync.update(), UserSession)

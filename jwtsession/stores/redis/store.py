@@ -23,7 +23,7 @@ _DESTROY = Script("destroy.lua")
 
 
 class RedisSessionStore:
-    """A `SessionStore` and `UserIndexStore` in Redis 6.2 or newer, or any Valkey.
+    """A `SessionStore`, `UserIndexStore` and `TicketStore` in Redis 6.2 or newer, or any Valkey.
 
     Args:
         url: See `SessionSettings.redis_url`. Options of redis-py in its query override the defaults here
@@ -184,6 +184,18 @@ class RedisSessionStore:
         """See `SessionStore.destroy_all`: one round trip for a thousand."""
         replies = await self._executor.each([("DEL", self._keyspace + each) for each in session_ids])
         return [bool(reply) for reply in replies]
+
+    async def ticket_add(self, ticket: str, value: bytes, ttl: int) -> None:
+        """See `TicketStore.ticket_add`: one command."""
+        await self._executor.call("SET", f"{self._keyspace}ticket:{ticket}", value, "PX", ttl)
+
+    async def ticket_take(self, ticket: str) -> bytes | None:
+        """See `TicketStore.ticket_take`: one command."""
+        call = Call()
+        value: bytes | None = await self._executor.call("GETDEL", f"{self._keyspace}ticket:{ticket}", call=call)
+        if value is None and call.unanswered:
+            raise StoreUnavailableError  # this call's first try may have taken it
+        return value
 
     async def _evaluate(self, script: Script, session_id: str, *args: str | bytes | int, call: Call) -> Any:
         return await self._executor.evaluate(script, [self._keyspace + session_id], *args, call=call)

@@ -16,13 +16,23 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
-from jwtsession import Claims, MemorySessionStore, Session, SessionManager, SessionProvider, Token, TokenRedactionFilter
+from jwtsession import (
+    Claims,
+    MemorySessionStore,
+    Session,
+    SessionManager,
+    SessionProvider,
+    Ticket,
+    Token,
+    TokenRedactionFilter,
+)
 from jwtsession.observability.access_log import ACCESS_LOGGERS
 from tests.conftest import SECRET
 from tests.security.forge import signed
 from tests.web import bearer, serving
 
 TOKEN = signed()
+TICKET = "Zm9vYmFyYmF6_-Zm9vYmFyYmF6Zm9vYmFyYmF6MTIzN"
 
 
 def record(message: object, *args: object) -> logging.LogRecord:
@@ -69,6 +79,12 @@ def shown(message: object, *args: object) -> str:
         ("accessToken=canary&x=1", "accessToken=[redacted]&x=1"),
         (f"/a?next={TOKEN}&x=1", "/a?next=[redacted]&x=1"),
         (f"/a/{TOKEN}/b", "/a/[redacted]/b"),
+        (f"/a?ticket={TICKET}", "/a?ticket=[redacted]"),
+        (f"/a?x=1&ticket={TICKET}&y=2", "/a?x=1&ticket=[redacted]&y=2"),
+        (f"/a?t%69cket={TICKET[:-1]}%4e", "/a?t%69cket=[redacted]"),
+        (f"/a?next=%2Fb%3Fticket%3D{TICKET}", "/a?next=%2Fb%3Fticket%3D[redacted]"),
+        (f"/a?ticket=4711&ticket={TICKET}", "/a?ticket=4711&ticket=[redacted]"),
+        (f"/a?my_ticket={TICKET}", f"/a?my_ticket={TICKET}"),
         (f"authorization: Bearer {TOKEN}", "authorization: Bearer [redacted]"),
     ],
 )
@@ -260,6 +276,10 @@ def shop(**options: Any) -> FastAPI:
     async def log_in(manager: manager_) -> Token:
         return await manager.create({"name": "ann"})
 
+    @app.post("/ticket")
+    async def ticket(manager: manager_) -> Ticket:
+        return await manager.ticket()
+
     @app.get("/session")
     async def read(session: Annotated[Session, Depends(sessions.get_session)]) -> Session:
         return session
@@ -301,12 +321,16 @@ def test_a_real_servers_log_has_no_token(log: io.StringIO, level: str) -> None:
         offered = [Subprotocol("jwtsession"), Subprotocol(f"jwtsession.token.{token}")]
         with connect(f"ws://127.0.0.1:{client.base_url.port}/ws", subprotocols=offered):
             pass
+        ticket = client.post("/ticket", headers=bearer(token)).json()["ticket"]
+        visit(client, "ticket", ticket)
+        stream = {"Accept": "text/event-stream"}
+        assert client.get("/session", params={"page": "2", "ticket": ticket}, headers=stream).status_code == 401
     lines = log.getvalue()
     assert lines.count("GET /session?") >= 4
     assert lines.count("page=2") >= 3
     assert lines.count("/ws?") >= 3
     assert "page=3" in lines
-    for secret in (token, tampered, token.rpartition(".")[2], token.split(".")[1]):
+    for secret in (ticket, token, tampered, token.rpartition(".")[2], token.split(".")[1]):
         assert secret not in lines
 
 

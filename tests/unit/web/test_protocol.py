@@ -7,6 +7,7 @@ import pytest
 from fastapi import Depends, FastAPI, WebSocket
 from fastapi.testclient import TestClient
 from starlette.requests import HTTPConnection
+from starlette.responses import Response
 from starlette.testclient import WebSocketDenialResponse
 from starlette.types import Receive, Scope, Send
 
@@ -212,3 +213,12 @@ def test_sources_that_can_not_work_are_refused(sources: Any, message: str) -> No
     """None, one twice, one that no handshake can have, and one that the deployment has not on."""
     with pytest.raises(ConfigurationError, match=message):
         SessionProvider(secret=SECRET, websocket={"sources": sources})
+
+
+async def test_a_source_that_does_not_count_is_not_found_later(clock: Clock) -> None:
+    """A body may have a token, so the endpoint looks again where a middleware found none; but a socket has no body."""
+    world = World(clock, token_sources=["bearer", "query", "body"])
+    query = f"accessToken={await world.log_in()}".encode()
+    connection = HTTPConnection({"type": "websocket", "headers": [(b"host", b"a")], "query_string": query})
+    assert (await world.provider.get_manager(connection)).session is None
+    assert (await world.provider.get_manager(connection, Response())).session is None

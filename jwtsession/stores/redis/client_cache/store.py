@@ -14,7 +14,7 @@ from .topology import topology_of
 
 
 class CachedSessionStore:
-    """A `SessionStore` and `UserIndexStore`: a Redis store whose loads may be answered from memory.
+    """A `SessionStore`, `UserIndexStore` and `TicketStore`: a Redis store whose loads may be answered from memory.
 
     Every call that may change a session removes it from memory, also if the call fails.
 
@@ -55,6 +55,8 @@ class CachedSessionStore:
         self.index_prune = store.index_prune
         self.index_page = store.index_page
         self.index_has = store.index_has
+        self.ticket_add = store.ticket_add
+        self.ticket_take = store.ticket_take
 
     def __repr__(self) -> str:
         return f"CachedSessionStore({self._store!r})"
