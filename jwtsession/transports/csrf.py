@@ -71,7 +71,7 @@ class CSRFCheck:
             return True
         if sites:
             return len(sites) == 1 and sites[0] in self._own
-        # The browser is old, or the page is not from HTTPS or localhost.
+        # The browser is old, the page is not from HTTPS or localhost, or this is a handshake of Chromium's.
         if origin is not None:
             return is_own_origin(origin, headers)
         return self._mode == "lenient" or (scheme in ("http", "ws") and not self._cookie_secure)

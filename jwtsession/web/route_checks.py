@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic.errors import PydanticUserError
-from starlette.routing import WebSocketRoute
 
 from ..errors import ConfigurationError
 from ..manager import SessionManager
@@ -55,7 +54,7 @@ def _faults(node: Any, harmless: set[type]) -> Iterator[str]:
 
 
 def _lost_changes(route: Any, node: Any) -> Iterator[str]:
-    if isinstance(route, WebSocketRoute) and isinstance(node.call, Documented) and node.call.saves:
+    if isinstance(node.call, Documented) and node.call.saves and not getattr(route, "methods", None):
         yield (
             "get_editable_session stores the changes when the answer starts, and a WebSocket has no answer: "
             "use get_manager, and call update()"
