@@ -103,11 +103,13 @@ class Outgoing:
         if not self._headers and not self.cookies:
             return message
         headers = [*message.get("headers", ())]
+        names = {header[0].lower() for header in headers}
         for name, value in self._headers:
-            own = [its_value for its_name, its_value in headers if its_name.lower() == name]
-            if own:
+            if name in names:
+                own = [its_value for its_name, its_value in headers if its_name.lower() == name]
                 value = b", ".join([*own, *_missing(name, value, own)])
                 headers = [header for header in headers if header[0].lower() != name]
+            names.add(name)
             headers.append((name, value))
         headers += [(b"set-cookie", value) for value in self.cookies.values()]
         return {**message, "headers": headers}

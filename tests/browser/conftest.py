@@ -6,12 +6,11 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import BrowserContext, Page, Playwright, sync_playwright
 
+from tests.example.test_docs_page import QUIET
 from tests.servers import program
 
 from .world import World, open_world
 
-# A browser of its own asks the internet for updates and the like.
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--no-pings"]
 LOCAL = ["--host-resolver-rules=MAP * 127.0.0.1", "--ignore-certificate-errors"]
 
 
