@@ -18,6 +18,7 @@ from jwtsession import (
     Ticket,
     Token,
 )
+from jwtsession.web.dependencies import SessionDependency
 
 
 class UserSession(Session):
@@ -34,6 +35,8 @@ assert_type(sessions, SessionProvider[UserSession, UserClaims])
 assert_type(SessionProvider(UserSession), SessionProvider[UserSession, Claims])
 assert_type(SessionProvider(), SessionProvider[Session, Claims])
 assert_type(SessionProvider(claims_model=UserClaims), SessionProvider[Session, UserClaims])
+assert_type(sessions.get_editable_session, SessionDependency[UserSession])
+assert_type(SessionProvider().get_editable_session, SessionDependency[Session])
 unnamed: SessionProvider = SessionProvider()
 assert_type(unnamed, SessionProvider[Session, Claims])
 unnamed_claims: SessionProvider[UserSession] = SessionProvider(UserSession)

@@ -123,7 +123,10 @@ def test_a_login_shows_no_answer_that_it_can_not_give() -> None:
 
 
 def test_a_log_out_is_not_open() -> None:
-    """`get_required_manager` shows that a token is needed, and only what ending a session can come to."""
+    """`get_required_manager` shows that a token is needed, and only what ending a session can come to.
+
+    What changes a session shows the conflict too, and that it may be too large.
+    """
     sessions = provider()
     app = FastAPI()
 
@@ -141,7 +144,20 @@ def test_a_log_out_is_not_open() -> None:
         manager: Annotated[Any, Security(sessions.get_manager, scopes=["orders:read"])],
     ) -> None: ...
 
+    @app.post("/edit")
+    async def edit(session: Annotated[UserSession, Depends(sessions.get_editable_session)]) -> None: ...
+
+    @app.post("/edit/as/manager")
+    async def edit_as_manager(
+        session: Annotated[UserSession, Depends(sessions.get_editable_session)],
+        manager: Annotated[Any, Depends(sessions.get_manager)],
+    ) -> None: ...
+
     sessions.document(app)
+    for path in ("/edit", "/edit/as/manager"):
+        operation = app.openapi()["paths"][path]["post"]
+        assert set(operation["responses"]) == {"200", "400", "401", "409", "413", "503"}
+        assert {} not in operation["security"]
     paths = app.openapi()["paths"]
     out, cart, orders = paths["/session"]["delete"], paths["/cart"]["post"], paths["/orders"]["post"]
     assert set(out["responses"]) == {"200", "400", "401", "503"}
