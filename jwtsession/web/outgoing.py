@@ -18,8 +18,9 @@ from .streams import Stream, goes_on
 from .websocket import ClosesSockets
 
 Headers = Sequence[tuple[bytes, bytes]]
-BeforeStart = Callable[[int, Send], Awaitable[bool]]
-"""Called with the answer's status before the answer starts. It may send another answer, and then returns True."""
+BeforeStart = Callable[[int, Send], Awaitable[Exception | None]]
+"""Called with the answer's status before the answer starts. It may send the answer of an error instead. Then it returns
+that error, and the application gets it as if it had raised it."""
 
 KEY = "jwtsession_outgoing"
 """The name of a request's `Outgoing` in its scope."""
@@ -48,7 +49,7 @@ class Outgoing:
     Python's garbage collector.
     """
 
-    __slots__ = ("_headers", "_replaced", "_send", "_task", "before_start", "cookies", "scope", "started", "stream")
+    __slots__ = ("_headers", "_send", "_task", "answered", "before_start", "cookies", "scope", "started", "stream")
 
     def __init__(self, send: Send, scope: Scope) -> None:
         self._send = send
@@ -58,7 +59,8 @@ class Outgoing:
         self.stream: Stream | None = None
         """The answer, if it is streamed and there is a session."""
         self._headers: Headers = ()
-        self._replaced = False
+        self.answered: Exception | None = None
+        """The error whose answer took the place of the application's."""
         self.cookies: dict[str, bytes] = {}
         """By each cookie's name the value of its `Set-Cookie` header. The last one counts (RFC 6265 section 4.1.1)."""
         self.before_start: BeforeStart | None = None
@@ -72,6 +74,8 @@ class Outgoing:
 
     def send(self, message: Message) -> Awaitable[None]:
         """Pass on a message of the application, the first one with the headers."""
+        if self.answered is not None:
+            return _nothing()
         if message["type"] == "http.response.start":
             self.started = True
             if self.before_start is not None:
@@ -79,8 +83,6 @@ class Outgoing:
             if self.scope is not None and "jwtsession" in self.scope and goes_on(message):
                 self._begin_stream(self.scope)
             message = self._completed(message)
-        elif self._replaced:
-            return _nothing()
         return self._send(message) if self.stream is None else self.stream.send(message)
 
     def _begin_stream(self, scope: Scope) -> None:
@@ -91,9 +93,11 @@ class Outgoing:
 
     async def _start(self, message: Message, before_start: BeforeStart) -> None:
         self.before_start = None
-        self._replaced = await before_start(message["status"], self._pass_on)
-        if not self._replaced:
-            await self.send(message)
+        self.answered = await before_start(message["status"], self._pass_on)
+        if self.answered is not None:
+            # A stream does not begin, background tasks do not run, and dependencies with `yield` can roll back.
+            raise self.answered
+        await self.send(message)
 
     def _pass_on(self, message: Message) -> Awaitable[None]:
         return self._send(self._completed(message) if message["type"] == "http.response.start" else message)
@@ -140,13 +144,15 @@ class SessionMiddleware:
         try:
             await self.app(scope, receive, outgoing.send)
         except BaseException as error:
+            if _is_due_to(error, outgoing.answered):
+                return
             if outgoing.stream is None or not await outgoing.stream.close(error):
                 raise
         else:
             if outgoing.stream is not None:
                 await outgoing.stream.close(None)
         finally:
-            outgoing.scope = outgoing.stream = None
+            outgoing.scope = outgoing.stream = outgoing.before_start = outgoing.answered = None
 
 
 @contextmanager
@@ -177,6 +183,13 @@ def _missing(name: bytes, value: bytes, own: Sequence[bytes]) -> Sequence[bytes]
     if name not in (b"cache-control", b"vary") or b"*" in held:
         return ()
     return [each for each in value.split(b", ") if each.lower() not in held]
+
+
+def _is_due_to(error: BaseException | None, answered: Exception | None) -> bool:
+    """Whether an error is the one that was answered, or Starlette's complaint that it has a handler for that one."""
+    while error is not None and error is not answered:
+        error = error.__cause__
+    return error is not None
 
 
 async def _nothing() -> None:

@@ -60,7 +60,7 @@ class Saving:
             self._managers.append(manager)
         watch_edits(manager)
 
-    async def __call__(self, status: int, send: Send) -> bool:
+    async def __call__(self, status: int, send: Send) -> Exception | None:
         """Store the changes, or answer with the error that forbids it. See `BeforeStart`."""
         changed = [has_edits(manager) for manager in self._managers]
         client_gone = any(changed) and await _is_gone(self._request)
@@ -81,8 +81,8 @@ class Saving:
                 if rule(attempt=failed(error)) is not Outcome.REPLACE:
                     raise
                 await self._answer(error, send)
-                return True
-        return False
+                return error
+        return None
 
     async def _answer(self, error: JWTSessionError, send: Send) -> None:
         """Answer as if the endpoint had raised the error: by the application's handler, if there is one for it.

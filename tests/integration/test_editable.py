@@ -43,6 +43,7 @@ class Store(InspectableStore):
         self.writes = 0
         self.down = False
         self.finished = False
+        self.streams = 0
 
     async def update(self, session_id: str, old: bytes, new: bytes, ttl: int, *, retry: bool = True) -> Outcome:
         self.writes += 1
@@ -133,6 +134,7 @@ def application(sessions: SessionProvider[Shop, Claims]) -> FastAPI:
     @app.post("/stream/{how}")
     async def stream(how: str, request: Request, session: editable) -> Response:
         async def forever() -> AsyncIterator[bytes]:
+            sessions.store.streams += 1  # type: ignore[attr-defined]
             while True:
                 yield b"x" * 1000
                 await asyncio.sleep(0.01)
@@ -432,6 +434,7 @@ def test_an_endless_stream_does_not_begin(visitor: Visitor, how: str) -> None:
     visitor.headers["Connection"] = "keep-alive"
     answer = visitor.post(f"/stream/{how}")
     assert (answer.status_code, [*answer.json()]) == (STATUSES[how], ["detail"])
+    assert not visitor.store.streams
     visitor.store.down = False
     assert visitor.post("/count").status_code == 200
 

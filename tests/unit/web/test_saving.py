@@ -5,13 +5,15 @@ import gc
 import json
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from typing import Annotated, Any
 
 import pytest
-from fastapi import Depends, FastAPI, HTTPException, Request, WebSocket
+from fastapi import BackgroundTasks, Depends, FastAPI, HTTPException, Request, WebSocket
+from fastapi.exceptions import FastAPIError
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import Response
 
@@ -441,6 +443,86 @@ async def test_a_dependency_that_changes_the_session_after_the_answer_stores_not
         assert place.count(session_id) == 1
 
 
+@pytest.mark.parametrize("swallows", [False, True])
+async def test_the_endpoint_s_dependencies_see_the_error(swallows: bool) -> None:
+    """As if the endpoint had raised it: a transaction is rolled back, and no background task runs."""
+    place = Place()
+    app = FastAPI(lifespan=place.sessions.lifespan)
+    happened: list[str] = []
+
+    async def transaction() -> AsyncIterator[None]:
+        try:
+            yield
+        except SessionConflictError:
+            happened.append("rolled back")
+            if not swallows:
+                raise
+        else:
+            happened.append("committed")
+
+    @app.post("/count", dependencies=[Depends(transaction)])
+    async def count(tasks: BackgroundTasks, session: place.editable) -> None:  # type: ignore[name-defined]
+        session.count += 1
+        tasks.add_task(happened.append, "background")
+
+    async with running(app):
+        _, token = await place.log_in()
+        assert (await post(app, "/count", token)).status == 200
+        assert sorted(happened) == ["background", "committed"]
+        happened.clear()
+        place.conflicts()
+        sent: list[Any] = []
+        # FastAPI itself complains about a dependency that swallows an error.
+        with pytest.raises(FastAPIError, match="Response not awaited") if swallows else nullcontext():
+            await app(scope_of("POST", "/count", [("authorization", token)]), _empty, _into(sent))
+    assert happened == ["rolled back"]
+    assert [each["status"] for each in sent if "status" in each] == [409]
+    assert b"".join(each.get("body", b"") for each in sent).startswith(b'{"detail":"The session was')
+
+
+async def test_a_bug_behind_a_dependency_s_yield_is_not_hidden() -> None:
+    """The conflict is answered, and the server still sees what went wrong afterwards."""
+    place = Place()
+    app = FastAPI(lifespan=place.sessions.lifespan)
+
+    async def buggy() -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            _ = 1 / len([])
+
+    @app.post("/count", dependencies=[Depends(buggy)])
+    async def count(session: place.editable) -> None:  # type: ignore[name-defined]
+        session.count += 1
+
+    async with running(app):
+        _, token = await place.log_in()
+        place.conflicts()
+        with pytest.raises(ZeroDivisionError):
+            await post(app, "/count", token)
+
+
+async def test_an_application_that_answers_in_spite_of_the_error_is_not_heard() -> None:
+    """An ASGI application that catches everything and begins another answer: the client has one already."""
+    place = started_place()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        session = await place.sessions.get_editable_session(Request(scope, receive, send))
+        session.count += 1
+        with suppress(SessionConflictError):
+            await Response(b"first")(scope, receive, send)
+        await Response(b"second", 500)(scope, receive, send)
+
+    _, token = await place.log_in()
+    place.conflicts()
+
+    async def handled(scope: Any, receive: Any, send: Any) -> None:
+        await ExceptionMiddleware(SessionMiddleware(app))(scope, receive, send)
+
+    answer = await call(handled, scope_of(headers=[("authorization", token)]))
+    assert (answer.status, answer.body) == (409, b"The session was changed by another request")
+
+
 async def test_a_store_that_fails_otherwise_is_no_lost_change() -> None:
     """An error that is not of this package passes to the server, as from an endpoint, and no answer starts."""
     place = Place()
@@ -473,7 +555,8 @@ async def test_a_store_that_is_down_is_a_503() -> None:
     assert (answer.status, answer.all("retry-after")) == (503, ["1"])
 
 
-async def test_an_answered_request_leaves_nothing_to_the_collector() -> None:
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_request_leaves_nothing_to_the_collector(fails: bool) -> None:
     """The session is gone with the request, and not when the collector comes by."""
     place = started_place()
     held: list[Any] = []
@@ -483,7 +566,8 @@ async def test_an_answered_request_leaves_nothing_to_the_collector() -> None:
         session = await place.sessions.get_editable_session(request)
         session.count += 1
         held.append(weakref.ref(session))
-        await Response()(scope, receive, send)
+        if not fails:
+            await Response()(scope, receive, send)
 
     session_id, token = await place.log_in()
     await call(SessionMiddleware(app), scope_of(headers=[("authorization", token)]))
@@ -494,7 +578,7 @@ async def test_an_answered_request_leaves_nothing_to_the_collector() -> None:
         assert held[1]() is None
     finally:
         gc.enable()
-    assert place.count(session_id) == 2
+    assert place.count(session_id) == (0 if fails else 2)
 
 
 def started_place() -> Place:
