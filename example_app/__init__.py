@@ -1,1 +1,1 @@
-"""A small shop whose API keeps its sessions with jwtsession. Start it by `make demo`, and copy from it."""
+"""A small tea shop that keeps its sessions with jwtsession. Start it by `make demo`, and copy from it."""

@@ -1,7 +1,7 @@
 // "Your sessions": where the user is logged in. And the staff's door.
 
+import { ask } from "./ask.js";
 import { $, act, begin, endsBy, leave, say } from "./page.js";
-import { send } from "./send.js";
 
 const date = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "short" });
 const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
@@ -43,7 +43,7 @@ function item(session, mine) {
   button.setAttribute("aria-label", `End the session of ${name}, since ${date.format(session.created * 1000)}`);
   button.addEventListener("click", () =>
     act(button, async () => {
-      await send("DELETE", `/sessions/${session.id}`);
+      await ask("DELETE", `/sessions/${session.id}`);
       say(`${name} is logged out.`);
       await refresh();
     }),
@@ -52,7 +52,7 @@ function item(session, mine) {
 }
 
 async function refresh() {
-  const [me, found] = await Promise.all([send("GET", "/me"), send("GET", "/sessions")]);
+  const [me, found] = await Promise.all([ask("GET", "/me"), ask("GET", "/sessions")]);
   if (!me) return leave("ended");
   found.sort((a, b) => (b.id === me.session_id) - (a.id === me.session_id) || b.last_seen - a.last_seen);
   const had = $("#sessions").contains(document.activeElement);
@@ -69,7 +69,8 @@ $("#step-up").addEventListener("submit", (event) => {
   event.preventDefault();
   const form = event.currentTarget;
   act($("button", form), async () => {
-    await send("POST", "/session/admin", new FormData(form));
+    await ask("POST", "/session/admin", new FormData(form));
+    me.role = "admin";
     say("You are admin now. The session has moved to a new id, and the old token is worth nothing.");
     await refresh();
   }).finally(() => form.reset());

@@ -1,12 +1,14 @@
 // What every page has: who is logged in, messages, and what is shown when the store is down or the session ends.
 
+import { ask } from "./ask.js";
 import { follow } from "./live.js";
-import { send, store } from "./send.js";
 
 export const $ = (selector, root = document) => root.querySelector(selector);
 export const money = (cents) => new Intl.NumberFormat("en-IE", { style: "currency", currency: "EUR" }).format(cents / 100);
 
 let socket;
+let showCart; // what the page does with a cart
+let ending = "ended"; // why the session ends: by a button of this page, or elsewhere
 
 /** Say something to the user, for a few seconds. Screen readers read it out. */
 export function say(text) {
@@ -25,12 +27,15 @@ export function leave(why) {
   location.replace(`/logged-out?why=${why}${from}`);
 }
 
-/** Let a button log out. The socket is closed first, so that the page does not take it for somebody else's doing. */
+/** Let a button log out. The socket may close before the answer is here: then it is known who did it. */
 export function endsBy(button, path, why) {
   button.addEventListener("click", () =>
     act(button, async () => {
-      socket.stop();
-      await send("DELETE", path);
+      ending = why;
+      await ask("DELETE", path).catch((error) => {
+        ending = "ended";
+        throw error;
+      });
       leave(why);
     }),
   );
@@ -46,9 +51,10 @@ export async function act(button, action) {
       say("Your session has ended.");
       leave("ended");
     } else if (error.status === 503) {
-      say("That may not have worked: the store did not answer. Have a look when it is back.");
-      await send("GET", "/me");
-      location.reload();
+      const now = await ask("GET", "/me"); // as soon as the store is back
+      if (!now) return leave(ending);
+      showCart(now.cart);
+      say("The store is back, and you are still logged in. Please check: your last click may not have counted.");
     } else {
       say(error.message);
     }
@@ -59,19 +65,30 @@ export async function act(button, action) {
 
 /** Ask who is there, and show it in the header. Follow the cart of a user; give null for a visitor. */
 export async function begin({ onCart = () => {}, onState = () => {} } = {}) {
-  const me = await send("GET", "/me");
+  const me = await ask("GET", "/me").catch((error) => say(error.message)) ?? null;
   document.body.classList.add(me ? "user" : "visitor");
-  if (!me) return null;
+  if (!me) {
+    // Perhaps the user has logged in by another tab meanwhile.
+    document.addEventListener("visibilitychange", async () => {
+      if (document.visibilityState === "visible" && (await ask("GET", "/me"))) location.reload();
+    });
+    return null;
+  }
   document.body.dataset.role = me.role;
+  showCart = onCart;
   $("#name").textContent = me.name;
   $("#avatar").textContent = me.name[0];
   endsBy($("#log-out"), "/session", "here");
   socket = follow({
     onCart,
     onState,
-    onEnd() {
-      say("Your session has ended.");
-      leave("ended");
+    onClose(now) {
+      if (now === null) {
+        say("Your session has ended.");
+        leave(ending);
+      } else if (now.user_id !== me.user_id || now.role !== me.role) {
+        location.reload(); // another tab has logged in as somebody else, or has become admin
+      }
     },
   });
   return me;
@@ -84,21 +101,6 @@ addEventListener("click", (event) => {
     event.preventDefault();
   }
 }, true);
-
-let ticking;
-store.addEventListener("down", ({ detail: seconds }) => {
-  $("#outage").hidden = false;
-  clearInterval(ticking);
-  const show = () => { $("#seconds").textContent = seconds > 0 ? `in ${seconds--} s` : "now"; };
-  show();
-  ticking = setInterval(show, 1000);
-});
-store.addEventListener("up", () => {
-  clearInterval(ticking);
-  if ($("#outage").hidden) return;
-  $("#outage").hidden = true;
-  say("The store is back. You are still logged in.");
-});
 
 // A page that the browser kept, when the user goes back to it: it may be another user's by now.
 addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });

@@ -1,9 +1,9 @@
 // The shop window and the cart.
 
+import { ask } from "./ask.js";
 import { $, act, begin, money, say } from "./page.js";
-import { send } from "./send.js";
 
-const products = await send("GET", "/products");
+const products = await ask("GET", "/products");
 const cards = new Map();
 const rows = new Map();
 let cart = [];
@@ -37,17 +37,17 @@ function showProduct(sku) {
 
 async function put(sku) {
   if (!document.body.classList.contains("user")) return location.assign("/login?next=/");
-  showCart((await send("POST", `/cart/${sku}`)).cart);
+  showCart((await ask("POST", `/cart/${sku}`)).cart);
   say(`${products[sku].name} is in your cart.`);
 }
 
 async function take(sku) {
-  showCart((await send("DELETE", `/cart/${sku}`)).cart);
+  showCart((await ask("DELETE", `/cart/${sku}`)).cart);
   say(`One ${products[sku].name} less.`);
 }
 
 async function reprice(sku, price) {
-  await send("PUT", `/products/${sku}`, { ...products[sku], price });
+  await ask("PUT", `/products/${sku}`, { ...products[sku], price });
   products[sku].price = price;
   $("[data-text=price]", cards.get(sku)).textContent = money(price);
   showCart(cart);
@@ -98,7 +98,7 @@ function showState(open) {
 
 $("#order").addEventListener("click", (event) =>
   act(event.currentTarget, async () => {
-    const { message } = await send("POST", "/order");
+    const { message } = await ask("POST", "/order");
     showCart([]);
     say(message);
   }),

@@ -193,16 +193,28 @@ def test_step_up(shop: Shop, browsers: Browsers) -> None:
     assert after["value"] != before["value"]
     answer = httpx2.get(f"{shop.url}/session", headers={"Cookie": f"session={before['value']}"})
     assert answer.status_code == 401
-    add(page, "Cup and saucer")  # the first tab goes on with the new cookie
+    price = page.get_by_label("New price of Cup and saucer")  # the first tab goes on with the new cookie, and knows
+    expect(price).to_be_visible(timeout=WAIT)
+    add(page, "Cup and saucer")
     cart_is(page, {"Cup and saucer": 1})
-    page.reload()
-    ready(page)
-    page.get_by_label("New price of Cup and saucer").fill("21.50")
+    price.fill("21.50")
     page.get_by_role("button", name="Save").nth(4).click()
     expect(page.get_by_role("status")).to_contain_text("costs €21.50 now")
     expect(page.locator("#total")).to_have_text("€21.50")
     visit(tab, shop.url)
     expect(tab.locator("#total")).to_have_text("€21.50")
+
+
+def test_a_tab_follows_who_logs_in_by_another(shop: Shop, browsers: Browsers) -> None:
+    """A tab never shows one user's name beside another user's session, and a visitor's tab looks when it is shown."""
+    page = browsers.open(shop.url)
+    tab = page.context.new_page()
+    log_in_at(tab, shop.url)
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(page.locator("#name")).to_have_text("alice", timeout=WAIT)
+    expect(page.get_by_text("Live:")).to_be_visible()
+    log_in_at(tab, shop.url, "bob", "builder")
+    expect(page.locator("#name")).to_have_text("bob", timeout=WAIT)
 
 
 def test_a_customer_sees_no_door_for_staff(shop: Shop, browsers: Browsers) -> None:
@@ -231,7 +243,7 @@ def test_an_outage_is_told_and_nobody_is_logged_out(
         server.freeze()
         try:
             add(page, "Rooibos")
-            expect(page.get_by_role("alert")).to_contain_text("You stay logged in.", timeout=WAIT)
+            expect(page.get_by_role("alert")).to_contain_text("Nobody is logged out.", timeout=WAIT)
             account.goto(f"{shop.url}/account")
             expect(account.get_by_role("alert")).to_contain_text("Next try", timeout=WAIT)
         finally:
@@ -241,7 +253,8 @@ def test_an_outage_is_told_and_nobody_is_logged_out(
             expect(each.locator("#name")).to_have_text("alice", timeout=WAIT)
         ready(page)
         assert page.url == f"{shop.url}/"
-        expect(page.locator(".row .name")).to_have_text("Rooibos")
+        expect(page.get_by_role("status")).to_contain_text("your last click may not have counted")
+        expect(page.locator("#rows .name")).to_have_text(["Rooibos"])
         account.close()
     server.kill()
 
@@ -309,6 +322,12 @@ def test_the_policy_of_the_pages(shop: Shop) -> None:
         assert "://" not in text, file
         if file.suffix == ".html":
             assert not re.search(r"<script(?![^>]*\ssrc=)|<style|\sstyle=|\son[a-z]+=", text), file
+
+
+def test_the_guide_shows_the_module_that_the_pages_use() -> None:
+    """`send.js` stands in the guide for browsers as it is."""
+    guide = (ROOT / "docs" / "guides" / "browsers.md").read_text(encoding="utf-8")
+    assert f"```js\n{(PAGES / 'send.js').read_text(encoding='utf-8')}```\n" in guide
 
 
 def test_another_sites_request_is_refused(shop: Shop) -> None:
