@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import contextvars
+from collections.abc import Sequence
 
 from starlette.types import Message, Send
 
@@ -32,9 +33,13 @@ class Outbox:
             if self._idle is not None:
                 self._idle.set()
 
-    def finish(self, message: Message) -> None:
-        """Send the last message in a task of its own, after those that are on their way."""
-        task = self._finish(message)
+    def finish(self, *messages: Message) -> None:
+        """Send the last message in a task of its own, after those that are on their way.
+
+        Args:
+            messages: The message, and others in its place if the server refuses it.
+        """
+        task = self._finish(messages)
         self._finishing = asyncio.get_running_loop().create_task(task, context=contextvars.Context())
 
     async def finished(self) -> None:
@@ -42,9 +47,11 @@ class Outbox:
         if self._finishing is not None:
             await self._finishing
 
-    async def _finish(self, message: Message) -> None:
+    async def _finish(self, messages: Sequence[Message]) -> None:
         while self._sending:
             self._idle = asyncio.Event()
             await self._idle.wait()
-        with contextlib.suppress(Exception):  # the client has left at the same moment
-            await self._send(message)
+        for message in messages:
+            with contextlib.suppress(Exception):  # the server refuses it, or the client has left at the same moment
+                await self._send(message)
+                return

@@ -17,6 +17,10 @@ _CLOSING_CODES = {400: 1008, 401: 1008, 403: 1008, 503: 1013}
 """Closing codes by HTTP status (RFC 6455 section 7.4.1 and its registry): 1008 is "policy violation", 1013 "try again
 later". Every other status gives 1011, "internal error"."""
 
+_OWN_CODES = 3000
+"""Some servers (Daphne) send no code of the protocol's own, from 1000 to 1999, except 1000. They send the code plus
+this number, which is one of the codes for applications."""
+
 _MARK = "jwtsession.socket"
 """In the scope of a socket that a `ClosesSockets` has already."""
 
@@ -131,7 +135,7 @@ class _Socket:
             return
         self._has_closed()
         self._ending = ending
-        self._outbox.finish({"type": "websocket.close", "code": ending.code, "reason": ending.reason})
+        self._finish(ending)
         self._interrupted |= self._receiving
         for task in self._interrupted:
             task.cancel()
@@ -139,8 +143,13 @@ class _Socket:
     async def _close_for_status(self, status: int) -> None:
         if self._open:
             self._has_closed()
-            code, reason = _CLOSING_CODES.get(status, 1011), f"{status} {responses.get(status, '')}".rstrip()
-            await self._outbox.send({"type": "websocket.close", "code": code, "reason": reason})
+            reason = f"{status} {responses.get(status, '')}".rstrip()
+            self._finish(Ending(_CLOSING_CODES.get(status, 1011), reason))
+            await self._outbox.finished()
+
+    def _finish(self, ending: Ending) -> None:
+        codes = (ending.code, ending.code + _OWN_CODES) if ending.code < _OWN_CODES else (ending.code,)
+        self._outbox.finish(*({"type": "websocket.close", "code": code, "reason": ending.reason} for code in codes))
 
     def _has_closed(self) -> None:
         self._open = False

@@ -306,6 +306,27 @@ async def test_a_client_that_leaves_at_the_same_time_gets_no_close(tester: Teste
     assert heard.end == (1008, "Session ended")
 
 
+async def test_a_server_that_refuses_the_code_sends_an_applications_code(tester: Tester) -> None:
+    """Daphne sends only 1000 and codes from 3000 on: 1008 becomes 4008. Also for an error after `accept()`."""
+
+    class Refusing(Driver):
+        async def send(self, message: Any) -> None:
+            if message.get("code", 1000) in range(1001, 3000):
+                raise ValueError("invalid close code")
+            await super().send(message)
+
+    async def fails(websocket: WebSocket, manager: SessionManager[UserSession, Claims]) -> None:
+        await websocket.accept()
+        await manager.touch()
+
+    login = await tester.login(UserSession())
+    async with Refusing(application(tester.sessions, Heard()), login.token) as driver:
+        await revoke(tester, login)
+        assert await driver.ended() == [CLOSE | {"code": 4008}]
+    async with Refusing(application(tester.sessions, fails)) as driver:
+        assert await driver.ended() == [CLOSE | {"code": 4008, "reason": "401 Unauthorized"}]
+
+
 async def test_a_cancellation_of_the_socket_stays_one(tester: Tester) -> None:
     """A server that shuts down cancels the endpoint, also at the moment of the end."""
     login, heard = await tester.login(UserSession()), Heard()
