@@ -35,8 +35,6 @@ class Authenticator(Generic[S, C]):
         self._has_index = self._lifecycle.has_index
         self._extractor = extractor
         self._cookies = cookies
-        self.has_cookies = cookies is not None
-        """Whether the token may be in a cookie."""
         self.reads_bodies = extractor.reads_bodies
         """Whether the token may be in a request's body."""
 

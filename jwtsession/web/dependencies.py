@@ -7,7 +7,7 @@ from fastapi.security import SecurityScopes
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
-from .._request import attach_answer, emit_refused, unmet
+from .._request import emit_refused, unmet
 from .._tracebacks import clear_frame_locals
 from .._types import C, S
 from ..errors import AuthenticationError, JWTSessionError, LoginRequiredError
@@ -98,7 +98,6 @@ class Dependencies(Generic[S, C]):
         self._sockets = sockets
         self._lifespan = lifespan
         self._admitted = lifespan.admitted
-        self._has_cookies = authenticator.has_cookies
         self._request_key = request_key
         self._hidden = (request_arg,)
         self._headers = headers
@@ -256,8 +255,6 @@ class Dependencies(Generic[S, C]):
         extend: bool,
     ) -> SessionManager[S, C]:
         manager, token, searched = kept[0], kept[4], kept[5]
-        if self._has_cookies:
-            attach_answer(manager, connection.scope)
         if response is not None and not searched:
             await self._authenticator.search_body(manager, token, connection, demand, extend)
             connection.scope["jwtsession"][self] = (*kept[:-1], True)

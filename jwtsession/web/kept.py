@@ -6,6 +6,7 @@ from typing import Any
 
 from starlette.types import Scope
 
+from .._request import attach_answer
 from ..manager import SessionManager
 
 Kept = tuple[SessionManager[Any, Any], object, tuple[object, ...], object, object, bool]
@@ -38,3 +39,10 @@ def is_of(kept: Kept, scope: Scope) -> bool:
     is_same = len(now) == len(items) and all(map(operator.is_, now, items))
     # Two empty lists have no headers to compare, so the list itself must be the same.
     return is_same and bool(items or now is headers) and scope.get("query_string") == query
+
+
+def attach_answers(scope: Scope) -> None:
+    """Let the managers that a middleware asked for find the request's answer, which is there only now."""
+    for kept in scope["jwtsession"].values():
+        if is_of(kept, scope):
+            attach_answer(kept[0], scope)

@@ -13,6 +13,7 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..settings import SessionSettings
+from .kept import attach_answers
 from .protocol import TakesTokenProtocols
 from .streams import Stream, goes_on
 from .websocket import ClosesSockets
@@ -115,7 +116,9 @@ class Outgoing:
                 headers = [header for header in headers if header[0].lower() != name]
             names.add(name)
             headers.append((name, value))
-        headers += [(b"set-cookie", value) for value in self.cookies.values()]
+        if self.cookies:
+            headers += [(b"set-cookie", value) for value in self.cookies.values()]
+            self.cookies.clear()  # an outer middleware has the same cookies
         return {**message, "headers": headers}
 
 
@@ -140,7 +143,12 @@ class SessionMiddleware:
         return (self._answer if scope["type"] == "http" else self._sockets)(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        outer: Outgoing | None = scope.get(KEY)
         outgoing = scope[KEY] = Outgoing(send, scope)
+        if outer is not None and outer.scope is not None:  # else a driver uses the scope again
+            outgoing.cookies = outer.cookies  # whichever of the two starts an answer has all of them
+        if "jwtsession" in scope:
+            attach_answers(scope)
         try:
             await self.app(scope, receive, outgoing.send)
         except BaseException as error:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+import jwt
 import pytest
 from fastapi import BackgroundTasks, FastAPI, Request, Response, WebSocket
 from starlette.responses import StreamingResponse
@@ -35,6 +36,12 @@ def add(site: Site, path: str, endpoint: Callable[[Manager], Awaitable[object]])
     @site.app.post(path)
     async def run(manager: site.manager) -> Any:  # type: ignore[name-defined]
         return await endpoint(manager)
+
+
+def claims_of(token: str) -> dict[str, Any]:
+    """What a token says, unverified."""
+    claims: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
+    return claims
 
 
 # --- a login ---------------------------------------------------------------------------------------------------------
@@ -461,6 +468,46 @@ async def test_what_a_middleware_ended_is_cleared_on_the_answer(clock: Clock, is
         assert is_cleared(await site.ask("PUT", "/optional", cookie=token))
         site.clock.advance(5000)
         assert is_cleared(await site.ask("POST", "/optional", cookie=token))
+
+
+@pytest.mark.parametrize("verb", ["destroy", "regenerate", "create"])
+async def test_what_an_endpoint_does_with_a_middleware_s_manager_is_on_the_answer(clock: Clock, verb: str) -> None:
+    """The endpoint takes it from `request.state` and asks for no dependency."""
+    site = Site(clock)
+
+    @site.app.middleware("http")
+    async def peek(request: Request, call_next: Any) -> Any:
+        await site.sessions.get_manager(request)
+        return await call_next(request)
+
+    @site.app.post("/state")
+    async def run(request: Request) -> None:
+        await getattr(request.state.session, verb)(*([UserSession()] if verb == "create" else []))
+
+    async with site.running():
+        answer = await site.ask("POST", "/state", cookie=await site.token())
+        assert (answer.status, len(answer.cookies)) == (200, 1)
+        assert is_cleared(answer) is (verb == "destroy")
+
+
+@pytest.mark.parametrize("path", ["/session", "/session/move"])
+async def test_of_a_middleware_s_cookie_and_the_endpoint_s_the_last_counts(clock: Clock, path: str) -> None:
+    """A login in a middleware, and then a logout or a new id in the endpoint: one cookie, the endpoint's."""
+    site = Site(clock)
+
+    @site.app.middleware("http")
+    async def log_in(request: Request, call_next: Any) -> Any:
+        manager = await site.sessions.get_manager(request)
+        await manager.create(UserSession(user_id=5))
+        return await call_next(request)
+
+    site.app.add_middleware(SessionMiddleware)
+    async with site.running():
+        answer = await site.ask("DELETE" if path == "/session" else "POST", path)
+        assert len(answer.cookies) == 1
+        assert is_cleared(answer) is (path == "/session")
+        if path != "/session":
+            assert {*site.store.contents} == {claims_of(value_of(answer))["jti"]}
 
 
 async def test_without_the_middleware_a_login_by_cookie_is_an_error(clock: Clock) -> None:
