@@ -8,8 +8,6 @@ from collections.abc import Iterable, Sequence
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
-from .base import WHITESPACE
-
 PROTOCOL = "jwtsession"
 """The subprotocol that the server answers. Browsers close a socket whose server picks none of those they offer."""
 
@@ -17,7 +15,8 @@ TAKEN = "jwtsession_protocols"
 """The name of the tokens in the scope of a handshake from which they were taken."""
 
 _HEADER = b"sec-websocket-protocol"
-_PREFIX = b"jwtsession.token."
+_PREFIX = "jwtsession.token."
+_RAW_PREFIX = _PREFIX.encode()
 
 
 class ProtocolTransport:
@@ -26,35 +25,46 @@ class ProtocolTransport:
     async def find(self, connection: HTTPConnection, read_body: bool) -> Sequence[object]:
         """See `RequestTransport`."""
         taken: Sequence[str] | None = connection.scope.get(TAKEN)
-        return _separated(connection.scope["headers"])[1] if taken is None else taken
+        return _separated(connection.scope)[2] if taken is None else taken
 
 
 def take_tokens(scope: Scope) -> bool:
     """Move the tokens from a handshake's subprotocols to `scope[TAKEN]`: no endpoint and no access log shall see them.
 
     Returns:
-        Whether there were any. The scope has a new list of headers then.
+        Whether there were any. The scope then has a new list of headers, in which all others are the same objects.
     """
-    headers, tokens = _separated(scope["headers"])
+    headers, subprotocols, tokens = _separated(scope)
     scope[TAKEN] = tokens
     if tokens:
-        scope["headers"] = headers
-        prefix = _PREFIX.decode()
-        scope["subprotocols"] = [each for each in scope.get("subprotocols", ()) if not each.startswith(prefix)]
+        scope["headers"], scope["subprotocols"] = headers, subprotocols
     return bool(tokens)
 
 
-def _separated(headers: Iterable[tuple[bytes, bytes]]) -> tuple[list[tuple[bytes, bytes]], list[str]]:
-    """The headers without the tokens, and the tokens. A header that has no token stays the same object."""
-    others, tokens = [], []
-    for header in headers:
+def _separated(scope: Scope) -> tuple[list[tuple[bytes, bytes]], list[str], list[str]]:
+    """The headers and the subprotocols without the tokens, and the tokens.
+
+    The tokens are looked for in both, because servers differ: uvicorn with wsproto leaves the header out.
+    """
+    subprotocols, tokens = _without_tokens(scope.get("subprotocols") or ())
+    headers = []
+    for header in scope["headers"]:
         name, value = header
-        if name == _HEADER and _PREFIX in value:
-            offered = [each.strip(WHITESPACE) for each in value.split(b",")]
-            tokens += [each[len(_PREFIX) :].decode("latin-1") for each in offered if each.startswith(_PREFIX)]
-            rest = [each for each in offered if not each.startswith(_PREFIX)]
+        if name == _HEADER and _RAW_PREFIX in value:
+            rest, found = _without_tokens(each.strip(" \t") for each in value.decode("latin-1").split(","))
+            tokens += found
             if not rest:
                 continue
-            header = (name, b", ".join(rest))
-        others.append(header)
-    return others, tokens
+            header = (name, ", ".join(rest).encode("latin-1"))
+        headers.append(header)
+    return headers, subprotocols, tokens
+
+
+def _without_tokens(offered: Iterable[str]) -> tuple[list[str], list[str]]:
+    rest, tokens = [], []
+    for each in offered:
+        if each.startswith(_PREFIX):
+            tokens.append(each.removeprefix(_PREFIX))
+        else:
+            rest.append(each)
+    return rest, tokens

@@ -83,9 +83,22 @@ def test_a_handshake_without_a_token_keeps_its_headers() -> None:
     assert scope[TAKEN] == []
 
 
-def test_a_server_may_leave_out_the_list_of_subprotocols() -> None:
+async def test_a_server_may_leave_out_the_list_of_subprotocols() -> None:
     """ASGI makes it optional."""
     scope = handshake(b"jwtsession, jwtsession.token.t")
     del scope["subprotocols"]
+    assert await found(scope) == ("t", "protocol")
     assert take_tokens(scope)
     assert scope["subprotocols"] == []
+    assert await found(scope) == ("t", "protocol")
+
+
+async def test_a_server_may_leave_out_the_header() -> None:
+    """As uvicorn does with wsproto: the subprotocols are in their list alone."""
+    scope = handshake(b"jwtsession, jwtsession.token.t")
+    headers = scope["headers"] = [(b"host", b"a")]
+    assert await found(scope) == ("t", "protocol")
+    assert take_tokens(scope)
+    assert scope["headers"] == headers
+    assert scope["subprotocols"] == ["jwtsession"]
+    assert await found(scope) == ("t", "protocol")
