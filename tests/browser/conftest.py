@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import BrowserContext, Page, Playwright, sync_playwright
 
-from tests.example.test_docs_page import QUIET
+from tests.example.browsers import QUIET
 from tests.servers import program
 
 from .world import World, open_world

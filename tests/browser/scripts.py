@@ -12,8 +12,9 @@ SIMPLE = """async url => {
     return [answer.type, await answer.text()]
 }"""
 
-SOCKET = """url => new Promise(resolve => {
-    const socket = new WebSocket(url)
+SOCKET = """arg => new Promise(resolve => {
+    const [url, protocols] = [arg].flat()
+    const socket = new WebSocket(url, (protocols ?? "").split(" ").filter(Boolean))
     socket.onopen = () => socket.send("by socket")
     socket.onmessage = event => resolve(event.data)
     socket.onclose = () => resolve("closed")

@@ -17,7 +17,7 @@ from fastapi.responses import HTMLResponse, Response, StreamingResponse
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from jwtsession import Claims, Session, SessionManager, SessionProvider, SessionSettings, Token
+from jwtsession import Claims, Session, SessionManager, SessionProvider, SessionSettings, Ticket, Token
 from jwtsession.testing import InspectableStore
 from tests.conftest import SECRET
 from tests.web import serving
@@ -101,6 +101,10 @@ def shop(settings: SessionSettings, store: InspectableStore, trusted: str) -> Fa
     async def add(session: session_, manager: manager_, item: str = "book") -> UserSession:
         session.cart.append(item)
         return await manager.update()
+
+    @app.post("/ticket")
+    async def ticket(manager: manager_) -> Ticket:
+        return await manager.ticket()
 
     @app.get("/picture")
     async def picture(session: session_) -> Response:
