@@ -42,16 +42,52 @@ console.log(JSON.stringify(found));
 """
 
 
-def run(tmp_path: Path, method: str, data: Any, *answers: tuple[int, Any, dict[str, str]]) -> dict[str, Any]:
-    """What the guide's `send()` does if the server gives these answers: status, body and headers."""
-    (module,) = (code for page, code in BLOCKS if page.name == "browsers.md" and "export async function send" in code)
-    (tmp_path / "send.js").write_text(module, encoding="utf-8")
-    (tmp_path / "main.js").write_text(SCRIPT, encoding="utf-8")
-    (tmp_path / "package.json").write_text('{"type": "module"}', encoding="utf-8")
-    command = [servers.program("node"), "main.js", json.dumps([method, data, answers])]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=True)
+# A socket that the test closes, and an API that answers with these statuses, one after the other.
+FOLLOW = """
+import { follow } from "./follow.js";
+
+const statuses = JSON.parse(process.argv[2]);
+const found = { opened: 0, messages: [], ended: 0, waited: [] };
+const settled = () => new Promise((done) => setImmediate(done));
+globalThis.setTimeout = (done, milliseconds) => { found.waited.push(milliseconds); setImmediate(done); };
+globalThis.fetch = async () => {
+  const status = statuses.shift();
+  return new Response(status === 200 ? "{}" : '{"detail": "No"}', { status });
+};
+let socket;
+globalThis.WebSocket = class { constructor(url) { found.opened++; found.url = url; socket = this; } };
+
+follow("/live", { onMessage: (data) => found.messages.push(data), onEnd: () => found.ended++ });
+socket.onmessage({ data: "tea" });
+while (statuses.length) {
+  const before = socket;
+  socket.onclose({ code: 1008 });
+  for (let tick = 0; tick < 50 && socket === before && !found.ended; tick++) await settled();
+}
+console.log(JSON.stringify(found));
+"""
+
+
+def module(start: str) -> str:
+    """The one block of the guide for browsers that begins so."""
+    (found,) = (code for page, code in BLOCKS if page.name == "browsers.md" and code.startswith(start))
+    return found
+
+
+def node(folder: Path, main: str, *arguments: Any) -> dict[str, Any]:
+    """What a script prints that may import the guide's modules."""
+    files = {"main.js": main, "send.js": module("// send.js"), "follow.js": module("// follow.js")}
+    for name, text in (files | {"package.json": '{"type": "module"}'}).items():
+        (folder / name).write_text(text, encoding="utf-8")
+    command = [servers.program("node"), "main.js", *map(json.dumps, arguments)]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=30, check=True)
     found: dict[str, Any] = json.loads(done.stdout)
     return found
+
+
+def run(tmp_path: Path, method: str, data: Any, *answers: tuple[int, Any, dict[str, str]]) -> dict[str, Any]:
+    """What the guide's `send()` does if the server gives these answers: status, body and headers."""
+    return node(tmp_path, SCRIPT, [method, data, answers])
 
 
 @pytest.mark.parametrize(("page", "code"), BLOCKS, ids=lambda each: each.name if isinstance(each, Path) else "")
@@ -112,3 +148,16 @@ def test_an_outage_is_waited_out(tmp_path: Path) -> None:
     found = run(tmp_path, "POST", {}, down, (200, 1, {}))
     assert found["error"]["status"] == 503
     assert len(found["asked"]) == 1
+
+
+def test_a_socket_opens_again_until_the_session_has_ended(tmp_path: Path) -> None:
+    """A closed socket asks the server: a session that is there opens it again, after growing pauses; a 401 ends it."""
+    found = node(tmp_path, FOLLOW, [200, 200, 403, 401])
+    assert found == {"opened": 4, "messages": ["tea"], "ended": 1, "waited": [500, 1000, 2000], "url": "/live"}
+
+
+def test_a_socket_survives_an_outage(tmp_path: Path) -> None:
+    """While the store does not answer, nothing is opened and nobody is logged out."""
+    found = node(tmp_path, FOLLOW, [503, 503, 200])
+    assert (found["opened"], found["ended"]) == (2, 0)
+    assert found["waited"] == [2000, 2000, 500]
