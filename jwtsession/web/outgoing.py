@@ -6,9 +6,9 @@ middleware adds them when the answer starts.
 """
 
 from asyncio import current_task
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -19,9 +19,27 @@ from .streams import Stream, goes_on
 from .websocket import ClosesSockets
 
 Headers = Sequence[tuple[bytes, bytes]]
-BeforeStart = Callable[[int, Send], Awaitable[Exception | None]]
-"""Called with the answer's status before the answer starts. It may send the answer of an error instead. Then it returns
-that error, and the application gets it as if it had raised it."""
+
+
+class BeforeStart(Protocol):
+    """What an answer waits for."""
+
+    async def __call__(self, status: int, send: Send) -> Exception | None:
+        """Do what must be done before the answer starts, or send the answer of an error instead.
+
+        Args:
+            status: The status of the application's answer.
+            send: Sends another answer.
+
+        Returns:
+            The error that was answered. The application gets it as if it had raised it.
+        """
+        ...
+
+    def finished(self) -> None:
+        """Take note that the application has returned. This is not called if it raised an error."""
+        ...
+
 
 KEY = "jwtsession_outgoing"
 """The name of a request's `Outgoing` in its scope."""
@@ -93,12 +111,13 @@ class Outgoing:
             self.stream = Stream(scope, self._send, self._task)
 
     async def _start(self, message: Message, before_start: BeforeStart) -> None:
-        self.before_start = None
+        self.before_start = None  # for `send`, which goes on below
         self.answered = await before_start(message["status"], self._pass_on)
         if self.answered is not None:
             # A stream does not begin, background tasks do not run, and dependencies with `yield` can roll back.
             raise self.answered
         await self.send(message)
+        self.before_start = before_start
 
     def _pass_on(self, message: Message) -> Awaitable[None]:
         return self._send(self._completed(message) if message["type"] == "http.response.start" else message)
@@ -159,6 +178,8 @@ class SessionMiddleware:
         else:
             if outgoing.stream is not None:
                 await outgoing.stream.close(None)
+            if outgoing.before_start is not None:
+                outgoing.before_start.finished()
         finally:
             outgoing.scope = outgoing.stream = outgoing.before_start = outgoing.answered = None
 

@@ -2,8 +2,9 @@
 
 import functools
 import inspect
+import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -14,6 +15,7 @@ from .._editing import check_edits, has_edits, verb_called, watch_edits
 from .._tracebacks import clear_frame_locals
 from ..errors import ConfigurationError, JWTSessionError
 from ..manager import SessionManager
+from ..observability import AuditTrail
 from .outcome import Attempt, Outcome, failed, outcome
 from .outgoing import KEY, Outgoing
 
@@ -25,9 +27,12 @@ class Saving:
         request: The request, as its endpoint has it.
     """
 
+    _warned: ClassVar[set[str]] = set()
+
     def __init__(self, request: Request) -> None:
         self._request = request
         self._managers: list[SessionManager[Any, Any]] = []
+        self._saved = False
 
     @classmethod
     def of(cls, connection: HTTPConnection) -> Self:
@@ -82,7 +87,21 @@ class Saving:
                     raise
                 await self._answer(error, send)
                 return error
+        self._saved = status < 400 and not client_gone
         return None
+
+    def finished(self) -> None:
+        """Warn of changes that came too late: once for each route, because every request of it has them."""
+        if self._saved and any(map(has_edits, self._managers)):
+            route = f"{self._request.method} {getattr(self._request.scope.get('route'), 'path', '')}"
+            if route not in self._warned:
+                self._warned.add(route)
+                AuditTrail.log(
+                    logging.WARNING,
+                    "%s: the session of get_editable_session was changed after the answer had started, and this is not "
+                    "stored: call update() or mutate() there",
+                    route,
+                )
 
     async def _answer(self, error: JWTSessionError, send: Send) -> None:
         """Answer as if the endpoint had raised the error: by the application's handler, if there is one for it.

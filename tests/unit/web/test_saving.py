@@ -424,6 +424,46 @@ async def test_looking_for_the_client_takes_no_part_of_the_body_away(header: tup
         assert place.count(session_id) == 1
 
 
+LATE = "was changed after the answer had started, and this is not stored"
+
+
+async def test_changes_that_come_too_late_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    """Once for each route, by its pattern: those of a stream, and those of a background task that calls no verb."""
+    place = Place()
+    app = FastAPI(lifespan=place.sessions.lifespan)
+
+    @app.post("/warned/{how}")
+    async def late(
+        how: str,
+        tasks: BackgroundTasks,
+        session: place.editable,  # type: ignore[name-defined]
+        manager: place.manager,  # type: ignore[name-defined]
+    ) -> Any:
+        async def after() -> None:
+            session.count += 1
+            if how == "verb":
+                await manager.update()
+
+        async def parts() -> AsyncIterator[bytes]:
+            yield b"1"
+            await after()
+            yield b"2"
+
+        if how == "refused":
+            session.count += 1
+            raise HTTPException(400)
+        tasks.add_task(after)
+        return StreamingResponse(parts()) if how == "stream" else None
+
+    async with running(app):
+        _, token = await place.log_in()
+        for how, warnings in (("refused", 0), ("verb", 0), ("stream", 1), ("stream", 1), ("task", 1)):
+            await post(app, f"/warned/{how}", token)
+            told = [each.getMessage() for each in caplog.records if LATE in each.getMessage()]
+            assert len(told) == warnings, how
+        assert told[0].startswith("POST /warned/{how}: ")
+
+
 async def test_a_dependency_that_changes_the_session_after_the_answer_stores_nothing() -> None:
     """The code behind a dependency's `yield` runs after the answer has been sent."""
     place = Place()
