@@ -41,7 +41,7 @@ def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     with open_shop() as shop, sync_playwright() as playwright, launch(playwright, program("chromium")) as chromium:
         browsers = Browsers(chromium)
-        page = browsers.open(height=960, scale=1.5)
+        page = browsers.open(height=985, scale=1.5)
         log_in_at(page, shop.url)
         for product, count in CART.items():
             for _ in range(count):

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import Locator, Page, expect
 
-from .browsers import Browsers
+from .browsers import Browsers, log_in_at, ready
 from .shop import Shop, open_shop
 
 
@@ -22,11 +22,7 @@ def test_authorize_and_try_it_out(shop: Shop, page: Page, browsers: Browsers) ->
     browsers.expected = ["status of 401"]
     page.goto(f"{shop.url}/docs")
 
-    page.get_by_role("button", name="Authorize").first.click()
-    form = page.locator(".auth-container", has_text="session_password")
-    form.get_by_label("username").fill("alice")
-    form.get_by_label("password").fill("wonderland")
-    form.get_by_role("button", name="Apply given OAuth2 credentials").click()
+    form = _authorize(page, "wonderland")
     form.get_by_role("button", name="Remove authorization").wait_for()
     page.get_by_role("button", name="Close").last.click()
 
@@ -44,17 +40,40 @@ def test_authorize_and_try_it_out(shop: Shop, page: Page, browsers: Browsers) ->
     assert (status, json.loads(body)) == ("401", {"detail": "Not authenticated"})
 
 
+def test_swagger_ui_leaves_the_session_of_the_pages_alone(shop: Shop, page: Page) -> None:
+    """It is a bearer client: a login there ends no session of the pages, and uses none of them."""
+    log_in_at(page, shop.url, "bob", "builder")
+    docs = page.context.new_page()
+    docs.goto(f"{shop.url}/docs")
+    _authorize(docs, "wonderland")
+    docs.locator(".auth-container").get_by_role("button", name="Remove authorization").wait_for()
+    docs.get_by_role("button", name="Close").last.click()
+    read = _operation(docs, "GET", "/session")
+    read.get_by_role("button", name="Try it out").click()
+    _, body = _execute(docs, read)
+    assert json.loads(body)["name"] == "alice"
+    page.reload()
+    ready(page)
+    expect(page.locator("#name")).to_have_text("bob")
+
+
 def test_a_wrong_password_is_shown(shop: Shop, page: Page, browsers: Browsers) -> None:
     """The dialog tells that the login failed and leaves the user logged out."""
     browsers.expected = ["status of 401"]
     page.goto(f"{shop.url}/docs")
+    form = _authorize(page, "wrong")
+    form.get_by_text("Unauthorized").wait_for()
+    assert form.get_by_role("button", name="Remove authorization").count() == 0
+
+
+def _authorize(page: Page, password: str) -> Locator:
+    """Log in as alice in the dialog of "Authorize"; its form."""
     page.get_by_role("button", name="Authorize").first.click()
     form = page.locator(".auth-container", has_text="session_password")
     form.get_by_label("username").fill("alice")
-    form.get_by_label("password").fill("wrong")
+    form.get_by_label("password").fill(password)
     form.get_by_role("button", name="Apply given OAuth2 credentials").click()
-    form.get_by_text("Unauthorized").wait_for()
-    assert form.get_by_role("button", name="Remove authorization").count() == 0
+    return form
 
 
 def _operation(page: Page, method: str, path: str) -> Locator:
