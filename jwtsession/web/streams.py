@@ -25,6 +25,10 @@ def goes_on(start: Message) -> bool:
     return start["status"] not in _WITHOUT_BODY
 
 
+class _OverError(OSError):
+    """A part of an answer comes after its end."""
+
+
 class Stream:
     """A streamed answer. When the session ends, it is complete, and the endpoint's work is cancelled.
 
@@ -52,7 +56,7 @@ class Stream:
             OSError: The session has ended, and so has the answer. A server raises it when the client has left.
         """
         if self._ending is not None:
-            raise OSError(f"the answer is over: {self._ending.reason}")
+            raise _OverError(f"the answer is over: {self._ending.reason}")
         if message["type"] == "http.response.body" and not message.get("more_body", False):
             self._watch.close()  # the answer is complete: its background tasks are not cancelled
         await self._outbox.send(message)
@@ -69,7 +73,7 @@ class Stream:
             return False
         is_only_ours = self._task.uncancel() <= self._cancelling
         await self._outbox.finished()
-        if not is_only_ours or not isinstance(error, asyncio.CancelledError | ClientDisconnect | OSError):
+        if error is None or not is_only_ours or not _is_the_end(error):
             return False
         # The frames keep a generator that had nothing to wait for. Without them the event loop closes it now, and not
         # when Python's garbage collector comes.
@@ -83,3 +87,10 @@ class Stream:
             self._watch.close()
             self._outbox.finish({"type": "http.response.body", "body": b"", "more_body": False})
             self._task.cancel()
+
+
+def _is_the_end(error: BaseException) -> bool:
+    """Whether it is the cancellation, what a late send raised, or a task group's error that has nothing else."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(map(_is_the_end, error.exceptions))
+    return isinstance(error, asyncio.CancelledError | ClientDisconnect | _OverError)

@@ -68,7 +68,7 @@ class _Socket:
             if self._ending is None or not _is_disconnect(error):
                 raise
         finally:
-            del self._scope[_MARK]  # a driver may use the scope again
+            self._scope.pop(_MARK, None)  # a driver may use the scope again
             self._watch.close()
             await self._outbox.finished()
 

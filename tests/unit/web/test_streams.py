@@ -373,6 +373,47 @@ async def test_a_cancellation_from_elsewhere_is_not_swallowed(tester: Tester) ->
             await asyncio.Event().wait()
 
 
+async def test_a_block_in_what_ends_by_itself_changes_nothing(tester: Tester) -> None:
+    """Around a receive and in a stream two ends come at the same moment: one end is seen."""
+    login, seen = await tester.login(UserSession()), list[str]()
+    app = FastAPI(middleware=[Middleware(SessionMiddleware)])
+    manager_ = Annotated[Manager, Depends(tester.sessions.get_manager)]
+
+    def note(name: str) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        seen.append(f"{name} {task.cancelling()}")
+
+    @app.websocket("/")
+    async def listen(websocket: WebSocket, manager: manager_) -> None:
+        await websocket.accept()
+        async with tester.sessions.until_ended(manager):
+            await websocket.receive_text()
+        note("after the block")
+
+    @app.get("/stream")
+    async def stream(manager: manager_) -> Response:
+        async def ticks() -> AsyncIterator[str]:
+            yield "one"
+            async with tester.sessions.until_ended(manager):
+                await asyncio.Event().wait()
+
+        return StreamingResponse(ticks())
+
+    async with Driver(app, login.token) as driver:
+        await revoke(tester, login)
+        assert [each["code"] for each in await driver.ended()] == [1008]
+        assert driver.task.cancelling() == 0
+    login = await tester.login(UserSession())
+    async with HTTPDriver(app, login.token, "/stream") as http:
+        await until(lambda: len(http.sent) > 1 and watch_of(tester.sessions).count == 2)
+        await revoke(tester, login)
+        assert (await http.ended())[-1] == LAST
+        assert http.task.cancelling() == 0
+    assert seen == ["after the block 0"]
+    assert watch_of(tester.sessions).count == 0
+
+
 async def test_a_socket_that_only_pushes_ends_by_a_block(tester: Tester) -> None:
     """It waits for something else than messages, so nothing but the block tells it of the end."""
     login, after = await tester.login(UserSession()), list[str]()

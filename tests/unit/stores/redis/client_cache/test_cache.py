@@ -5,7 +5,7 @@ import gc
 import math
 import secrets
 import tracemalloc
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import pytest
@@ -47,7 +47,8 @@ class Near:
     def __init__(self, clock: Clock, limit: int = 1_000_000) -> None:
         self.clock = clock
         self.topology = Located()
-        self.cache = ClientCache(limit, "sess:", self.topology, clock)
+        self.reports: list[Sequence[str] | None] = []
+        self.cache = ClientCache(limit, "sess:", self.topology, clock, listeners=[self.reports.append])
         self.lease = Lease("a", clock())
         self.cache.tracking._leases["a"] = self.lease
 
@@ -182,6 +183,7 @@ def test_a_lost_connection_takes_all_with_it(near: Near) -> None:
     fetch = near.cache.fetch("b")
     assert fetch is not None
     near.cache._end(near.lease)
+    assert near.reports == [None]
     near.cache.fill("b", fetch, b"1", MINUTE)
     assert not len(near.cache._entries)
     assert near.cache._entries.size == 0
@@ -242,6 +244,7 @@ def test_a_change_of_another_session_prevents_nothing(near: Near) -> None:
     fetch = near.cache.fetch("b")
     assert fetch is not None
     near.cache.invalidate([b"sess:c", b"sess:user:x", b"sess:\xff"])
+    assert near.reports[-1] == ["c", "user:x", "\ufffd"]
     near.cache.fill("b", fetch, b"1", MINUTE)
     assert near.cache.get("a") == near.cache.get("b") == b"1"
 
