@@ -157,6 +157,7 @@ def main() -> None:
     parser.add_argument("--logouts", type=int, default=200)
     parser.add_argument("--sockets", type=int, default=5000)
     parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--near", choices=("off", "on", "both"), default="both", help="with the near cache")
     given = parser.parse_args()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -164,7 +165,7 @@ def main() -> None:
     secret = secrets.token_urlsafe(64)
     with tempfile.TemporaryDirectory() as folder:
         server = valkey(Path(folder)).start()
-        for near in (False, True):
+        for near in {"off": (False,), "on": (True,), "both": (False, True)}[given.near]:
             name = "with the near cache" if near else "without the near cache"
             with worker(server.url, secret, near) as (holder, pid), worker(server.url, secret, near) as (other, _):
                 took = asyncio.run(time_logouts(holder, other, given.logouts, given.seconds))

@@ -25,10 +25,6 @@ def goes_on(start: Message) -> bool:
     return start["status"] not in _WITHOUT_BODY
 
 
-class _OverError(OSError):
-    """A part of an answer comes after its end."""
-
-
 class Stream:
     """A streamed answer. When the session ends, it is complete, and the endpoint's work is cancelled.
 
@@ -38,13 +34,14 @@ class Stream:
         task: The task in which the endpoint runs. An answer may be sent by another one.
     """
 
-    __slots__ = ("_cancelling", "_ending", "_outbox", "_task", "_watch")
+    __slots__ = ("_cancelling", "_ending", "_late", "_outbox", "_task", "_watch")
 
     def __init__(self, scope: Scope, send: Send, task: asyncio.Task[object] | None) -> None:
         assert task is not None  # noqa: S101
         self._task = task
         self._cancelling = task.cancelling()
         self._ending: Ending | None = None
+        self._late: list[OSError] = []
         self._outbox = Outbox(send)
         self._watch = ScopeWatch(scope, self._session_ended)
         self._watch.refresh()
@@ -56,7 +53,8 @@ class Stream:
             OSError: The session has ended, and so has the answer. A server raises it when the client has left.
         """
         if self._ending is not None:
-            raise _OverError(f"the answer is over: {self._ending.reason}")
+            self._late.append(OSError(f"the answer is over: {self._ending.reason}"))
+            raise self._late[-1]
         if message["type"] == "http.response.body" and not message.get("more_body", False):
             self._watch.close()  # the answer is complete: its background tasks are not cancelled
         await self._outbox.send(message)
@@ -73,7 +71,7 @@ class Stream:
             return False
         is_only_ours = self._task.uncancel() <= self._cancelling
         await self._outbox.finished()
-        if error is None or not is_only_ours or not _is_the_end(error):
+        if error is None or not is_only_ours or not self._is_the_end(error):
             return False
         # The frames keep a generator that had nothing to wait for. Without them the event loop closes it now, and not
         # when Python's garbage collector comes.
@@ -88,9 +86,8 @@ class Stream:
             self._outbox.finish({"type": "http.response.body", "body": b"", "more_body": False})
             self._task.cancel()
 
-
-def _is_the_end(error: BaseException) -> bool:
-    """Whether it is the cancellation, what a late send raised, or a task group's error that has nothing else."""
-    if isinstance(error, BaseExceptionGroup):
-        return all(map(_is_the_end, error.exceptions))
-    return isinstance(error, asyncio.CancelledError | ClientDisconnect | _OverError)
+    def _is_the_end(self, error: BaseException) -> bool:
+        """Whether it is the cancellation, what a late send raised, or a task group's error that has nothing else."""
+        if isinstance(error, BaseExceptionGroup):
+            return all(map(self._is_the_end, error.exceptions))
+        return isinstance(error, asyncio.CancelledError | ClientDisconnect) or error in self._late
