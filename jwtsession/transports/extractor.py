@@ -94,8 +94,8 @@ class TokenExtractor:
                 break
         if found:
             return found, source
-        tickets = find_tickets(connection.scope)
-        if tickets:
+        # Most requests that come so far have the cookie, and no query.
+        if connection.scope.get("query_string") and (tickets := find_tickets(connection.scope)):
             if any(each != tickets[0] for each in tickets):
                 raise AmbiguousTokenError
             return tickets[0], "ticket"

@@ -10,9 +10,8 @@ _BEGINNING = f"{_NAME}=".encode()
 
 
 def find_tickets(scope: Scope) -> Sequence[str]:
-    """Return all tickets of a request, in their order. Another request than those two has none."""
-    query: bytes = scope.get("query_string", b"")
-    # Most requests without a token end here.
+    """Return all tickets of a request with a query, in their order. Another request than those two has none."""
+    query: bytes = scope["query_string"]
     if _BEGINNING not in query or not (scope["type"] == "websocket" or _is_event_stream(scope)):
         return ()
     return [value for name, value in parse_qsl(query.decode("latin-1")) if name == _NAME]
