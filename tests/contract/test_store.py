@@ -372,12 +372,12 @@ class TestLostReplies:
 
     @staticmethod
     def lose(monkeypatch: pytest.MonkeyPatch, then: Callable[[], object] = lambda: None) -> None:
-        """The next reply to a script comes, and gets lost with its connection."""
+        """The next reply to a script, or with this ticket's value, comes, and gets lost with its connection."""
         original = Connection.read_response
 
         async def read_response(connection: Connection, *args: Any, **options: Any) -> Any:
             reply = await original(connection, *args, **options)
-            if reply in (b"done", b"same", b"conflict"):
+            if reply in (b"done", b"same", b"conflict", b"of a ticket"):
                 monkeypatch.setattr(Connection, "read_response", original)
                 then()
                 await connection.disconnect(nowait=True)
@@ -416,6 +416,16 @@ class TestLostReplies:
         self.lose(monkeypatch)
         with pytest.raises(StoreUnavailableError):
             await store.update(ID, b"2", b"3", HOUR, retry=False)
+
+    async def test_a_ticket_whose_reply_got_lost_is_unavailable(
+        self, store: RedisSessionStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Nobody can tell who has taken it: that is no bad ticket."""
+        await store.ticket_add("a" * 64, b"of a ticket", HOUR)
+        self.lose(monkeypatch)
+        with pytest.raises(StoreUnavailableError):
+            await store.ticket_take("a" * 64)
+        assert await store.ticket_take("a" * 64) is None
 
 
 class TestUserIndex:

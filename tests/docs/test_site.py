@@ -118,6 +118,10 @@ def test_the_reference_shows_the_members(site: Path) -> None:
     for name in (
         "SessionProvider.get_session",
         "SessionProvider.lifespan",
+        "SessionProvider.authenticate",
+        "SessionProvider.revoke",
+        "SessionManager.session",
+        "SessionManager.ticket",
         "SessionManager.mutate",
         "SyncSessionManager.update",
         "SessionSettings.touch_interval",
