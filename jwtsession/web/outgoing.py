@@ -41,6 +41,9 @@ class BeforeStart(Protocol):
         ...
 
 
+_OURS = frozenset({b"cache-control", b"vary", b"referrer-policy"})
+"""The names of the headers that `response_headers` makes."""
+
 KEY = "jwtsession_outgoing"
 """The name of a request's `Outgoing` in its scope."""
 
@@ -89,7 +92,7 @@ class Outgoing:
     def add(self, headers: Headers) -> None:
         """Add headers to the answer. A provider gives the same object each time."""
         if self._headers is not headers:
-            self._headers = [*self._headers, *headers] if self._headers else headers
+            self._headers = _merged(self._headers, headers) if self._headers else headers
 
     def send(self, message: Message) -> Awaitable[None]:
         """Pass on a message of the application, the first one with the headers."""
@@ -127,14 +130,12 @@ class Outgoing:
         if not self._headers and not self.cookies:
             return message
         headers = [*message.get("headers", ())]
-        names = {header[0].lower() for header in headers}
-        for name, value in self._headers:
-            if name in names:
-                own = [its_value for its_name, its_value in headers if its_name.lower() == name]
-                value = b", ".join([*own, *_missing(name, value, own)])
-                headers = [header for header in headers if header[0].lower() != name]
-            names.add(name)
-            headers.append((name, value))
+        for header in headers:
+            if header[0].lower() in _OURS:
+                headers = _merged(headers, self._headers)
+                break
+        else:
+            headers += self._headers
         if self.cookies:
             headers += [(b"set-cookie", value) for value in self.cookies.values()]
             self.cookies.clear()  # an outer middleware has the same cookies
@@ -157,11 +158,11 @@ class SessionMiddleware:
         self._sockets = TakesTokenProtocols(ClosesSockets(app))
         self._users = 0
 
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the call on."""
-        return (self._answer if scope["type"] == "http" else self._sockets)(scope, receive, send)
-
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._sockets(scope, receive, send)
+            return
         outer: Outgoing | None = scope.get(KEY)
         outgoing = scope[KEY] = Outgoing(send, scope)
         if outer is not None and outer.scope is not None:  # else a driver uses the scope again
@@ -201,6 +202,18 @@ def wrapped(app: Any) -> Iterator[None]:
         middleware._users -= 1
         if not middleware._users and router.middleware_stack is middleware:
             router.middleware_stack = middleware.app
+
+
+def _merged(headers: Headers, ours: Headers) -> list[tuple[bytes, bytes]]:
+    """The headers of an answer, and ours; each of ours stands once."""
+    merged = [*headers]
+    for name, value in ours:
+        own = [its_value for its_name, its_value in merged if its_name.lower() == name]
+        if own:
+            value = b", ".join([*own, *_missing(name, value, own)])
+            merged = [header for header in merged if header[0].lower() != name]
+        merged.append((name, value))
+    return merged
 
 
 def _missing(name: bytes, value: bytes, own: Sequence[bytes]) -> Sequence[bytes]:
