@@ -38,7 +38,8 @@ class IssuingSession(RequestSession[S, C], Generic[S, C]):
         ttl = min(TICKET_SECONDS * 1000, self._ttl(verified))
         ticket = new_ticket()
         name = ticket_name(ticket)
-        record = self._codec.encode_ticket(name, verified, origin_name(self._headers))
+        by_cookie = self._delivery is not None and self._delivery.by_cookie
+        record = self._codec.encode_ticket(name, verified, origin_name(self._headers), by_cookie)
         await self._repository.tickets.add(name, record, ttl)
         return Ticket(ticket=ticket, expires_in=ttl // 1000)
 

@@ -127,33 +127,35 @@ class TokenCodec(Generic[C]):
         check_times(verified, self._clock(), self._leeway)
         return verified
 
-    def encode_ticket(self, ticket: str, verified: VerifiedToken, origin: str | None) -> bytes:
+    def encode_ticket(self, ticket: str, verified: VerifiedToken, origin: str | None, by_cookie: bool = False) -> bytes:
         """Return what the store holds for a ticket.
 
         Args:
             ticket: The ticket's name in the store.
             verified: The token that asks for the ticket.
             origin: A name of the origin that asks for it.
+            by_cookie: Whether the token is in a cookie.
 
         Raises:
             InvalidArgumentError: No key may sign: this service only verifies tokens.
         """
-        return sign_record(self._keys, ticket, TicketRecord(verified.token.split(".")[1], origin))
+        return sign_record(self._keys, ticket, TicketRecord(verified.token.split(".")[1], origin, by_cookie))
 
-    def verify_ticket(self, ticket: str, stored: bytes) -> tuple[VerifiedToken, str | None]:
+    def verify_ticket(self, ticket: str, stored: bytes) -> tuple[VerifiedToken, TicketRecord]:
         """Verify what the store held for a ticket, and its claims, as `verify` does with a token.
 
         Returns:
-            The claims, which have no token, and the name of the origin.
+            The claims, which have no token, and what else is known of the ticket.
 
         Raises:
             InvalidTokenError: No trusted key signed it, it is another ticket's, or a claim is wrong.
             ExpiredTokenError: The `exp` of the claims has passed.
         """
-        claims, origin = read_record(self._keys, ticket, stored)
-        verified, _ = self._checked(of_ticket := f"{ticket}.{claims}.", payload_of(of_ticket))
+        record = read_record(self._keys, ticket, stored)
+        text = f"{ticket}.{record.claims}."
+        verified, _ = self._checked(text, payload_of(text))
         check_times(verified, self._clock(), self._leeway)
-        return verified, origin
+        return verified, record
 
     def claims(self, verified: VerifiedToken) -> C:
         """Return a verified token's claims: a new instance at each call, so a change to it affects nobody else.

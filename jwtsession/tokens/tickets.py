@@ -10,7 +10,7 @@ from ..errors import InvalidTokenError
 from .compact import MAX_TOKEN_CHARS, read_json, signed_payload
 from .keys import KeyRing
 
-_NAME, _CLAIMS, _ORIGIN = "jwtsession_ticket", "claims", "origin"
+_NAME, _CLAIMS, _ORIGIN, _COOKIE = "jwtsession_ticket", "claims", "origin", "cookie"
 
 
 class TicketRecord(NamedTuple):
@@ -20,6 +20,8 @@ class TicketRecord(NamedTuple):
     """The payload of the token, as base64url."""
     origin: str | None
     """Who asked for the ticket: a name of the request's origin; None if the request named none."""
+    by_cookie: bool
+    """Whether the token is in a cookie: a new one must go there too, or the browser would keep the old one."""
 
     def __repr__(self) -> str:
         return "TicketRecord()"
@@ -31,7 +33,9 @@ def sign_record(keys: KeyRing, ticket: str, record: TicketRecord) -> bytes:
     Raises:
         InvalidArgumentError: No key may sign: this service only verifies tokens.
     """
-    return keys.sign({_NAME: ticket, _CLAIMS: record.claims, _ORIGIN: record.origin}).encode()
+    return keys.sign(
+        {_NAME: ticket, _CLAIMS: record.claims, _ORIGIN: record.origin, _COOKIE: record.by_cookie}
+    ).encode()
 
 
 def read_record(keys: KeyRing, ticket: str, stored: bytes) -> TicketRecord:
@@ -42,6 +46,6 @@ def read_record(keys: KeyRing, ticket: str, stored: bytes) -> TicketRecord:
     """
     # base64url of base64url: a record is longer than the token.
     found = read_json(signed_payload(stored.decode("latin-1"), keys, 2 * MAX_TOKEN_CHARS))
-    if found.keys() != {_NAME, _CLAIMS, _ORIGIN} or found[_NAME] != ticket:
+    if found.keys() != {_NAME, _CLAIMS, _ORIGIN, _COOKIE} or found[_NAME] != ticket:
         raise InvalidTokenError("ticket_unknown")
-    return TicketRecord(found[_CLAIMS], found[_ORIGIN])
+    return TicketRecord(found[_CLAIMS], found[_ORIGIN], found[_COOKIE])

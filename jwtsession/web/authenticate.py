@@ -85,7 +85,9 @@ class Authenticator(Generic[S, C]):
             if ticket is None:
                 verified = self._codec.verify(token)
             else:
-                verified = await redeem(self._components, ticket, headers)
+                verified, by_cookie = await redeem(self._components, ticket, headers)
+                if delivery is not None:
+                    delivery.by_cookie = by_cookie
             # Check the demand before the load, because the load restarts the idle timeout. The dependency refuses the
             # request later: a session that is gone is a 401 even if the demand is not met.
             extend = extend and (demand is None or demand(verified) is None)

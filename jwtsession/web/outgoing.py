@@ -143,7 +143,7 @@ class Outgoing:
 
 
 class SessionMiddleware:
-    """ASGI middleware that completes answers and closes WebSockets for this package.
+    """ASGI middleware that completes answers, closes WebSockets, and takes tokens out of their subprotocols.
 
     The provider's lifespan puts it into a FastAPI application. If an application does not run that lifespan, add it
     yourself: `app.add_middleware(SessionMiddleware)`. Do so too if a middleware of your own calls `create()`,

@@ -9,7 +9,7 @@ from ..tokens import VerifiedToken
 from ..transports import is_own_origin
 
 
-async def redeem(components: Components[Any, Any], ticket: str, headers: RawHeaders) -> VerifiedToken:
+async def redeem(components: Components[Any, Any], ticket: str, headers: RawHeaders) -> tuple[VerifiedToken, bool]:
     """Return the claims that a ticket stands for. Nobody can redeem it again, also if this raises an error.
 
     Args:
@@ -17,15 +17,18 @@ async def redeem(components: Components[Any, Any], ticket: str, headers: RawHead
         ticket: The ticket's name in the store.
         headers: The headers of the request that has the ticket.
 
+    Returns:
+        The claims, which have no token, and whether the session's token is in a cookie.
+
     Raises:
         AuthenticationError: The ticket can't be redeemed by this request.
         StoreUnavailableError: The store did not answer.
     """
     stored = await components.repository.tickets.take(ticket)
-    verified, origin = components.codec.verify_ticket(ticket, stored)
-    if not _may_redeem(origin, headers):
+    verified, record = components.codec.verify_ticket(ticket, stored)
+    if not _may_redeem(record.origin, headers):
         raise InvalidTokenError("ticket_origin")
-    return verified
+    return verified, record.by_cookie
 
 
 def _may_redeem(asked: str | None, headers: RawHeaders) -> bool:

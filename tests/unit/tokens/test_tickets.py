@@ -25,9 +25,9 @@ def test_the_claims_come_back_and_no_token(clock: Clock) -> None:
     """All claims and the origin; what is verified is a ticket, and has no signature."""
     here = codec(clock)
     verified, issued = here.encode(new_session_id(), Claims(sub="ann", scope="a b"))
-    stored = here.encode_ticket(NAME, verified, "origin")
-    found, origin = here.verify_ticket(NAME, stored)
-    assert origin == "origin"
+    stored = here.encode_ticket(NAME, verified, "origin", by_cookie=True)
+    found, record = here.verify_ticket(NAME, stored)
+    assert (record.origin, record.by_cookie) == ("origin", True)
     assert found[1:] == verified[1:]
     assert here.claims(found) == issued
     assert found.is_ticket
@@ -51,7 +51,9 @@ def test_a_token_is_no_ticket(clock: Clock) -> None:
     """Who writes to the store can't put a token there, whatever its claims are."""
     here = codec(clock)
     inner, _ = here.encode(new_session_id())
-    claims = Claims.model_validate({"jwtsession_ticket": NAME, "origin": None, "claims": inner.token.split(".")[1]})
+    claims = Claims.model_validate(
+        {"jwtsession_ticket": NAME, "origin": None, "cookie": False, "claims": inner.token.split(".")[1]}
+    )
     verified, _ = here.encode(new_session_id(), claims)
     with pytest.raises(InvalidTokenError) as refused:
         here.verify_ticket(NAME, verified.token.encode())

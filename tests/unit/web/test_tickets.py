@@ -12,6 +12,7 @@ from starlette.responses import Response
 from jwtsession import (
     AuthenticationError,
     InsufficientScopeError,
+    InvalidArgumentError,
     InvalidTokenError,
     SessionNotFoundError,
     SessionProvider,
@@ -244,3 +245,19 @@ async def test_the_store_holds_neither_ticket_nor_token(clock: Clock) -> None:
     for stolen in (name, value.decode()):
         assert (await world.request(stolen)).session is None
         assert (await world.provider.get_manager(handshake(stolen))).session is None
+
+
+async def test_a_new_token_goes_where_the_ticket_came_from(clock: Clock) -> None:
+    """If the token is in a cookie, a socket can't move the session: the browser would keep the old token."""
+    world = World(clock, token_sources=["cookie", "bearer"])
+    token = await world.log_in()
+    same_site = (b"sec-fetch-site", b"same-origin")
+    cookie = [(b"cookie", f"__Host-Http-session={token}".encode()), HOST, PAGE, same_site]
+    asked = Request({"type": "http", "method": "POST", "headers": cookie, "query_string": b""})
+    ticket = await (await world.provider.get_manager(asked)).ticket()
+    manager = await world.provider.get_manager(handshake(ticket.ticket, PAGE))
+    with pytest.raises(InvalidArgumentError, match="cookie"):
+        await manager.regenerate()
+    assert (await world.request(token)).session is not None
+    by_bearer = await world.provider.get_manager(handshake((await issued(world)).ticket))
+    assert (await by_bearer.regenerate()).access_token
