@@ -117,7 +117,8 @@ class SessionSettings(SecretHolder, BaseSettings):
     """Other origins whose pages may use the cookie: `https://app.example.com`, exactly as browsers write it."""
 
     csrf_same_site: bool = False
-    """Whether pages of other hosts of the same site (`evil.example.com` for `api.example.com`) may use the cookie."""
+    """Whether pages of other hosts of the same site (`evil.example.com` for `api.example.com`) may use the cookie. Not
+    for WebSockets in Chromium, which does not say from which site they come: these need `trusted_origins`."""
 
     issuer: str | None = None
     """The service's name in the claim `iss`: set in every issued token, and required in every accepted one."""
