@@ -278,12 +278,12 @@ async def test_a_session_from_before_the_index_is_listed_once_it_is_used(store: 
 async def test_nothing_of_the_index_stands_in_the_session(valkey: servers.Server, clock: Clock) -> None:
     """The stored JSON is the session's data; the index has two keys of its own, with no user's name in them."""
     store = RedisSessionStore(valkey.url)
-    made = await log_in(provider(store, clock, capture_client=True))
+    made = await log_in(provider(store, clock, capture_client=True), "annabelle")  # no random id has it by chance
     await store.close()
-    assert valkey.command("GET", f"sess:{made.id}") == b'$14\r\n{"name":"ann"}\r\n'
+    assert valkey.command("GET", f"sess:{made.id}") == b'$20\r\n{"name":"annabelle"}\r\n'
     keys = valkey.command("KEYS", "*").decode()
     assert keys.count("sess:user:") == 2
-    assert "ann" not in keys
+    assert "annabelle" not in keys
 
 
 def fill(server: servers.Server, name: str, number: int, clock: Clock) -> None:
