@@ -4,13 +4,14 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import httpx2
 import pytest
 from fastapi import Depends, FastAPI, WebSocket, WebSocketDisconnect
+from fastapi.responses import StreamingResponse
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
@@ -64,6 +65,17 @@ def worker(url: str, *, near: bool = False, ended: list[str] | None = None) -> F
         while True:
             await websocket.send_text("tick")
             await asyncio.sleep(0.001)
+
+    @app.get("/events")
+    async def events(manager: manager_) -> StreamingResponse:
+        async def ticks() -> AsyncIterator[str]:
+            try:
+                yield "data: open\n\n"
+                await asyncio.Event().wait()
+            finally:
+                ends.append("events")
+
+        return StreamingResponse(ticks(), media_type="text/event-stream")
 
     @app.websocket("/idle")
     async def idle(websocket: WebSocket, manager: manager_) -> None:
@@ -128,6 +140,23 @@ def test_a_logout_closes_every_kind_of_endpoint(
             server.delete("/session", headers=headers)
             assert closed(socket) == (1008, "Session ended")
     assert ended == [path[1:]]
+    assert errors(caplog) == []
+
+
+@pytest.mark.parametrize("http", ["h11", "httptools"])
+def test_a_stream_is_complete_when_its_session_ends(
+    valkey: Server, http: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The client sees the end of a whole answer, the generator is closed, and no error is logged."""
+    ended: list[str] = []
+    with caplog.at_level(logging.WARNING), serving(worker(valkey.url, ended=ended), http=http) as server:
+        headers = log_in(server)
+        with server.stream("GET", "/events", headers=headers) as answer:
+            parts = answer.iter_raw()
+            assert next(parts) == b"data: open\n\n"
+            server.delete("/session", headers=headers)
+            assert [*parts] == []
+    assert ended == ["events"]
     assert errors(caplog) == []
 
 
