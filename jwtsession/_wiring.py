@@ -88,7 +88,8 @@ def wire(
     components = Components(codec, repository, lifecycle)
 
     name = f"SessionProvider({session_model.__name__}, request_key={settings.request_key!r})"
-    tenant = Tenant(name, settings.request_key, session_model, store, codec, shares_with)
+    cookie = (settings.cookie_name, settings.cookie.path) if "cookie" in settings.token_sources else None
+    tenant = Tenant(name, settings.request_key, session_model, store, codec, shares_with, cookie)
     eviction = None if index is None else EvictionWatch(store, clock)
     lifespan = Lifespan(tenant, audit, watch, settings.request_arg, eviction, _weaknesses(settings))
     cookies = _cookies(settings)

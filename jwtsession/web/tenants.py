@@ -29,6 +29,8 @@ class Tenant:
     codec: TokenCodec[Any]
     shares_with: "Tenant | None" = None
     """Another provider that uses the same sessions on purpose."""
+    cookie: tuple[str, str] | None = None
+    """The cookie's name and path; None if no cookie has the token."""
 
     @property
     def family(self) -> "Tenant":
@@ -62,6 +64,7 @@ def admitted(tenant: Tenant, app: Any, *, direct: bool = True) -> Iterator[list[
             raise ConfigurationError(f"request_key: {tenant.request_key!r} is another provider's in this application")
     for other in others:
         _check_places(tenant, other)
+        _check_cookies(tenant, other)
     _check_bindings(app, [tenant, *others])
     for each in running:
         each.append((tenant, direct and each is running[0]))
@@ -85,6 +88,19 @@ def _check_places(tenant: Tenant, other: Tenant) -> None:
         + ": each would find, list or end the other's sessions. Give each a keyspace of its own, neither the beginning "
         "of the other. If both shall use the same sessions, pass shares_sessions_with"
     )
+
+
+def _check_cookies(tenant: Tenant, other: Tenant) -> None:
+    """Refuse two providers with other sessions and one cookie: browsers would send both, or only the last one set."""
+    if tenant.cookie is None or other.cookie is None or tenant.family is other.family:
+        return
+    (name, path), (its_name, its_path) = tenant.cookie, other.cookie
+    here, there = path.rstrip("/") + "/", its_path.rstrip("/") + "/"
+    if name == its_name and (here.startswith(there) or there.startswith(here)):
+        raise ConfigurationError(
+            f"cookie.name: {tenant.name} and {other.name} have the same cookie, {name}: a login at one would log the "
+            "user out of the other. Give one of them another request_key, or another cookie.name"
+        )
 
 
 def _overlap(one: SessionStore, other: SessionStore) -> Literal["same", "nested", "unknown", None]:

@@ -416,6 +416,43 @@ def test_those_that_are_told_to_share_start() -> None:
         start(application(first, at(keyspace="sess:user:", shares_sessions_with=first)))
 
 
+COOKIE: dict[str, Any] = {"token_sources": ("cookie", "bearer")}
+
+
+@pytest.mark.parametrize("mounted", [False, True])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"cookie": {"name": "sid"}},
+        {"cookie": {"name": "sid", "path": "/admin"}},
+        {"cookie": {"name": "sid", "path": "/admin/"}},
+    ],
+)
+def test_two_providers_with_one_cookie_are_refused(options: dict[str, Any], mounted: bool) -> None:
+    """Each login would log the user out of the other, or both cookies would come: a path within a path is no help."""
+    one = at(keyspace="a:", **COOKIE, cookie={"name": "sid"})
+    other = at(keyspace="b:", **COOKIE, **options)
+    for order in ((one, other), (other, one)):
+        with pytest.raises(ConfigurationError, match=r"cookie\.name: .* have the same cookie, sid"):
+            start(application(*order, admin_app=mounted))
+
+
+def test_a_mounted_application_of_its_own_needs_a_cookie_of_its_own() -> None:
+    """It may have the same `request_key`, but browsers know only cookies."""
+    first, second = (at(keyspace=f"{name}:", request_key="session", **COOKIE) for name in ("a", "b"))
+    with pytest.raises(ConfigurationError, match="__Host-Http-session"):
+        start(application(first, second, admin_app=True))
+    start(application(first, at(keyspace="b:", request_key="session"), admin_app=True))
+
+
+def test_cookies_that_do_not_meet_start() -> None:
+    """By their names, by paths beside each other, and of providers that share their sessions."""
+    first = at(keyspace="a:", **COOKIE, cookie={"name": "sid", "path": "/a"})
+    start(application(first, at(keyspace="b:", **COOKIE)))
+    start(application(first, at(keyspace="b:", **COOKIE, cookie={"name": "sid", "path": "/ab"})))
+    start(application(first, at(keyspace="a:", **COOKIE, cookie={"name": "sid"}, shares_sessions_with=first)))
+
+
 def test_tokens_of_two_providers_from_one_environment() -> None:
     """Where their stores are two, a token of one is worth nothing at the other, though all settings agree."""
     users, admins = at(store=MemorySessionStore()), at(store=MemorySessionStore())
