@@ -528,6 +528,29 @@ async def test_without_the_middleware_a_login_by_cookie_is_an_error(clock: Clock
         assert site.store.contents == {}
 
 
+async def test_a_def_endpoint_sets_and_clears_cookies_too(site: Site) -> None:
+    """`manager.sync` has the same arguments, and runs while the answer has not started."""
+
+    @site.app.post("/sync")
+    def log_in(manager: site.manager) -> Any:  # type: ignore[name-defined]
+        return manager.sync.create(UserSession(), Claims(sub="ann"), persistent=False)
+
+    @site.app.post("/sync/move")
+    def move(manager: site.manager) -> Any:  # type: ignore[name-defined]
+        return manager.sync.regenerate()
+
+    @site.app.delete("/sync")
+    def log_out(manager: site.manager) -> None:  # type: ignore[name-defined]
+        manager.sync.destroy()
+
+    answer = await site.ask("POST", "/sync")
+    moved = await site.ask("POST", "/sync/move", cookie=value_of(answer))
+    for each in (answer, moved):
+        assert (each.status, "Max-Age" in each.cookies[0]) == (200, False)
+    assert is_cleared(await site.ask("DELETE", "/sync", cookie=value_of(moved)))
+    assert site.store.contents == {}
+
+
 # --- two providers, and drivers that share ---------------------------------------------------------------------------
 
 
