@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from ..errors import AuthenticationError, StoreUnavailableError
 from ..stores import SessionStore, reports_changes
+from ._answered import answered
 from .timeouts import SessionToken
 from .uses import Uses
 from .watched import Ending, Watched
@@ -19,9 +20,6 @@ logger = logging.getLogger("jwtsession")
 
 OUTAGE_SECONDS = 30.0
 """How long a store may fail to answer before the sockets are closed: nobody knows any more whether a session lives."""
-
-_ANSWER_SECONDS = 10.0
-"""How long one question to the store may take. Stores on a server have a shorter deadline of their own."""
 
 _RETRY_SECONDS = 5.0
 """When a store that failed is asked again, at the latest."""
@@ -221,13 +219,15 @@ class SessionWatch:
         """Ask the store for sessions, and tell the sockets of those that are gone. False if the store failed."""
         began = self._timer()
         try:
-            async with asyncio.timeout(_ANSWER_SECONDS):
-                for start in range(0, len(session_ids), _BATCH):
-                    await self._ask_for_batch(session_ids[start : start + _BATCH])
+            await answered(self._ask_in_batches(session_ids))
         except Exception as error:  # also whatever a store of the application's own raises
             self._failed(error, began)
             return False
         return True
+
+    async def _ask_in_batches(self, session_ids: Sequence[str]) -> None:
+        for start in range(0, len(session_ids), _BATCH):
+            await self._ask_for_batch(session_ids[start : start + _BATCH])
 
     async def _ask_for_batch(self, batch: Sequence[str]) -> None:
         if self._reports is not None:
@@ -242,14 +242,16 @@ class SessionWatch:
         for watched in [*self._used]:
             began = self._timer()
             try:
-                async with asyncio.timeout(_ANSWER_SECONDS):
-                    await self._uses.extend(watched.token)
+                await answered(self._uses.extend(watched.token))
             except AuthenticationError:
                 self._look_soon([watched.token.session_id])
             except Exception as error:
                 self._failed(error, began)
                 return
             self._used.discard(watched)
+            if self._used and self._timer() >= self._due:
+                self._wake.set()  # many uses and a slow store must not delay the look: the others come after it
+                return
 
     def _failed(self, error: Exception, began: float) -> None:
         """The store did not answer: the sockets stay open, but not for long."""

@@ -294,6 +294,19 @@ async def test_an_outage_that_passes_closes_nothing(setting: Setting) -> None:
     assert (setting.told, setting.watch.count) == ([], 1)
 
 
+async def test_a_store_that_cancels_its_own_work_does_not_end_the_watch(setting: Setting) -> None:
+    """It is an outage as any other, and the next look finds what has ended."""
+    await setting.open("a")
+    setting.store.error = asyncio.CancelledError()
+    setting.store.report(None)
+    await settle()
+    setting.store.error = None
+    await setting.store.destroy("a")
+    setting.store.report(None)
+    await settle()
+    assert setting.told == [("a", OVER)]
+
+
 async def test_an_answer_of_the_wrong_length_is_an_outage(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
     """A store that leaves out a session ends none: nobody knows which one it left out."""
 
@@ -432,6 +445,30 @@ async def test_a_use_of_a_session_that_is_gone_ends_the_socket(setting: Setting)
     watched.used()
     await settle()
     assert setting.told == [("a", OVER)]
+
+
+async def test_many_uses_do_not_delay_the_look(setting: Setting, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slow store and many sockets with messages: the look comes in time, and every use is counted after it."""
+
+    async def slow(token: SessionToken) -> None:
+        clock.advance(1)
+        await asyncio.sleep(0)
+        setting.uses.counted.append(token.session_id)
+
+    monkeypatch.setattr(setting.uses, "extend", slow)
+    names = [str(number) for number in range(20)]
+    for name in names:
+        await setting.store.create(name, b"{}", 1_000_000)
+    every = [setting.watch.add(Token(name), OWNER, setting.tell(name)) for name in names]
+    await settle()
+    await setting.store.destroy("0")
+    for watched in every[1:]:
+        watched.used()
+    while not setting.told:  # noqa: ASYNC110  # the watch tells
+        await asyncio.sleep(0)
+    assert len(setting.uses.counted) < 10
+    await settle()
+    assert sorted(setting.uses.counted) == sorted(names[1:])
 
 
 async def test_uses_do_not_count_if_the_setting_is_off(clock: Clock) -> None:
