@@ -46,7 +46,8 @@ class CSRFCheck:
         Raises:
             CSRFError: Another site may have made it.
         """
-        if scope.get("method") not in SAFE_METHODS:  # a handshake has no method in its scope, and is always checked
+        # A handshake is always checked. ASGI gives it no method, but some servers say GET.
+        if scope["type"] == "websocket" or scope["method"] not in SAFE_METHODS:
             self.check_login(scope["headers"], scope.get("scheme"))
 
     def check_login(self, headers: RawHeaders, scheme: str | None) -> None:

@@ -40,6 +40,13 @@ def test_every_handshake_is_checked() -> None:
         assert passes(CSRFCheck("strict"), ("sec-fetch-site", site), kind="websocket", scheme="wss") is own
 
 
+def test_a_handshake_is_checked_if_the_server_gives_it_a_method() -> None:
+    """Older versions of NGINX Unit do."""
+    scope = scope_of(headers=[HOST, ("origin", "https://evil.example")], kind="websocket") | {"method": "GET"}
+    with pytest.raises(CSRFError):
+        CSRFCheck("strict").check_request(scope)
+
+
 @pytest.mark.parametrize(
     ("mode", "secure", "scheme", "own"),
     [
