@@ -12,8 +12,8 @@ MAX_NEXT_CHARACTERS = 2_000
 """The longest path that a browser is sent back to."""
 
 # One slash, and nothing that a browser takes for another host: two slashes, a backslash, and control characters or
-# spaces, which browsers remove.
-_SAFE_PATH = re.compile(r"/(?!/)[!-\[\]-~\u00a1-\U0010ffff]*")
+# spaces, which browsers remove. And no half of a character, which no URL can have.
+_SAFE_PATH = re.compile(r"/(?!/)[!-\[\]-~\u00a1-\ud7ff\ue000-\U0010ffff]*")
 
 
 def safe_next(path: object, default: str = "/") -> str:

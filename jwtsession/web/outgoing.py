@@ -102,9 +102,9 @@ class Outgoing:
             self.started = True
             if self.before_start is not None:
                 return self._start(message, self.before_start)
+            message = self._completed(message)  # first: the headers may be an iterator
             if self.scope is not None and "jwtsession" in self.scope and goes_on(message):
                 self._begin_stream(self.scope)
-            message = self._completed(message)
         return self._send(message) if self.stream is None else self.stream.send(message)
 
     def _begin_stream(self, scope: Scope) -> None:

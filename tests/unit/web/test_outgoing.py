@@ -13,6 +13,7 @@ from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
+from starlette.types import Receive, Scope, Send
 
 from jwtsession import Claims, SessionMiddleware, SessionSettings
 from jwtsession.web.outgoing import KEY, Outgoing, response_headers
@@ -230,6 +231,22 @@ async def test_an_answer_without_headers_gets_ours() -> None:
     for message in ({}, {"headers": iter([(b"vary", b"Accept")])}):
         app = SessionMiddleware(raw_application({"type": "http.response.start", "status": 200} | message))
         assert (await ask(app)).all("cache-control") == ["no-store"]
+
+
+async def test_headers_that_can_be_read_once_stay_in_an_answer_with_a_session(site: Site) -> None:
+    """They tell whether the answer is streamed, and go out all the same."""
+
+    class Once(Response):
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            await send({"type": "http.response.start", "status": 200, "headers": iter([(b"x-own", b"1")])})
+            await send({"type": "http.response.body", "body": b"x"})
+
+    @site.app.get("/once")
+    async def once(session: site.session) -> Once:  # type: ignore[name-defined]
+        return Once()
+
+    answer = await site.ask("GET", "/once", cookie=await site.token())
+    assert (answer.all("x-own"), answer.body) == (["1"], b"x")
 
 
 async def test_a_response_that_is_returned_again_keeps_nothing_of_ours(clock: Clock) -> None:
