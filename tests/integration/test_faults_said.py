@@ -82,6 +82,15 @@ async def test_a_proxy_that_closes_at_hello(valkey: servers.Server, caplog: pyte
         await store.close()
 
 
+async def test_a_server_that_stops_answering(valkey: servers.Server, caplog: pytest.LogCaptureFixture) -> None:
+    """The log says so, also for the store's own deadline, whose error has no message."""
+    with Proxy(valkey.port).running() as proxy:
+        store = RedisSessionStore(f"{proxy.url}?socket_timeout=9")
+        assert await store.ping()
+        proxy.black_hole = True
+        assert "TimeoutError: no answer in time (redis_url: " in await said_by(store, caplog)
+
+
 async def test_sentinels_with_a_password(tmp_path: Path, valkey: servers.Server) -> None:
     """With `sentinel_username` and `sentinel_password` they can be used, without they are 503."""
     sentinel = servers.sentinel(tmp_path, valkey)

@@ -1,6 +1,7 @@
 """`Executor`: every call to the servers goes through it. It has the deadline, the second try, and the log of errors."""
 
 import asyncio
+import builtins
 import logging
 import random
 import re
@@ -169,6 +170,8 @@ class Executor:
     def _said(self, error: Exception) -> str:
         """An error's message for a log: one line, without passwords and sessions' ids."""
         said = " ".join(str(error).partition(_REPEATED)[0].split())
+        if not said and isinstance(error, builtins.TimeoutError):  # that of our own deadline has no message
+            said = "no answer in time"
         for secret in self._connections.secrets:
             said = said.replace(secret, "***")
         return re.sub(rf"{re.escape(self._keyspace)}[^\s'\"]+", "***", said)[:200] if self._keyspace else said[:200]
