@@ -18,7 +18,7 @@ from jwtsession import Claims, Session, SessionInfo, SessionManager, SessionProv
 from .users import authenticate
 
 PAGES = Path(__file__).parent / "pages"
-CSP = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+CSP = "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 HEADERS = {"Content-Security-Policy": CSP, "Cache-Control": "no-cache"}
 
 
