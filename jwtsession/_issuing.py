@@ -5,10 +5,10 @@ from typing import Generic, cast, get_args
 
 from ._editing import note_verb
 from ._ids import new_session_id
-from ._request import RequestSession
+from ._request import RequestSession, emit_refused
 from ._tracebacks import scrub_traceback
 from ._types import C, S, Transport
-from .errors import InvalidArgumentError
+from .errors import CSRFError, InvalidArgumentError
 from .models import Ticket, Token
 from .observability import client_address
 from .sessions import TICKET_SECONDS, Login, NewSession, Record, new_ticket, origin_name, ticket_name
@@ -50,7 +50,11 @@ class IssuingSession(RequestSession[S, C], Generic[S, C]):
         if not isinstance(persistent, bool | None) or not isinstance(allow_cross_site, bool):
             raise InvalidArgumentError("persistent, allow_cross_site: must be True or False")
         if self._delivery is not None:
-            return self._delivery.choose(transport, allow_cross_site=allow_cross_site)
+            try:
+                return self._delivery.choose(transport, allow_cross_site=allow_cross_site)
+            except CSRFError as error:
+                emit_refused(self, error)
+                raise
         if transport == "cookie":
             raise InvalidArgumentError('transport: "cookie" needs "cookie" in token_sources, and a request')
         return False

@@ -608,3 +608,11 @@ async def test_a_refusal_is_an_event(clock: Clock) -> None:
     async with Site(clock).running() as site:
         await ask(site.app, "POST", "/session/move", ("sec-fetch-site", "cross-site"), ("cookie", f"{NAME}=t"))
     assert [(each.name, each.code) for each in site.events] == [("refused", "cross_site_request")]
+
+
+async def test_a_refused_login_is_an_event(clock: Clock) -> None:
+    """Also without a token: whoever looks for the cause of the 403 finds it in the log."""
+    async with Site(clock).running() as site:
+        answer = await ask(site.app, "POST", "/session", ("sec-fetch-site", "cross-site"))
+    assert answer.status == 403
+    assert [(each.name, each.code) for each in site.events] == [("refused", "cross_site_request")]
