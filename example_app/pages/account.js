@@ -59,6 +59,7 @@ async function refresh() {
   $("#sessions").replaceChildren(...found.map((each) => item(each, each.id === me.session_id)));
   if (had) $("#sessions-title").focus();
   $("#how-many").textContent = found.length === 1 ? "one place" : `${found.length} places`;
+  $("#advice").hidden = found.length === 1;
   $("#alone").hidden = found.length > 1;
   document.body.dataset.role = me.role;
 }
