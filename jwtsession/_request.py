@@ -8,7 +8,17 @@ from typing import Any, Generic, NoReturn, Protocol, TypeVar
 
 from ._types import C, S, Transport
 from .errors import AuthenticationError, JWTSessionError, MissingTokenError, SessionNotFoundError
-from .sessions import Edits, Ending, Former, Record, SessionLifecycle, SessionRepository, Watched, remembered
+from .sessions import (
+    Edits,
+    Ending,
+    Former,
+    Record,
+    SessionLifecycle,
+    SessionRepository,
+    Watched,
+    remembered,
+    ticket_name,
+)
 from .tokens import TokenCodec, VerifiedToken
 
 E = TypeVar("E", bound=JWTSessionError)
@@ -250,11 +260,11 @@ def unmet(manager: RequestSession[Any, Any], demand: Callable[[VerifiedToken], E
     return demand(manager._verified) if manager._record is not None and manager._verified is not None else None
 
 
-def came_by(manager: RequestSession[Any, Any], token: object, ticket: str | None) -> bool:
-    """Whether the manager was made from this token, or from the ticket with this name in the store."""
-    if ticket is None:
+def came_by(manager: RequestSession[Any, Any], token: object, source: str) -> bool:
+    """Whether the manager was made from this token, or from this ticket if the source is `ticket`."""
+    if source != "ticket":
         return manager.token == token
-    return manager._verified is not None and manager._verified.is_of_ticket(ticket)
+    return manager._verified is not None and manager._verified.is_of_ticket(ticket_name(token))
 
 
 def attach_answer(manager: RequestSession[Any, Any], scope: Any) -> None:

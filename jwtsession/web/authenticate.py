@@ -8,7 +8,6 @@ from .._request import Components, came_by, deliver_by, emit_refused, replace_au
 from .._types import C, S
 from ..errors import AmbiguousTokenError, AuthenticationError, CSRFError, ExpiredTokenError, MissingTokenError
 from ..manager import SessionManager
-from ..sessions import ticket_name
 from ..transports import Found, TokenExtractor
 from .delivery import CookieDelivery, CookiePolicy
 from .scopes import Demand
@@ -73,19 +72,18 @@ class Authenticator(Generic[S, C]):
         verified = record = refusal = token = None
         try:
             token, source = found or await self._extractor.extract(connection, body=body)
-            ticket = ticket_name(token) if source == "ticket" else None
             if delivery is not None and source == "cookie":
                 delivery.accept(connection.scope)
-            if found is None and before is not None and came_by(before, token, ticket):
+            if before is not None and found is None and came_by(before, token, source):
                 # The same token may come in another way now, and by another request of a driver that shares scopes.
                 deliver_by(before, delivery)
                 if extend and (demand is None or unmet(before, demand) is None):
                     await before.extend()
                 return before, token
-            if ticket is None:
+            if source != "ticket":
                 verified = self._codec.verify(token)
             else:
-                verified, by_cookie = await redeem(self._components, ticket, headers)
+                verified, by_cookie = await redeem(self._components, token, headers)
                 if delivery is not None:
                     delivery.by_cookie = by_cookie
             # Check the demand before the load, because the load restarts the idle timeout. The dependency refuses the

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ..settings import SessionSettings
 from .kept import attach_answers
 from .protocol import TakesTokenProtocols
-from .streams import Stream, goes_on
+from .streams import WITHOUT_BODY, Stream
 from .websocket import ClosesSockets
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -96,22 +96,14 @@ class Outgoing:
 
     def send(self, message: Message) -> Awaitable[None]:
         """Pass on a message of the application, the first one with the headers."""
-        if self.answered is not None:
-            return _nothing()
-        if message["type"] == "http.response.start":
+        if message["type"] == "http.response.start" and self.answered is None:
             self.started = True
             if self.before_start is not None:
                 return self._start(message, self.before_start)
-            message = self._completed(message)  # first: the headers may be an iterator
-            if self.scope is not None and "jwtsession" in self.scope and goes_on(message):
-                self._begin_stream(self.scope)
-        return self._send(message) if self.stream is None else self.stream.send(message)
-
-    def _begin_stream(self, scope: Scope) -> None:
-        """Let the streamed answer end with the request's session."""
-        # A mounted application has a middleware of its own, whose `Outgoing` is in the scope then.
-        if scope.get(KEY) is self:
-            self.stream = Stream(scope, self._send, self._task)
+            message = self._completed(message)
+        if self.stream is not None:
+            return self.stream.send(message)
+        return self._send(message) if self.answered is None else _nothing()
 
     async def _start(self, message: Message, before_start: BeforeStart) -> None:
         self.before_start = None  # for `send`, which goes on below
@@ -122,24 +114,43 @@ class Outgoing:
         await self.send(message)
         self.before_start = before_start
 
+    async def absorbs(self, error: BaseException) -> bool:
+        """Whether the application's error is no failure: it was answered, or it is the end of the session's stream."""
+        stream, answered = self.stream, self.answered
+        self.stream = self.before_start = self.answered = None
+        return _is_due_to(error, answered) or (stream is not None and await stream.close(error))
+
+    async def finished(self) -> None:
+        """The application has returned."""
+        stream, before_start = self.stream, self.before_start
+        self.stream = self.before_start = None
+        if stream is not None:
+            await stream.close(None)
+        if before_start is not None:
+            before_start.finished()
+
     def _pass_on(self, message: Message) -> Awaitable[None]:
         return self._send(self._completed(message) if message["type"] == "http.response.start" else message)
 
     def _completed(self, message: Message) -> Message:
         """A copy of the answer's first message, with the headers. An application may use the same message again."""
-        if not self._headers and not self.cookies:
-            return message
+        if not self._headers and not self.cookies and (self.scope is None or "jwtsession" not in self.scope):
+            return message  # nobody asked for a session
         headers = [*message.get("headers", ())]
-        for header in headers:
-            if header[0].lower() in _OURS:
-                headers = _merged(headers, self._headers)
-                break
-        else:
-            headers += self._headers
+        names = {header[0].lower() for header in headers}
+        if b"content-length" not in names and message["status"] not in WITHOUT_BODY:
+            self._begin_stream()
+        headers = [*headers, *self._headers] if names.isdisjoint(_OURS) else _merged(headers, self._headers)
         if self.cookies:
             headers += [(b"set-cookie", value) for value in self.cookies.values()]
             self.cookies.clear()  # an outer middleware has the same cookies
         return {**message, "headers": headers}
+
+    def _begin_stream(self) -> None:
+        """Let the streamed answer end with the request's session: nobody knows how long it will be."""
+        # A mounted application has a middleware of its own, whose `Outgoing` is in the scope then.
+        if self.scope is not None and self.scope.get(KEY) is self:
+            self.stream = Stream(self.scope, self._send, self._task)
 
 
 class SessionMiddleware:
@@ -172,17 +183,13 @@ class SessionMiddleware:
         try:
             await self.app(scope, receive, outgoing.send)
         except BaseException as error:
-            if _is_due_to(error, outgoing.answered):
-                return
-            if outgoing.stream is None or not await outgoing.stream.close(error):
+            if not await outgoing.absorbs(error):
                 raise
         else:
-            if outgoing.stream is not None:
-                await outgoing.stream.close(None)
-            if outgoing.before_start is not None:
-                outgoing.before_start.finished()
+            if outgoing.stream is not None or outgoing.before_start is not None:
+                await outgoing.finished()
         finally:
-            outgoing.scope = outgoing.stream = outgoing.before_start = outgoing.answered = None
+            outgoing.scope = None
 
 
 @contextmanager

@@ -10,19 +10,8 @@ from ..sessions import Ending
 from .outbox import Outbox
 from .watching import ScopeWatch
 
-_WITHOUT_BODY = (204, 205, 304)
-
-
-def goes_on(start: Message) -> bool:
-    """Whether an answer that starts so is streamed: nobody knows yet how long it will be.
-
-    Args:
-        start: The answer's first message, `http.response.start`.
-    """
-    for name, _ in start.get("headers", ()):
-        if name == b"content-length":
-            return False
-    return start["status"] not in _WITHOUT_BODY
+WITHOUT_BODY = (204, 205, 304)
+"""Statuses of answers that have no body (RFC 9110 section 6.4.1)."""
 
 
 class Stream:

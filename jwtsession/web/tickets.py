@@ -4,17 +4,17 @@ from typing import Any
 
 from .._request import Components, RawHeaders
 from ..errors import InvalidTokenError
-from ..sessions import origin_name
+from ..sessions import origin_name, ticket_name
 from ..tokens import VerifiedToken
 from ..transports import is_own_origin
 
 
-async def redeem(components: Components[Any, Any], ticket: str, headers: RawHeaders) -> tuple[VerifiedToken, bool]:
+async def redeem(components: Components[Any, Any], ticket: object, headers: RawHeaders) -> tuple[VerifiedToken, bool]:
     """Return the claims that a ticket stands for. Nobody can redeem it again, also if this raises an error.
 
     Args:
         components: The provider's shared parts.
-        ticket: The ticket's name in the store.
+        ticket: The ticket.
         headers: The headers of the request that has the ticket.
 
     Returns:
@@ -24,8 +24,9 @@ async def redeem(components: Components[Any, Any], ticket: str, headers: RawHead
         AuthenticationError: The ticket can't be redeemed by this request.
         StoreUnavailableError: The store did not answer.
     """
-    stored = await components.repository.tickets.take(ticket)
-    verified, record = components.codec.verify_ticket(ticket, stored)
+    name = ticket_name(ticket)
+    stored = await components.repository.tickets.take(name)
+    verified, record = components.codec.verify_ticket(name, stored)
     if not _may_redeem(record.origin, headers):
         raise InvalidTokenError("ticket_origin")
     return verified, record.by_cookie
