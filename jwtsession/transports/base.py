@@ -12,6 +12,11 @@ WHITESPACE = b" \t"
 class HeaderTransport(Protocol):
     """A header of a request, or of a WebSocket's handshake, that may hold a token."""
 
+    @property
+    def header(self) -> bytes:
+        """The header's name in lower case."""
+        ...
+
     def find(self, headers: Iterable[tuple[bytes, bytes]]) -> Sequence[object]:
         """Return all tokens of the header, in their order. An empty token is an empty text.
 

@@ -8,6 +8,8 @@ from .base import WHITESPACE
 class BearerTransport:
     """Finds the tokens in `Authorization` headers. A header of another scheme has no token."""
 
+    header = b"authorization"
+
     def find(self, headers: Iterable[tuple[bytes, bytes]]) -> Sequence[object]:
         """See `HeaderTransport`."""
         tokens = []

@@ -56,6 +56,12 @@ class TokenExtractor:
             for each in sources
             if each != "cookie"
         )
+        # For the usual request: by each header's name its source and method, if no other place may have a token.
+        self._headers = (
+            {}
+            if any(not place[1] for place in self._places)
+            else {headers[each].header: (each, headers[each].find) for each, *_ in self._places}
+        )
         self._cookie = cookie
         self._first_wins = first_wins
         self.reads_bodies = "body" in sources
@@ -79,6 +85,23 @@ class TokenExtractor:
                 there are two cookies.
         """
         headers = connection.scope["headers"]
+        # The usual request has one header that may have a token: one pass over all headers finds it.
+        known, only = self._headers, None
+        for header in headers:
+            if header[0] in known:
+                if only is not None:
+                    break
+                only = header
+        else:
+            if only is not None:
+                source, find = known[only[0]]
+                alone = find((only,))
+                if alone and alone[0]:
+                    return alone[0], source
+        return await self._search(connection, headers, body)
+
+    async def _search(self, connection: HTTPConnection, headers: Iterable[tuple[bytes, bytes]], body: bool) -> Found:
+        """Look into each place."""
         found: object = None
         source = ""
         for name, is_header, find in self._places:

@@ -13,11 +13,11 @@ class PlainHeaderTransport:
     """
 
     def __init__(self, header: str) -> None:
-        self._header = header.encode()
+        self.header = header.encode()
 
     def find(self, headers: Iterable[tuple[bytes, bytes]]) -> Sequence[object]:
         """See `HeaderTransport`."""
-        wanted, tokens = self._header, []  # a loop: on Python 3.11 a comprehension costs one more call
+        wanted, tokens = self.header, []  # a loop: on Python 3.11 a comprehension costs one more call
         for name, value in headers:
             if name == wanted:
                 tokens.append(value.strip(WHITESPACE).decode("latin-1"))

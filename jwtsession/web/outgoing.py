@@ -189,7 +189,7 @@ class SessionMiddleware:
             if outgoing.stream is not None or outgoing.before_start is not None:
                 await outgoing.finished()
         finally:
-            outgoing.scope = None
+            outgoing.scope = outgoing.answered = None
 
 
 @contextmanager
