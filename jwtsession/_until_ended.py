@@ -4,9 +4,21 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from ._request import RequestSession, watched
 from .sessions import Ending
+
+_cancelled: WeakKeyDictionary[asyncio.Task[Any], int] = WeakKeyDictionary()
+"""How many blocks have cancelled a task and have not ended yet."""
+
+
+def cancelled_by_blocks(task: asyncio.Task[Any]) -> int:
+    """How many blocks of a task have cancelled it and have not ended yet.
+
+    A block in a generator that was waiting for its reader ends only when somebody closes the generator.
+    """
+    return _cancelled.get(task, 0)
 
 
 @asynccontextmanager
@@ -22,6 +34,7 @@ async def until_ended(manager: RequestSession[Any, Any]) -> AsyncIterator[None]:
         # In the event loop, outside of the task, so the task waits for something within the block.
         nonlocal ended
         ended = True
+        _cancelled[task] = cancelled_by_blocks(task) + 1
         task.cancel()
 
     handle = watched(manager, end)
@@ -34,4 +47,5 @@ async def until_ended(manager: RequestSession[Any, Any]) -> AsyncIterator[None]:
         if handle is not None:
             handle.close()
         if ended:
+            _cancelled[task] -= 1
             task.uncancel()

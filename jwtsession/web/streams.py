@@ -6,6 +6,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message, Scope, Send
 
 from .._tracebacks import clear_frame_locals
+from .._until_ended import cancelled_by_blocks
 from ..sessions import Ending
 from .outbox import Outbox
 from .watching import ScopeWatch
@@ -58,7 +59,8 @@ class Stream:
         self._watch.close()
         if self._ending is None:
             return False
-        is_only_ours = self._task.uncancel() <= self._cancelling
+        # A block of `until_ended` in the answer, which the same end has cancelled, may not have ended yet.
+        is_only_ours = self._task.uncancel() - cancelled_by_blocks(self._task) <= self._cancelling
         await self._outbox.finished()
         if error is None or not is_only_ours or not self._is_the_end(error):
             return False

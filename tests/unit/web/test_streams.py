@@ -414,6 +414,34 @@ async def test_a_block_in_what_ends_by_itself_changes_nothing(tester: Tester) ->
     assert watch_of(tester.sessions).count == 0
 
 
+async def test_a_block_in_a_stream_whose_client_is_slow_ends_with_it(tester: Tester) -> None:
+    """The generator waits for its reader when the session ends: it is closed, and the server sees no cancellation."""
+    login, ended = await tester.login(UserSession()), asyncio.Event()
+    full = asyncio.Event()
+
+    async def ticks(manager: Manager) -> AsyncIterator[str]:
+        try:
+            async with tester.sessions.until_ended(manager):
+                while True:
+                    yield "data: 1\n\n"
+        finally:
+            ended.set()
+
+    class Slow(HTTPDriver):
+        async def send(self, message: Any) -> None:
+            await super().send(message)
+            if message.get("body"):
+                full.set()
+                await asyncio.Event().wait()
+
+    app = application(tester, lambda manager: StreamingResponse(ticks(manager)))
+    async with Slow(app, login.token) as driver:
+        await full.wait()
+        await revoke(tester, login)
+        assert (await driver.ended())[-1] == LAST
+    await ended.wait()
+
+
 async def test_a_socket_that_only_pushes_ends_by_a_block(tester: Tester) -> None:
     """It waits for something else than messages, so nothing but the block tells it of the end."""
     login, after = await tester.login(UserSession()), list[str]()
