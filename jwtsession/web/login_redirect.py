@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection
+from string import punctuation
 from urllib.parse import quote, unquote_plus
 
 from starlette.requests import HTTPConnection
@@ -49,14 +50,15 @@ def login_location(connection: HTTPConnection, login: str, hidden: Collection[st
         login: The path of the login page.
         hidden: Parameters of the query that `next` must not have, because their values are tokens.
     """
-    if connection.scope["type"] != "http" or not _is_navigation(connection) or connection.url.path == login:
+    scope = connection.scope
+    if scope["type"] != "http" or not _is_navigation(connection) or scope["path"] == login:
         return None
-    if connection.scope["method"] not in ("GET", "HEAD"):
+    if scope["method"] not in ("GET", "HEAD"):
         return login  # the browser could not send its form again
-    query = "&".join(
-        part for part in connection.url.query.split("&") if part and unquote_plus(part.partition("=")[0]) not in hidden
-    )
-    here = quote(connection.url.path, safe="/%:@!$&'()*+,;=~-._") + (f"?{query}" if query else "")
+    # The path in the scope is decoded. The query is as it was sent, and a client may send any bytes.
+    given = quote(scope["query_string"], safe=punctuation).split("&")
+    query = "&".join(part for part in given if part and unquote_plus(part.partition("=")[0]) not in hidden)
+    here = quote(scope["path"], safe="/:@!$&'()*+,;=") + (f"?{query}" if query else "")
     if not safe_next(here, ""):
         return login
     return f"{login}{'&' if '?' in login else '?'}next={quote(here, safe='/')}"

@@ -19,6 +19,7 @@ from jwtsession import (
     Token,
     safe_next,
 )
+from tests.asgi import call, scope_of
 from tests.conftest import SECRET
 
 PAGE = {"Accept": "text/html,application/xhtml+xml"}
@@ -90,6 +91,26 @@ def test_a_browser_goes_to_the_login_page_and_back(client: TestClient) -> None:
     assert client.get("/page/a").status_code == 401
     token = client.post("/login").json()["access_token"]
     assert client.get("/page/a", headers=PAGE | {"Authorization": f"Bearer {token}"}).json() is True
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "expected"),
+    [
+        ("/100%41", b"", "/100%2541"),
+        ("/a%3Fb#c?d", b"", "/a%253Fb%23c%3Fd"),
+        ("/a", b"q=100%2541&b", "/a?q=100%2541&b"),
+        ("/a", b"q=\xff", "/a?q=%FF"),
+    ],
+)
+async def test_a_browser_comes_back_to_the_page_that_it_asked_for(path: str, query: bytes, expected: str) -> None:
+    """Also if its path has percent signs of its own; and a client may send any bytes in its query."""
+    sessions = SessionProvider(secret=SECRET, store=MemorySessionStore())
+    app = FastAPI(dependencies=[Depends(sessions.redirect_to_login("/login"))])
+    app.get("/{path:path}")(lambda: None)
+    async with sessions:
+        answer = await call(app, scope_of(path=path, headers=[("accept", "text/html")]) | {"query_string": query})
+    assert parse_qs(urlsplit(answer.all("location")[0]).query) == {"next": [expected]}
+    assert safe_next(expected) == expected
 
 
 @pytest.mark.parametrize(
