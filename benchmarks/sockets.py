@@ -44,18 +44,18 @@ def application() -> FastAPI:
     """What uvicorn runs, with the settings of the environment."""
     sessions = SessionProvider(UserSession)
     app = FastAPI(lifespan=sessions.lifespan)
-    manager_ = Annotated[SessionManager[UserSession, Claims], Depends(sessions.get_manager)]
+    asked = Depends(sessions.get_manager)
 
     @app.post("/session")
-    async def log_in(manager: manager_) -> Token:
+    async def log_in(manager: Annotated[SessionManager[UserSession, Claims], asked]) -> Token:
         return await manager.create(UserSession())
 
     @app.delete("/session")
-    async def log_out(manager: manager_) -> None:
+    async def log_out(manager: Annotated[SessionManager[UserSession, Claims], asked]) -> None:
         await manager.destroy()
 
     @app.websocket("/")
-    async def wait(websocket: WebSocket, manager: manager_) -> None:
+    async def wait(websocket: WebSocket, manager: Annotated[SessionManager[UserSession, Claims], asked]) -> None:
         await websocket.accept()
         await websocket.send_text("open")
         with contextlib.suppress(WebSocketDisconnect):

@@ -212,7 +212,7 @@ def test_a_tab_follows_who_logs_in_by_another(shop: Shop, browsers: Browsers) ->
     log_in_at(tab, shop.url)
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     expect(page.locator("#name")).to_have_text("alice", timeout=WAIT)
-    expect(page.get_by_text("Live:")).to_be_visible()
+    expect(page.get_by_text("Live:")).to_be_visible(timeout=WAIT)
     log_in_at(tab, shop.url, "bob", "builder")
     expect(page.locator("#name")).to_have_text("bob", timeout=WAIT)
 
