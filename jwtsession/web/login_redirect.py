@@ -38,8 +38,10 @@ def check_login_path(path: object) -> None:
     Raises:
         ConfigurationError: It is not.
     """
-    if not path or safe_next(path, "") != path:
-        raise ConfigurationError("redirect_to_login: give the path of a page of this site, such as /login")
+    if not isinstance(path, str) or not path.isascii() or "#" in path or not safe_next(path, ""):
+        raise ConfigurationError(
+            "redirect_to_login: give the path of a page of this site, such as /login, in ASCII and without a #"
+        )
 
 
 def login_location(connection: HTTPConnection, login: str, hidden: Collection[str]) -> str | None:
@@ -51,7 +53,7 @@ def login_location(connection: HTTPConnection, login: str, hidden: Collection[st
         hidden: Parameters of the query that `next` must not have, because their values are tokens.
     """
     scope = connection.scope
-    if scope["type"] != "http" or not _is_navigation(connection) or scope["path"] == login:
+    if scope["type"] != "http" or not _is_navigation(connection) or scope["path"] == login.partition("?")[0]:
         return None
     if scope["method"] not in ("GET", "HEAD"):
         return login  # the browser could not send its form again

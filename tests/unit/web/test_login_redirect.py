@@ -153,7 +153,22 @@ def test_the_login_page_is_not_redirected_to_itself(client: TestClient) -> None:
     assert client.get("/login", headers=PAGE).status_code == 401
 
 
-@pytest.mark.parametrize("path", ["login", "https://sso.example/login", "//evil", "", None])
+async def test_a_login_page_with_a_query_is_not_redirected_to_itself_either() -> None:
+    """And its query stays before `next`."""
+    sessions = SessionProvider(secret=SECRET, store=MemorySessionStore())
+    app = FastAPI(dependencies=[Depends(sessions.redirect_to_login("/login?lang=en"))])
+    app.get("/{path:path}")(lambda: None)
+    async with sessions:
+        elsewhere, login = [
+            await call(app, scope_of(path=path, headers=[("accept", "text/html")])) for path in ("/a", "/login")
+        ]
+    assert elsewhere.all("location") == ["/login?lang=en&next=/a"]
+    assert login.status == 401
+
+
+@pytest.mark.parametrize(
+    "path", ["login", "https://sso.example/login", "//evil", "", None, b"/login", "/login#top", "/\u767b\u9304"]
+)
 def test_the_login_page_is_a_path_of_this_site(path: str) -> None:
     """Anything else is refused when the application is made."""
     sessions = SessionProvider(secret=SECRET, store=MemorySessionStore())
