@@ -47,5 +47,6 @@ async def until_ended(manager: RequestSession[Any, Any]) -> AsyncIterator[None]:
         if handle is not None:
             handle.close()
         if ended:
-            _cancelled[task] -= 1
+            # Not `-= 1`: a garbage collection that closes a generator has removed the task already.
+            _cancelled[task] = max(0, cancelled_by_blocks(task) - 1)
             task.uncancel()

@@ -339,6 +339,38 @@ async def test_a_block_that_finishes_first_is_left_as_usual(tester: Tester) -> N
         await asyncio.sleep(0)
 
 
+async def test_a_block_that_the_garbage_collector_closes_raises_nothing(tester: Tester) -> None:
+    """The collector has cleared the weak references to the block's task by then."""
+    login, errors = await tester.login(UserSession()), []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
+    manager, closed = await tester.sessions.authenticate(login.token), asyncio.Event()
+
+    async def ticks(own: list[Any]) -> AsyncIterator[None]:
+        try:
+            async with tester.sessions.until_ended(manager):
+                while True:
+                    yield
+        finally:
+            closed.set()
+
+    async def read() -> None:
+        own: list[Any] = []
+        own.append(ticks(own))  # a cycle
+        await anext(own[0])
+        await asyncio.Event().wait()
+
+    reader = asyncio.ensure_future(read())
+    await asyncio.sleep(0)
+    await revoke(tester, login)
+    await asyncio.wait([reader])
+    del reader
+    gc.collect()
+    await closed.wait()
+    await asyncio.sleep(0)
+    gc.collect()
+    assert errors == []
+
+
 async def test_a_block_needs_a_session(tester: Tester) -> None:
     """Without one it raises what `get_session` would raise."""
     login = await tester.login(UserSession())
