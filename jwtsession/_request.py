@@ -22,6 +22,7 @@ from .sessions import (
 from .tokens import TokenCodec, VerifiedToken
 
 E = TypeVar("E", bound=JWTSessionError)
+RawHeaders = Sequence[tuple[bytes, bytes]]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -31,9 +32,6 @@ class Components(Generic[S, C]):
     codec: TokenCodec[C]
     repository: SessionRepository[S]
     lifecycle: SessionLifecycle[S]
-
-
-RawHeaders = Sequence[tuple[bytes, bytes]]
 
 
 class Delivery(Protocol):
@@ -265,6 +263,11 @@ def came_by(manager: RequestSession[Any, Any], token: object, source: str) -> bo
     if source != "ticket":
         return manager.token == token
     return manager._verified is not None and manager._verified.is_of_ticket(ticket_name(token))
+
+
+def counts_as_use(manager: RequestSession[Any, Any]) -> bool:
+    """Whether the manager's request counts as a use of the session: not if it only peeked (`peek_session`)."""
+    return manager._extended
 
 
 def attach_answer(manager: RequestSession[Any, Any], scope: Any) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from starlette.types import Scope
 
-from .._request import watched
+from .._request import counts_as_use, watched
 from ..manager import SessionManager
 from ..sessions import Ending, Watched
 from .kept import Kept, is_of
@@ -39,9 +39,10 @@ class ScopeWatch:
                     self._watched[manager] = found
 
     def used(self) -> None:
-        """Count a use of each session."""
-        for each in self._watched.values():
-            each.used()
+        """Count a use of each session, but for one at which the handshake only peeked."""
+        for manager, each in self._watched.items():
+            if counts_as_use(manager):
+                each.used()
 
     def close(self) -> None:
         """Watch no longer."""

@@ -551,6 +551,25 @@ async def test_messages_of_the_client_restart_the_idle_timeout(
     assert store.contents[login.id].expires == clock.now + 86_400
 
 
+async def test_messages_on_a_socket_that_only_peeks_are_no_use(
+    tester: Tester, store: CountingStore, clock: Clock
+) -> None:
+    """`peek_session`: what a script sends by itself does not keep the session, as its polling does not."""
+    login, app = await tester.login(UserSession()), FastAPI(middleware=[Middleware(SessionMiddleware)])
+
+    @app.websocket("/")
+    async def echo(websocket: WebSocket, _: Annotated[UserSession, Depends(tester.sessions.peek_session)]) -> None:
+        await websocket.accept()
+        while True:
+            await websocket.send_text(await websocket.receive_text())
+
+    async with Driver(app, login.token) as driver:
+        clock.advance(3600)
+        driver.say("beat")
+        await settle()
+        assert (len(driver.sent), "touch" in store.calls) == (2, False)
+
+
 async def test_a_use_that_the_store_does_not_answer_breaks_nothing(
     tester: Tester, store: CountingStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
