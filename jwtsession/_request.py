@@ -10,12 +10,10 @@ from ._types import C, S, Transport
 from .errors import AuthenticationError, JWTSessionError, MissingTokenError, SessionNotFoundError
 from .sessions import (
     Edits,
-    Ending,
     Former,
     Record,
     SessionLifecycle,
     SessionRepository,
-    Watched,
     remembered,
     ticket_name,
 )
@@ -274,18 +272,6 @@ def attach_answer(manager: RequestSession[Any, Any], scope: Any) -> None:
     """Let the manager find the request's answer: a middleware that makes a manager is outside of it."""
     if manager._delivery is not None:
         manager._delivery.attach(scope)
-
-
-def watched(manager: RequestSession[Any, Any], tell: Callable[[Ending], object]) -> Watched | None:
-    """Watch the manager's session for an open socket or stream; None if the manager has no session.
-
-    Args:
-        manager: The manager of the socket's own request.
-        tell: Called once if the session ends, in the event loop that is running now.
-    """
-    if manager._record is None or manager._verified is None:
-        return None
-    return manager._lifecycle.watch.add(manager._verified, manager, tell)
 
 
 def deliver_by(manager: RequestSession[Any, Any], delivery: Delivery | None) -> None:

@@ -1,13 +1,14 @@
-"""`until_ended`: a block that ends when the session of a manager ends."""
+"""Watches the session of a manager, and `until_ended`: a block that ends with it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 from weakref import WeakKeyDictionary
 
-from ._request import RequestSession, watched
-from .sessions import Ending
+from ._request import RequestSession
+from .sessions import Ending, SessionToken, Watched
+from .tokens import VerifiedToken
 
 _cancelled: WeakKeyDictionary[asyncio.Task[Any], int] = WeakKeyDictionary()
 """How many blocks have cancelled a task and have not ended yet."""
@@ -19,6 +20,23 @@ def cancelled_by_blocks(task: asyncio.Task[Any]) -> int:
     A block in a generator that was waiting for its reader ends only when somebody closes the generator.
     """
     return _cancelled.get(task, 0)
+
+
+def watched(manager: RequestSession[Any, Any], tell: Callable[[Ending], object]) -> Watched | None:
+    """Watch the manager's session for an open socket or stream; None if the manager has no session.
+
+    Args:
+        manager: The manager of the socket's own request.
+        tell: Called once if the session ends, in the event loop that is running now.
+    """
+    if manager._record is None or manager._verified is None:
+        return None
+
+    def moved(token: SessionToken) -> None:
+        """Another request has moved the session: this manager's verbs and claims go on with the new token."""
+        manager._verified, manager._own_claims = cast("VerifiedToken", token), None
+
+    return manager._lifecycle.watch.add(manager._verified, manager, tell, moved)
 
 
 @asynccontextmanager

@@ -14,7 +14,7 @@ from ..stores import SessionStore, reports_changes
 from ._answered import answered
 from .timeouts import SessionToken
 from .uses import Uses
-from .watched import Ending, Watched
+from .watched import Ending, Moved, Watched
 
 logger = logging.getLogger("jwtsession")
 
@@ -81,7 +81,9 @@ class SessionWatch:
         """How many sockets and streams are watched."""
         return sum(map(len, self._watched.values()))
 
-    def add(self, token: SessionToken, owner: object, tell: Callable[[Ending], object]) -> Watched:
+    def add(
+        self, token: SessionToken, owner: object, tell: Callable[[Ending], object], moved: Moved = lambda _: None
+    ) -> Watched:
         """Watch a session for an open socket or stream.
 
         The store is asked at once, since the session may have ended after the socket's request has loaded it.
@@ -90,8 +92,9 @@ class SessionWatch:
             token: The session's token.
             owner: The manager of the socket's own request. If it moves its session, or replaces it, the socket stays.
             tell: Called once if the session ends, in the event loop that is running now.
+            moved: Called with the new token if the session moves to a new id.
         """
-        watched = Watched(self, token, owner, tell)
+        watched = Watched(self, token, owner, tell, moved)
         self._watched.setdefault(token.session_id, set()).add(watched)
         if self._task is None or self._task.done() or self._task.get_loop().is_closed():
             self._wake, self._due, self._failing_since = asyncio.Event(), self._next_due(), None
@@ -167,7 +170,7 @@ class SessionWatch:
         """
         for watched in [each for each in self._watched.get(old_id, ()) if owner is None or each.owner is owner]:
             self._watched[old_id].discard(watched)
-            watched.token = new
+            watched.move(new)
             self._watched.setdefault(new.session_id, set()).add(watched)
         if old_id in self._watched and not self._watched[old_id]:
             del self._watched[old_id]

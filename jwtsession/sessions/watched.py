@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from .watch import SessionWatch
 
 
+Moved = Callable[[SessionToken], object]
+"""Called with a session's new token."""
+
+
 class Ending(NamedTuple):
     """Why a socket or a stream ends."""
 
@@ -29,13 +33,20 @@ class Watched:
         token: The session's token.
         owner: The manager of the socket's own request.
         tell: Called once if the session ends.
+        moved: Called with the new token if the session moves to a new id.
     """
 
-    __slots__ = ("_loop", "_tell", "_watch", "owner", "token")
+    __slots__ = ("_loop", "_moved", "_tell", "_watch", "owner", "token")
 
     def __init__(
-        self, watch: "SessionWatch", token: SessionToken, owner: object, tell: Callable[[Ending], object]
+        self,
+        watch: "SessionWatch",
+        token: SessionToken,
+        owner: object,
+        tell: Callable[[Ending], object],
+        moved: Moved,
     ) -> None:
+        self._moved: Moved | None = moved
         self.token = token
         """The session's token: the new one after a `regenerate()` in this worker."""
         self.owner = owner
@@ -51,9 +62,15 @@ class Watched:
 
     def close(self) -> None:
         """Watch no longer: the socket is closed. Does nothing if it was called before."""
-        watch, self._watch, self._tell, self.owner = self._watch, None, None, None
+        watch, self._watch, self._tell, self._moved, self.owner = self._watch, None, None, None, None
         if watch is not None:
             watch.remove(self)
+
+    def move(self, token: SessionToken) -> None:
+        """Go on under the session's new token."""
+        self.token = token
+        if self._moved is not None:
+            self._moved(token)
 
     def tell(self, ending: Ending) -> None:
         """Tell of the end, in the socket's own event loop, a moment later: a message that is there already is read."""

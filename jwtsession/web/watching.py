@@ -5,7 +5,8 @@ from typing import Any
 
 from starlette.types import Scope
 
-from .._request import counts_as_use, watched
+from .._request import counts_as_use
+from .._until_ended import watched
 from ..manager import SessionManager
 from ..sessions import Ending, Watched
 from .kept import Kept, is_of

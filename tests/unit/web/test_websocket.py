@@ -465,6 +465,31 @@ async def test_regenerate_by_another_request_keeps_the_socket(tester: Tester) ->
         assert await driver.ended() == [CLOSE]
 
 
+async def test_the_manager_of_a_socket_that_stays_has_the_new_token(tester: Tester) -> None:
+    """After a `regenerate()` by another request the endpoint's verbs work, and it sees the claims as they are now."""
+    login = await tester.login(UserSession(), Claims(sub="ada", scope="admin"))
+    held: list[SessionManager[UserSession, Claims]] = []
+
+    async def endpoint(websocket: WebSocket, manager: SessionManager[UserSession, Claims]) -> None:
+        held.append(manager)
+        await websocket.accept()
+        async for _ in websocket.iter_text():
+            (await manager.reload()).text += "!"
+            await manager.update()
+
+    async with Driver(application(tester.sessions, endpoint), login.token) as driver:
+        other = await tester.manager(login.token)
+        await other.regenerate(UserSession(text="moved"), Claims(sub="ada", scope="read"))
+        driver.say("go on")
+        await settle()
+        assert len(driver.sent) == 1
+        (manager,) = held
+        assert (manager.id, manager.token) == (other.id, other.token)
+        assert manager.claims is not None
+        assert manager.claims.scope == "read"
+        assert (await other.reload()).text == "moved!"
+
+
 async def test_a_visitors_socket_ends_when_the_visitor_logs_in_elsewhere(tester: Tester) -> None:
     """Who planted the visitor's token keeps no socket of the user's session."""
     login, heard = await tester.login(UserSession()), Heard()
