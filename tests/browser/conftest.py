@@ -14,14 +14,15 @@ from .world import World, open_world
 LOCAL = ["--host-resolver-rules=MAP * 127.0.0.1", "--ignore-certificate-errors"]
 
 
-@pytest.fixture(scope="session")
+# Not for the session: while Playwright is open, its event loop runs, and no other test of this process can run one.
+@pytest.fixture(scope="module")
 def playwright() -> Iterator[Playwright]:
     with sync_playwright() as playwright:
         yield playwright
 
 
 @pytest.fixture(
-    scope="session",
+    scope="module",
     params=[("https", "lax"), ("https", "none"), ("http", "lax")],
     ids=lambda each: "-".join(each),
 )
@@ -31,7 +32,7 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         yield world
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(playwright: Playwright, world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserContext]:
     """With a profile that permits cookies of other sites, as Chromium does for its users, and not for tests."""
     profile = tmp_path_factory.mktemp("profile")

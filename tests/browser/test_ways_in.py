@@ -9,7 +9,7 @@ from .world import World
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.parametrize("world", [("https", "lax"), ("http", "lax")], ids="-".join, indirect=True, scope="session"),
+    pytest.mark.parametrize("world", [("https", "lax"), ("http", "lax")], ids="-".join, indirect=True, scope="module"),
 ]
 
 
