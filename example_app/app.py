@@ -192,9 +192,9 @@ def order(session: CurrentSession, manager: Manager) -> dict[str, str]:
 async def watch(websocket: WebSocket, session: CurrentSession, manager: Manager) -> None:
     """Send the cart, now and after each change. The socket ends with its session: the page sees 1008."""
     await websocket.accept()
-    end = asyncio.ensure_future(websocket.receive())  # pages send nothing
+    end, opened = asyncio.ensure_future(websocket.receive()), manager.id  # pages send nothing
     with suppress(WebSocketDisconnect):  # the page went while it was sent something
-        while not end.done():
+        while not end.done() and manager.id == opened:  # with a new id, the page asks for its role, and comes back
             change = changes.setdefault(session.user_id, asyncio.Future())  # first, so that no change is missed
             await websocket.send_json((await manager.reload()).cart)
             await asyncio.wait((end, change), return_when=asyncio.FIRST_COMPLETED)
