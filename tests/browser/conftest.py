@@ -44,7 +44,7 @@ def browser(playwright: Playwright, world: World, tmp_path_factory: pytest.TempP
         args=QUIET + LOCAL,
         ignore_https_errors=True,
     )
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(20_000)
     yield context
     context.close()
 

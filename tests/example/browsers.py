@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, P
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--no-pings"]
 WAIT = 15_000
 """Milliseconds."""
+expect.set_options(timeout=WAIT)
 
 
 @contextmanager
