@@ -10,6 +10,7 @@ from starlette.types import Scope
 
 from ..errors import CSRFError
 from ..settings import CSRFMode
+from .base import WHITESPACE
 
 RawHeaders = Iterable[tuple[bytes, bytes]]
 
@@ -84,7 +85,7 @@ def is_own_origin(origin: bytes, headers: RawHeaders) -> bool:
 
 
 def _values(headers: RawHeaders, wanted: bytes) -> list[bytes]:
-    return [value.strip(b" \t") for name, value in headers if name == wanted]
+    return [value.strip(WHITESPACE) for name, value in headers if name == wanted]
 
 
 def _place(origin: bytes) -> bytes | None:
