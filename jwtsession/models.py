@@ -148,12 +148,16 @@ def _not_null(schema: dict[str, Any]) -> None:
 
 
 def _bearer_token(schema: dict[str, Any]) -> None:
-    """Show what a deployment without cookies answers. `web/openapi.py` replaces it where there are cookies."""
-    schema["required"] = ["access_token"]
-    schema["properties"]["access_token"].pop("default", None)
-    kind = schema["properties"]["token_type"]
-    del kind["enum"]
-    kind["const"] = "bearer"
+    """Show what a deployment without cookies answers. `web/openapi.py` replaces it where there are cookies.
+
+    A subclass has this too, with fields of its own.
+    """
+    properties = schema["properties"]
+    properties["access_token"].pop("default", None)
+    schema["required"] = ["access_token", *(each for each in schema.get("required", ()) if each != "access_token")]
+    if properties["token_type"].get("enum") == ["bearer", "cookie"]:
+        del properties["token_type"]["enum"]
+        properties["token_type"]["const"] = "bearer"
 
 
 class Token(BaseModel):

@@ -250,13 +250,17 @@ def _complete_operation(
 
 
 def _show_cookie_tokens(schemas: dict[str, Any]) -> None:
-    """Show that a login's answer may have no token, because it is in a cookie."""
+    """Show that a login's answer, also one of a subclass of `Token`, may have no token, because it is in a cookie."""
+    left_out = Token.model_fields["access_token"].description
     for schema in schemas.values():
-        if schema.get("description") == Token.__doc__:
-            schema.pop("required", None)
-            kind = schema["properties"]["token_type"]
-            kind.pop("const", None)
-            kind["enum"] = ["bearer", "cookie"]
+        properties = schema.get("properties", {})
+        if left_out != properties.get("access_token", {}).get("description"):
+            continue
+        required = [each for each in schema.pop("required", ()) if each != "access_token"]
+        if required:
+            schema["required"] = required
+        if properties["token_type"].pop("const", None) is not None:
+            properties["token_type"]["enum"] = ["bearer", "cookie"]
 
 
 def _answers(reasons: Set[str]) -> dict[str, dict[str, Any]]:

@@ -1,7 +1,7 @@
 """Tests of jwtsession.web.openapi."""
 
 from contextlib import asynccontextmanager
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, Form, Security
@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import Mount
 
-from jwtsession import Claims, MemorySessionStore, Session, SessionProvider, SessionSettings, Token
+from jwtsession import Claims, MemorySessionStore, Session, SessionManager, SessionProvider, SessionSettings, Token
 from tests.conftest import SECRET
 
 
@@ -438,3 +438,32 @@ def test_what_is_not_in_the_schema_stays_out() -> None:
 
     with TestClient(app) as client:
         assert client.get("/openapi.json").json()["paths"] == {}
+
+
+@pytest.mark.parametrize("sources", [["bearer"], ["cookie", "bearer"]], ids="-".join)
+def test_a_subclass_of_token_is_shown_with_its_own_fields(sources: list[Any]) -> None:
+    """Its required fields stay required, also where a cookie may take the token's place; a kind of its own stays."""
+
+    class Own(Token):
+        user: int
+
+    class Fixed(Token):
+        token_type: Literal["bearer"] = "bearer"
+
+    sessions = SessionProvider(secret=SECRET, store=MemorySessionStore(), token_sources=sources)
+    app = FastAPI()
+
+    @app.post("/own")
+    async def own(manager: Annotated[SessionManager, Depends(sessions.get_manager)]) -> Own:
+        raise NotImplementedError
+
+    @app.post("/fixed")
+    async def fixed(manager: Annotated[SessionManager, Depends(sessions.get_manager)]) -> Fixed:
+        raise NotImplementedError
+
+    sessions.document(app)
+    schemas = app.openapi()["components"]["schemas"]
+    cookies = "cookie" in sources
+    assert schemas["Own"]["required"] == (["user"] if cookies else ["access_token", "user"])
+    assert schemas["Own"]["properties"]["token_type"].get("enum") == (["bearer", "cookie"] if cookies else None)
+    assert schemas["Fixed"].get("required") == (None if cookies else ["access_token"])
