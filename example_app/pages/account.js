@@ -1,7 +1,7 @@
 // "Your sessions": where the user is logged in. And the staff's door.
 
 import { ask } from "./ask.js";
-import { $, act, begin, endsBy, leave, say } from "./page.js";
+import { $, act, begin, endsBy, leave, logins, say } from "./page.js";
 
 const date = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "short" });
 const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
@@ -71,6 +71,7 @@ $("#step-up").addEventListener("submit", (event) => {
   const form = event.currentTarget;
   act($("button", form), async () => {
     await ask("POST", "/session/admin", new FormData(form));
+    logins.postMessage("");
     me.role = "admin";
     say("You are admin now. The session has moved to a new id, and the old token is worth nothing.");
     await refresh();

@@ -1,7 +1,7 @@
 // The login. What it gets is a cookie: there is no token to keep.
 
 import { ask } from "./ask.js";
-import { $, say } from "./page.js";
+import { $, logins, say } from "./page.js";
 
 /** Where the user wanted to go, if it is a page of the shop. */
 function next() {
@@ -19,6 +19,7 @@ form.addEventListener("submit", async (event) => {
   $("#wrong").textContent = "";
   try {
     await ask("POST", "/session", new FormData(form));
+    logins.postMessage("");
     location.assign(next());
   } catch (error) {
     $("#wrong").textContent = error.status === 401 ? "This name and this password do not belong together." : error.message;

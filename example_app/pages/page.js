@@ -6,6 +6,9 @@ import { follow } from "./live.js";
 export const $ = (selector, root = document) => root.querySelector(selector);
 export const money = (cents) => new Intl.NumberFormat("en-IE", { style: "currency", currency: "EUR" }).format(cents / 100);
 
+/** Tells the browser's other tabs that the cookie is another one now. */
+export const logins = new BroadcastChannel("logins");
+
 let socket;
 let showCart; // what the page does with a cart
 let ending = "ended"; // why the session ends: by a button of this page, or elsewhere
@@ -69,9 +72,9 @@ export async function begin({ onCart = () => {}, onState = () => {} } = {}) {
   document.body.classList.add(me ? "user" : "visitor");
   if (!me) {
     // Perhaps the user has logged in by another tab meanwhile.
-    document.addEventListener("visibilitychange", async () => {
-      if (document.visibilityState === "visible" && (await ask("GET", "/me"))) location.reload();
-    });
+    const look = async () => { if (await ask("GET", "/me")) location.reload(); };
+    logins.addEventListener("message", look);
+    document.addEventListener("visibilitychange", () => { if (document.visibilityState === "visible") look(); });
     return null;
   }
   document.body.dataset.role = me.role;

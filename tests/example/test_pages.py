@@ -20,7 +20,7 @@ from .shop import ROOT, Shop, clean_environment, log_in, open_shop
 pytestmark = pytest.mark.slow
 
 PAGES = ROOT / "example_app" / "pages"
-NAMES = ("/", "/login", "/account", "/logged-out?why=ended")
+NAMES = ("/", "/login", "/account", "/logged-out?why=here")
 IPHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 26_0 like Mac OS X) Version/26.0 Mobile/15E148 Safari/604.1"
 FIREFOX = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:145.0) Gecko/20100101 Firefox/145.0"
 
@@ -215,6 +215,24 @@ def test_a_tab_follows_who_logs_in_by_another(shop: Shop, browsers: Browsers) ->
     expect(page.get_by_text("Live:")).to_be_visible(timeout=WAIT)
     log_in_at(tab, shop.url, "bob", "builder")
     expect(page.locator("#name")).to_have_text("bob", timeout=WAIT)
+
+
+@pytest.mark.parametrize("early", [False, True], ids=["the cookie comes late", "the page comes late"])
+def test_a_tab_whose_session_a_login_replaced_finds_the_new_one(shop: Shop, browsers: Browsers, early: bool) -> None:
+    """The old session ends before the browser has the new cookie: the page that says so goes back by itself."""
+    page = browsers.open()
+    log_in_at(page, shop.url)
+    tab = page.context.new_page()
+    if early:
+        log_in_at(tab, shop.url, "bob", "builder")
+        page.goto(f"{shop.url}/logged-out?why=ended&next=/account")
+    else:
+        page.context.clear_cookies()
+        visit(page, f"{shop.url}/logged-out?why=ended&next=/account")
+        logged_out(page, "was ended elsewhere")
+        log_in_at(tab, shop.url, "bob", "builder")
+    page.wait_for_url(f"{shop.url}/account")
+    expect(page.locator("#name")).to_have_text("bob")
 
 
 def test_a_customer_sees_no_door_for_staff(shop: Shop, browsers: Browsers) -> None:
