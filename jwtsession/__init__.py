@@ -30,7 +30,15 @@ if TYPE_CHECKING:
     from .observability import SessionEvent, TokenRedactionFilter
     from .provider import SessionProvider
     from .sessions import SessionInfo
-    from .settings import CookieSettings, EncryptionSettings, Key, SessionSettings, WebSocketSettings
+    from .settings import (
+        CookieSettings,
+        DPoPSettings,
+        EncryptionSettings,
+        Key,
+        RotationSettings,
+        SessionSettings,
+        WebSocketSettings,
+    )
     from .stores import MemorySessionStore, RedisSessionStore, SessionStore, TicketStore, UserIndexStore
     from .sync import SyncSessionManager, SyncSessionProvider
     from .web.login_redirect import safe_next
@@ -67,7 +75,15 @@ _MODULES = {
     "models": ("Claims", "Session", "Ticket", "Token"),
     "provider": ("SessionProvider",),
     "sessions": ("SessionInfo",),
-    "settings": ("CookieSettings", "EncryptionSettings", "Key", "SessionSettings", "WebSocketSettings"),
+    "settings": (
+        "CookieSettings",
+        "DPoPSettings",
+        "EncryptionSettings",
+        "Key",
+        "RotationSettings",
+        "SessionSettings",
+        "WebSocketSettings",
+    ),
     "stores": ("MemorySessionStore", "RedisSessionStore", "SessionStore", "TicketStore", "UserIndexStore"),
     "sync": ("SyncSessionManager", "SyncSessionProvider"),
     "web.login_redirect": ("safe_next",),
@@ -82,6 +98,7 @@ __all__ = [
     "Claims",
     "ConfigurationError",
     "CookieSettings",
+    "DPoPSettings",
     "EncryptionSettings",
     "ExpiredTokenError",
     "InsufficientScopeError",
@@ -94,6 +111,7 @@ __all__ = [
     "MissingTokenError",
     "NotStartedError",
     "RedisSessionStore",
+    "RotationSettings",
     "Session",
     "SessionConflictError",
     "SessionCorruptError",

@@ -136,6 +136,7 @@ def _codec(
         absolute_max_age=settings.absolute_max_age,
         leeway=settings.leeway,
         cache_bytes=settings.token_cache_bytes,
+        accepts_bound=settings.dpop.mode != "off",
         clock=clock,
     )
 

@@ -137,6 +137,10 @@ class Claims(_HiddenData, BaseModel):
     jwtsession_persistent: bool | None = None
     """Whether a cookie with this token outlives the browser's session: `create(persistent=...)` sets it, so that
     `regenerate()` knows it."""
+    gen: int | None = None
+    """Which of the session's tokens this is, if `rotation` replaces tokens: it counts from 0. Reserved, as `jti` is."""
+    cnf: dict[str, Any] | None = None
+    """The key to which the token is bound (RFC 7800 section 3.1, RFC 9449 section 6.1). Reserved, as `jti` is."""
     scope: str | None = None
     """The scopes that the token grants, separated by spaces (RFC 8693 section 4.2)."""
 

@@ -7,7 +7,7 @@ from .eviction import EvictionWatch
 from .index_entries import Login, SessionInfo
 from .instances import Former, refuse_lost_changes, remembered
 from .lifecycle import NewSession, SessionLifecycle
-from .repository import Record, SessionRepository
+from .repository import LoadCheck, Record, SessionRepository
 from .roundtrip import check_model
 from .serialization import Migrate, SessionSerializer
 from .tickets import TICKET_SECONDS, Tickets, new_ticket, origin_name, ticket_name
@@ -24,6 +24,7 @@ __all__ = [
     "Ending",
     "EvictionWatch",
     "Former",
+    "LoadCheck",
     "Login",
     "Migrate",
     "NewSession",

@@ -1,7 +1,7 @@
 """`SessionRepository`: loads and stores typed sessions. It knows the model, the sealer and the store, but no JWT."""
 
 import asyncio
-from typing import Generic, NamedTuple
+from typing import Generic, NamedTuple, Protocol
 
 from .._types import S
 from ..errors import SessionConflictError, SessionNotFoundError, StoreUnavailableError
@@ -30,6 +30,19 @@ class Record(NamedTuple, Generic[S]):
         return "Record()"
 
 
+class LoadCheck(Protocol):
+    """Asks the store about a request's token, in the round trip that loads the session."""
+
+    async def load(self, session_id: str, ttl: int | None) -> bytes | None:
+        """Return the session's value, as `SessionStore.load` does without `allow_cached`.
+
+        Raises:
+            AuthenticationError: The token must not be used. Its session may live.
+            StoreUnavailableError: The store did not answer.
+        """
+        ...
+
+
 class SessionRepository(Generic[S]):
     """Stores the sessions of one provider.
 
@@ -51,22 +64,28 @@ class SessionRepository(Generic[S]):
         """The tickets of the provider's sessions."""
         self._endings: set[asyncio.Future[bool]] = set()
 
-    async def load(self, token: SessionToken, *, allow_cached: bool = False, extend: bool = True) -> Record[S]:
+    async def load(
+        self, token: SessionToken, *, allow_cached: bool = False, extend: bool = True, check: LoadCheck | None = None
+    ) -> Record[S]:
         """Load a session. This restarts its time to live if `touch_interval` has passed since the last restart.
 
         Args:
             token: The session's token.
             allow_cached: See `SessionStore.load`.
             extend: Whether this counts as a use of the session.
+            check: What else to ask the store about the token, in the same round trip.
 
         Raises:
-            SessionNotFoundError: There is no such session.
+            SessionNotFoundError: There is no such session, or the check refuses the token.
             SessionCorruptError: The stored value can't be read.
             StoreUnavailableError: The store did not answer.
         """
         session_id, due = token.session_id, extend and self.timeouts.is_due(token)
         ttl = self.timeouts.ttl(token) if due else 0
-        stored = await self._store.load(session_id, ttl if ttl > 0 else None, allow_cached=allow_cached)
+        if check is None:
+            stored = await self._store.load(session_id, ttl if ttl > 0 else None, allow_cached=allow_cached)
+        else:
+            stored = await check.load(session_id, ttl if ttl > 0 else None)
         if stored is None:
             raise SessionNotFoundError
         record = self.decode(session_id, stored)

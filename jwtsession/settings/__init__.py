@@ -2,20 +2,28 @@
 
 from ._messages import shown_name
 from .cookie import CookieSettings, SameSite
+from .dpop import DPoPAlgorithm, DPoPMode, DPoPSettings
 from .durations import seconds
 from .encryption import EncryptionMode, EncryptionSettings
 from .group import SettingsGroup
 from .keys import Key
-from .options import CSRFMode, SettingsOptions
+from .options import CSRFMode, ReuseAction, SettingsOptions
+from .rotation import RotationMode, RotationSettings
 from .session_settings import SessionSettings
 from .websocket import WebSocketSettings
 
 __all__ = [
     "CSRFMode",
     "CookieSettings",
+    "DPoPAlgorithm",
+    "DPoPMode",
+    "DPoPSettings",
     "EncryptionMode",
     "EncryptionSettings",
     "Key",
+    "ReuseAction",
+    "RotationMode",
+    "RotationSettings",
     "SameSite",
     "SessionSettings",
     "SettingsGroup",

@@ -1,4 +1,4 @@
-"""Types of settings that accept only some texts: the store's URL, the keys' prefix, the places of tokens, origins."""
+"""Types of settings that accept only some texts: URLs, the keys' prefix, the places of tokens, origins."""
 
 import re
 from typing import Annotated, get_args
@@ -59,7 +59,24 @@ def _as_browsers_write_them(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
+# Scheme, host and port as in an origin, and the prefix of a mounted application, without a slash at its end.
+_PUBLIC_URL = re.compile(r"(?P<origin>https?://[^/?#]+)(/[A-Za-z0-9._~-]+)*")
+
+
+def _without_slash(value: str) -> str:
+    found = _PUBLIC_URL.fullmatch(value)
+    try:
+        _as_browsers_write_them((found["origin"],) if found else ("",))
+    except ValueError:
+        raise ValueError(
+            "must be http(s)://host or http(s)://host:port, with a path if there is one: in lower case, without a / at "
+            "the end, and without the scheme's own port"
+        ) from None
+    return value
+
+
 StoreURL = Annotated[SecretStr, AfterValidator(_known_scheme)]
 Keyspace = Annotated[str, AfterValidator(_plain_keyspace)]
 Origins = Annotated[tuple[str, ...], AfterValidator(_as_browsers_write_them)]
+PublicURL = Annotated[str, AfterValidator(_without_slash)]
 TokenSources = Annotated[tuple[TokenSource, ...], AfterValidator(_each_source_once)]

@@ -11,14 +11,17 @@ from typing import Any, Literal, TypedDict
 from pydantic import SecretStr
 
 from .cookie import CookieOptions, CookieSettings
+from .dpop import DPoPOptions, DPoPSettings
 from .encryption import EncryptionOptions, EncryptionSettings
 from .keys import Key
+from .rotation import RotationOptions, RotationSettings
 from .websocket import WebSocketOptions, WebSocketSettings
 
 Algorithm = Literal[
     "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"
 ]  # fmt: skip
 TokenSource = Literal["bearer", "header", "query", "body", "cookie"]
+ReuseAction = Literal["refuse", "end", "end_all"]
 CSRFMode = Literal["strict", "lenient", "off"]
 
 
@@ -54,6 +57,13 @@ class SettingsOptions(TypedDict, total=False):
     max_sessions: int | None
     too_many_sessions: Literal["refuse", "evict"]
     websocket: WebSocketSettings | WebSocketOptions
+    rotation: RotationSettings | RotationOptions
+    on_reuse: ReuseAction | None
+    reuse_grace: int | timedelta
+    dpop: DPoPSettings | DPoPOptions
+    public_url: str | None
+    token_type_header: Literal["JWT", "at+jwt"]
+    revoke_before: bool
 
     maxAge: int | timedelta
     requestKey: str

@@ -1,6 +1,5 @@
 """`SessionSettings`: all settings, from arguments or from the environment. They are checked when they are made."""
 
-import logging
 from typing import Any, ClassVar, Literal, Self, Unpack
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
@@ -10,17 +9,17 @@ from .._tracebacks import scrub_traceback
 from ..errors import ConfigurationError
 from ._environment import GroupedSource, Variables, not_json, warn_of_unknown_variables
 from ._messages import describe
-from ._values import Keyspace, Origins, StoreURL, TokenSources
-from ._weak_secrets import MAKE_ONE, MIN_SECRET_BYTES, check_secret
+from ._requirements import check_dependencies, check_keys, warn_of_what_never_counts
+from ._values import Keyspace, Origins, PublicURL, StoreURL, TokenSources
 from .cookie import CookieSettings
+from .dpop import DPoPSettings
 from .durations import Seconds
 from .encryption import EncryptionSettings
 from .group import SecretHolder
 from .keys import Key
-from .options import Algorithm, CSRFMode, SettingsOptions
+from .options import Algorithm, CSRFMode, ReuseAction, SettingsOptions
+from .rotation import RotationSettings
 from .websocket import WebSocketSettings
-
-logger = logging.getLogger("jwtsession")
 
 # The names that `jwt-redis-session` gave these settings.
 _ORIGINAL_NAMES = {"maxAge": "max_age", "requestKey": "request_key", "requestArg": "request_arg"}
@@ -170,6 +169,33 @@ class SessionSettings(SecretHolder, BaseSettings):
     websocket: WebSocketSettings = WebSocketSettings()
     """The ways into a WebSocket, and how open sockets and streams end with their session: see `WebSocketSettings`."""
 
+    rotation: RotationSettings = RotationSettings()
+    """The replacement of tokens while their session is in use: see `RotationSettings`."""
+
+    on_reuse: ReuseAction | None = None
+    """If somebody uses a token that was replaced, by `regenerate()` or by `rotation`: `refuse` answers 401, `end` ends
+    the living session too, `end_all` ends all sessions of the token's user, and needs `user_index`. `None`: `refuse`
+    without `rotation`, `end` with it."""
+
+    reuse_grace: Seconds = Field(default=10, ge=0, le=300)
+    """How many seconds after `regenerate()` a request with the old token is refused and nothing more: it may have been
+    under way."""
+
+    dpop: DPoPSettings = DPoPSettings()
+    """Proof of possession (DPoP, RFC 9449): see `DPoPSettings`."""
+
+    public_url: PublicURL | None = None
+    """The URL at which clients see the application, such as `https://api.example.com` or
+    `https://example.com/api`: what clients write before the path of a route. Proofs of `dpop` are for it."""
+
+    token_type_header: Literal["JWT", "at+jwt"] = "JWT"
+    """The `typ` in a token's header (RFC 8725 section 3.11). With `at+jwt` tokens say that they are access tokens
+    (RFC 9068 section 2.1), and a token that does not say so is refused."""
+
+    revoke_before: bool = False
+    """Whether `SessionProvider.revoke_before()` works: each worker asks the store at most once a second for the time
+    before which all tokens are refused."""
+
     _node_compatible: ClassVar[bool] = False
 
     # The type is written by hand: the environment may give required settings, and secrets may be plain texts.
@@ -184,7 +210,7 @@ class SessionSettings(SecretHolder, BaseSettings):
             wrong = not_json(error, type(self), prefix)
         else:
             warn_of_unknown_variables(type(self), prefix)
-            self._warn_of_what_never_counts()
+            warn_of_what_never_counts(self)
             return
         # Raised outside of the handlers: their errors, which would be its context, contain the given values.
         raise ConfigurationError(wrong)
@@ -192,14 +218,6 @@ class SessionSettings(SecretHolder, BaseSettings):
     @classmethod
     def _prefix(cls, given: str | None) -> str:
         return (cls.model_config.get("env_prefix", "") if given is None else given).upper()
-
-    def _warn_of_what_never_counts(self) -> None:
-        for name in ("max_age", "max_age_limit"):
-            value: int | None = getattr(self, name)
-            if name in self.model_fields_set and value and value > (self.absolute_max_age or value):
-                logger.warning(
-                    "%s=%d has no effect: absolute_max_age=%d ends sessions earlier", name, value, self.absolute_max_age
-                )
 
     @classmethod
     def settings_customise_sources(
@@ -262,36 +280,13 @@ class SessionSettings(SecretHolder, BaseSettings):
         """The name of the cookie that holds the token: see `CookieSettings.name`."""
         return self.cookie.name_for(self.request_key)
 
-    @model_validator(mode="after")
-    def _what_others_need(self) -> Self:
-        if self.max_age_limit is not None and self.max_age_limit < self.max_age:
-            raise ValueError("max_age_limit: must not be less than max_age")
-        for name in ("user_index_key", "capture_client", "max_sessions"):
-            if getattr(self, name) and not self.user_index:
-                raise ValueError(f"{name}: needs user_index=True")
-        if "too_many_sessions" in self.model_fields_set and self.max_sessions is None:
-            raise ValueError("too_many_sessions: needs max_sessions")
-        for name in ("cookie", "csrf", "trusted_origins", "csrf_same_site"):
-            if name in self.model_fields_set and "cookie" not in self.token_sources:
-                raise ValueError(f'{name}: needs "cookie" in token_sources')
-        for source in self.websocket.sources if "sources" in self.websocket.model_fields_set else ():
-            if source not in ("protocol", *self.token_sources):
-                raise ValueError(f'websocket.sources: "{source}" needs "{source}" in token_sources')
-        return self
+    @property
+    def reuse_action(self) -> ReuseAction:
+        """What happens at the reuse of a token: `on_reuse`, or its default."""
+        return self.on_reuse or ("refuse" if self.rotation.after is None else "end")
 
     @model_validator(mode="after")
-    def _good_keys(self) -> Self:
-        if self.secret is None and not self.keys:
-            remedy = f": {MAKE_ONE}" if self.algorithm in MIN_SECRET_BYTES else ""
-            raise ValueError(f"secret: is required: give it as an argument or as JWTSESSION_SECRET{remedy}")
-        # A longer name may be a secret that changed places with it.
-        names = [f": {key.kid!r}" if len(key.kid) < 32 else f".{place}" for place, key in enumerate(self.keys)]
-        given = {f"keys{name}": key.secret for name, key in zip(names, self.keys, strict=True)}
-        if self.secret is not None:
-            given["secret"] = self.secret
-        if self.algorithm in MIN_SECRET_BYTES:
-            for name, key in given.items():
-                check_secret(name, key.get_secret_value(), MIN_SECRET_BYTES[self.algorithm], self.algorithm)
-        if self.user_index_key is not None:
-            check_secret("user_index_key", self.user_index_key.get_secret_value(), 32, "an HMAC")
+    def _consistent(self) -> Self:
+        check_dependencies(self)
+        check_keys(self)
         return self

@@ -26,6 +26,9 @@ class VerifiedToken(NamedTuple):
     jwtsession_idle_timeout: int | None
     sub: str | None
     scope: str | None
+    gen: int | None
+    jkt: str | None
+    """The thumbprint of the key to which the token is bound (RFC 9449 section 6.1); None if it is not bound."""
 
     def __repr__(self) -> str:
         return "VerifiedToken()"

@@ -1,5 +1,6 @@
 """The checks of a token's claims: their types, the audience, and the times (RFC 7519)."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,9 @@ from .cache import VerifiedToken
 
 # Every JSON reader reads integers up to this one exactly. It is also far beyond any date.
 _MAX_NUMBER = 2**53
+
+# RFC 7638 section 3: a SHA-256 as base64url.
+_THUMBPRINT = re.compile(r"[A-Za-z0-9_-]{43}")
 
 # A time this large is surely in milliseconds by mistake: in seconds it is the year 5138, in milliseconds 1973.
 _MILLISECONDS = 10**11
@@ -39,6 +43,11 @@ def check_claims(claims: Mapping[str, Any], *, issuer: str | None, audience: str
         raise InvalidTokenError("token_claims")
     if not isinstance(claims.get("jwtsession_persistent", True), bool):
         raise InvalidTokenError("token_claims")
+    gen = claims.get("gen", 0)
+    if type(gen) is not int or not 0 <= gen <= _MAX_NUMBER:
+        raise InvalidTokenError("token_claims")
+    if "cnf" in claims and not _is_key_binding(claims["cnf"]):
+        raise InvalidTokenError("token_claims")
     for name in ("iss", "sub", "scope"):
         if name in claims and not isinstance(claims[name], str):
             raise InvalidTokenError("token_claims")
@@ -56,6 +65,16 @@ def check_claims(claims: Mapping[str, Any], *, issuer: str | None, audience: str
             raise InvalidTokenError("token_audience")
         if audience not in audiences:
             raise InvalidTokenError("token_audience")
+
+
+def _is_key_binding(cnf: object) -> bool:
+    """Whether it is the binding to a key that a proof can show (RFC 9449 section 6.1), and no other binding."""
+    return (
+        isinstance(cnf, dict)
+        and cnf.keys() == {"jkt"}
+        and isinstance(cnf["jkt"], str)
+        and _THUMBPRINT.fullmatch(cnf["jkt"]) is not None
+    )
 
 
 def check_times(verified: VerifiedToken, now: float, leeway: float) -> None:

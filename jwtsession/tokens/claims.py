@@ -9,7 +9,7 @@ from ..models import Claims
 
 REGISTERED = (
     "sub", "iss", "aud", "iat", "nbf", "exp", "jti", "auth_time", "jwtsession_idle_timeout", "jwtsession_persistent",
-    "scope",
+    "gen", "cnf", "scope",
 )  # fmt: skip
 """The claims that this package reads."""
 
@@ -62,7 +62,7 @@ def inherited(old: C, claims: C | None, session_id: str, idle_timeout: int | Non
         kept["jwtsession_persistent"] = old.jwtsession_persistent
     if claims.jti == session_id:
         # The caller passed the claims of the old token, perhaps changed: the new token needs a new id and time.
-        kept |= {"jti": None, "iat": None}
+        kept |= {"jti": None, "iat": None, "gen": None, "cnf": None}
         if claims.sub != old.sub and claims.auth_time == old.auth_time:
             kept["auth_time"] = None  # it is the sign-in of another user
     if claims.auth_time is None and claims.sub == old.sub:

@@ -12,6 +12,12 @@ from .compact import payload_of, read_json, signed_payload
 from .keys import KeyRing
 from .tickets import TicketRecord, read_record, sign_record
 
+_RESERVED = {
+    "jti": "the session's id",
+    "gen": "counted by the rotation of tokens",
+    "cnf": "the key of the client's proof",
+}
+
 
 class TokenCodec(Generic[C]):
     """Issues and verifies the tokens of one service, with one algorithm.
@@ -25,6 +31,7 @@ class TokenCodec(Generic[C]):
         leeway: By how many seconds clocks may differ.
         cache_bytes: How many bytes of memory the cache of verified tokens may take, so that a token is not verified
             again at each request. Its times are checked at each request all the same. 0 keeps none.
+        accepts_bound: Whether tokens may be bound to a key. The caller must check their proofs.
         clock: Returns the time in seconds since the epoch.
     """
 
@@ -38,6 +45,7 @@ class TokenCodec(Generic[C]):
         absolute_max_age: int | None = None,
         leeway: int = 0,
         cache_bytes: int = 0,
+        accepts_bound: bool = False,
         clock: Callable[[], float],
     ) -> None:
         self._cache = TokenCache(cache_bytes)
@@ -48,6 +56,7 @@ class TokenCodec(Generic[C]):
         self._audience = audience
         self._absolute_max_age = absolute_max_age
         self._leeway = leeway
+        self._accepts_bound = accepts_bound
         self._clock = clock
 
     def encode(
@@ -58,6 +67,8 @@ class TokenCodec(Generic[C]):
         sign_in: bool = True,
         idle_timeout: int | None = None,
         persistent: bool | None = None,
+        gen: int | None = None,
+        jkt: str | None = None,
     ) -> tuple[VerifiedToken, C]:
         """Issue a token for a session. The new token is verified as any other token.
 
@@ -71,13 +82,15 @@ class TokenCodec(Generic[C]):
             idle_timeout: The session's own idle timeout in seconds: the claim `jwtsession_idle_timeout`. None sets no
                 such claim.
             persistent: The claim `jwtsession_persistent`. None sets no such claim.
+            gen: The claim `gen`. None sets no such claim.
+            jkt: The thumbprint of the key to which the token is bound: the claim `cnf`. None sets no such claim.
 
         Returns:
             The token, and its claims.
 
         Raises:
-            InvalidArgumentError: The claims set `jti`, have no JSON form, or would make a token that `decode` refuses;
-                or no key can sign.
+            InvalidArgumentError: The claims set `jti`, `gen` or `cnf`, have no JSON form, or would make a token that
+                `decode` refuses; or no key can sign.
         """
         now = self._clock()
         payload = self._payload(claims)
@@ -86,6 +99,10 @@ class TokenCodec(Generic[C]):
             payload["jwtsession_idle_timeout"] = idle_timeout
         if persistent is not None:
             payload["jwtsession_persistent"] = persistent
+        if gen is not None:
+            payload["gen"] = gen
+        if jkt is not None:
+            payload["cnf"] = {"jkt": jkt}
         payload.setdefault("iat", int(now))
         if "sub" in payload and sign_in:
             payload.setdefault("auth_time", int(now))
@@ -170,8 +187,9 @@ class TokenCodec(Generic[C]):
             return {}
         if not isinstance(claims, self._model):
             raise InvalidArgumentError(f"expected {self._model.__name__}, got {type(claims).__name__}")
-        if claims.jti is not None:
-            raise InvalidArgumentError("jti is reserved: it is the session's id")
+        for name, what in _RESERVED.items():
+            if getattr(claims, name) is not None:
+                raise InvalidArgumentError(f"{name} is reserved: it is {what}")
         try:
             payload = claims.model_dump(mode="json", by_alias=True, warnings=False)
         except (ValueError, RecursionError) as error:  # a `bytes` field that is no UTF-8 raises UnicodeDecodeError
@@ -192,7 +210,11 @@ class TokenCodec(Generic[C]):
         claims = self._model_of(payload)  # runs the application's validators
         if changes_registered(claims, found):
             raise InvalidTokenError("token_claims")
-        return VerifiedToken(token, found["jti"], *map(found.get, VerifiedToken._fields[2:])), claims
+        jkt = found["cnf"]["jkt"] if "cnf" in found else None
+        if jkt is not None and not self._accepts_bound:
+            raise InvalidTokenError("token_bound")  # to accept it without its proof would undo the binding
+        others: list[Any] = [*map(found.get, VerifiedToken._fields[2:-1]), jkt]
+        return VerifiedToken(token, found["jti"], *others), claims
 
     def _model_of(self, payload: bytes) -> C:
         try:

@@ -8,7 +8,9 @@ from .._request import Components, came_by, deliver_by, emit_refused, replace_au
 from .._types import C, S
 from ..errors import AmbiguousTokenError, AuthenticationError, CSRFError, ExpiredTokenError, MissingTokenError
 from ..manager import SessionManager
+from ..tokens import VerifiedToken
 from ..transports import Found, TokenExtractor
+from .checks import TokenChecks
 from .delivery import CookieDelivery, CookiePolicy
 from .scopes import Demand
 from .tickets import redeem
@@ -21,6 +23,7 @@ class Authenticator(Generic[S, C]):
         components: The provider's shared parts.
         extractor: Finds the token in a request.
         cookies: What the provider does with cookies; None if no cookie is a token source.
+        checks: What else is asked of a token; None for nothing.
     """
 
     def __init__(
@@ -28,12 +31,14 @@ class Authenticator(Generic[S, C]):
         components: Components[S, C],
         extractor: TokenExtractor,
         cookies: CookiePolicy | None = None,
+        checks: TokenChecks | None = None,
     ) -> None:
         self._components = components
         self._codec, self._repository, self._lifecycle = components.codec, components.repository, components.lifecycle
         self._has_index = self._lifecycle.has_index
         self._extractor = extractor
         self._cookies = cookies
+        self._checks = checks
         self.reads_bodies = extractor.reads_bodies
         """Whether the token may be in a request's body."""
 
@@ -89,23 +94,32 @@ class Authenticator(Generic[S, C]):
             # Check the demand before the load, because the load restarts the idle timeout. The dependency refuses the
             # request later: a session that is gone is a 401 even if the demand is not met.
             extend = extend and (demand is None or demand(verified) is None)
-            record = await self._repository.load(verified, allow_cached=True, extend=extend)
+            check = None if self._checks is None else self._checks.begin(connection.scope, verified, source)
+            record = await self._repository.load(verified, allow_cached=True, extend=extend, check=check)
         except AuthenticationError as error:
             # Drop the frames that raised the error: they hold the token, and would hold this manager in a cycle.
             error.__context__ = None
             refusal = error.with_traceback(None)
-            if not isinstance(error, MissingTokenError):  # `require()` emits that event, if the endpoint needs a token
-                self._lifecycle.emit("refused", None if verified is None else verified.session_id, error.code, host)
-            if delivery is not None and isinstance(error, ExpiredTokenError):
-                delivery.clear()  # no other 401 clears the cookie: another request may just have replaced it
         except (AmbiguousTokenError, CSRFError) as error:
             self._lifecycle.emit("refused", None, error.code, host)
             raise
         else:
             if self._has_index and extend:
                 await self._lifecycle.note_use(verified)
+        if refusal is not None:
+            refusal = await self._explained(refusal, verified, host)
+            if delivery is not None and isinstance(refusal, ExpiredTokenError):
+                delivery.clear()  # no other 401 clears the cookie: another request may just have replaced it
         manager = SessionManager(self._components, host, headers, verified, record, refusal, extend, delivery)
         return manager, token
+
+    async def _explained(
+        self, refusal: AuthenticationError, verified: VerifiedToken | None, host: str | None
+    ) -> AuthenticationError:
+        """Emit the event of a refused token, and return the error that says best why it is refused."""
+        if not isinstance(refusal, MissingTokenError):  # `require()` emits that event, if the endpoint needs a token
+            self._lifecycle.emit("refused", None if verified is None else verified.session_id, refusal.code, host)
+        return refusal
 
     async def search_body(
         self,

@@ -42,7 +42,7 @@ def plain(default: Any) -> Any:
 
 def test_the_settings_table_is_the_settings() -> None:
     """Every setting has its row, in the order of the code, with its default and its environment variable."""
-    table = rows(README, "Settings")
+    table = rows(ROOT / "docs/settings.md", "All settings")
     fields = {".".join(map(str, place)): field for place, field in places(SessionSettings).items()}
     assert [name.strip("`") for name, *_ in table] == [*fields]
     for name, default, unit, environment, meaning in table:
@@ -51,6 +51,14 @@ def test_the_settings_table_is_the_settings() -> None:
         assert environment == f"`JWTSESSION_{name.strip('`').replace('.', '_').upper()}`"
         assert (unit == "seconds") == ("econds" in inspect_doc(name.strip("`"))), name
         assert meaning.endswith(".")
+
+
+def test_the_short_table_of_settings_is_part_of_the_whole_one() -> None:
+    """The README shows some rows of the table, in its order and in its words."""
+    whole = rows(ROOT / "docs/settings.md", "All settings")
+    short = rows(README, "Settings")
+    assert short == [row for row in whole if row in short]
+    assert 10 <= len(short) < len(whole)
 
 
 def inspect_doc(setting: str) -> str:

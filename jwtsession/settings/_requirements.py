@@ -1,0 +1,65 @@
+"""What one setting needs of another. The checks raise a `ValueError` that names the setting."""
+
+import logging
+from typing import TYPE_CHECKING
+
+from ._weak_secrets import MAKE_ONE, MIN_SECRET_BYTES, check_secret
+
+if TYPE_CHECKING:  # it imports this module
+    from .session_settings import SessionSettings
+
+logger = logging.getLogger("jwtsession")
+
+
+def check_dependencies(settings: "SessionSettings") -> None:
+    """Refuse a setting that has no effect without another, or contradicts another."""
+    given = settings.model_fields_set
+    if settings.max_age_limit is not None and settings.max_age_limit < settings.max_age:
+        raise ValueError("max_age_limit: must not be less than max_age")
+    for name in ("user_index_key", "capture_client", "max_sessions"):
+        if getattr(settings, name) and not settings.user_index:
+            raise ValueError(f"{name}: needs user_index=True")
+    if "too_many_sessions" in given and settings.max_sessions is None:
+        raise ValueError("too_many_sessions: needs max_sessions")
+    if settings.on_reuse == "end_all" and not settings.user_index:
+        raise ValueError('on_reuse: "end_all" needs user_index=True')
+    for name in ("cookie", "csrf", "trusted_origins", "csrf_same_site"):
+        if name in given and "cookie" not in settings.token_sources:
+            raise ValueError(f'{name}: needs "cookie" in token_sources')
+    for source in settings.websocket.sources if "sources" in settings.websocket.model_fields_set else ():
+        if source not in ("protocol", *settings.token_sources):
+            raise ValueError(f'websocket.sources: "{source}" needs "{source}" in token_sources')
+    if settings.rotation.after is not None and settings.near_cache_bytes:
+        raise ValueError("near_cache_bytes: rotation asks the server at each request, so nothing is read from memory")
+    if settings.dpop.mode != "off":
+        if settings.public_url is None:
+            raise ValueError("public_url: dpop needs it: a proof is for one URL, and the header Host can be forged")
+        if "bearer" not in settings.token_sources:
+            raise ValueError('dpop.mode: needs "bearer" in token_sources: a bound token comes in Authorization')
+
+
+def check_keys(settings: "SessionSettings") -> None:
+    """Refuse missing keys and secrets that somebody could guess."""
+    if settings.secret is None and not settings.keys:
+        remedy = f": {MAKE_ONE}" if settings.algorithm in MIN_SECRET_BYTES else ""
+        raise ValueError(f"secret: is required: give it as an argument or as JWTSESSION_SECRET{remedy}")
+    # A longer name may be a secret that changed places with it.
+    names = [f": {key.kid!r}" if len(key.kid) < 32 else f".{place}" for place, key in enumerate(settings.keys)]
+    given = {f"keys{name}": key.secret for name, key in zip(names, settings.keys, strict=True)}
+    if settings.secret is not None:
+        given["secret"] = settings.secret
+    if settings.algorithm in MIN_SECRET_BYTES:
+        for name, key in given.items():
+            check_secret(name, key.get_secret_value(), MIN_SECRET_BYTES[settings.algorithm], settings.algorithm)
+    if settings.user_index_key is not None:
+        check_secret("user_index_key", settings.user_index_key.get_secret_value(), 32, "an HMAC")
+
+
+def warn_of_what_never_counts(settings: "SessionSettings") -> None:
+    """Log a warning for each timeout that another timeout makes useless."""
+    for name in ("max_age", "max_age_limit"):
+        value: int | None = getattr(settings, name)
+        if name in settings.model_fields_set and value and value > (settings.absolute_max_age or value):
+            logger.warning(
+                "%s=%d has no effect: absolute_max_age=%d ends sessions earlier", name, value, settings.absolute_max_age
+            )
