@@ -137,6 +137,7 @@ def _codec(
         leeway=settings.leeway,
         cache_bytes=settings.token_cache_bytes,
         accepts_bound=settings.dpop.mode != "off",
+        typ=settings.token_type_header,
         clock=clock,
     )
 

@@ -190,7 +190,8 @@ class SessionSettings(SecretHolder, BaseSettings):
 
     token_type_header: Literal["JWT", "at+jwt"] = "JWT"
     """The `typ` in a token's header (RFC 8725 section 3.11). With `at+jwt` tokens say that they are access tokens
-    (RFC 9068 section 2.1), and a token that does not say so is refused."""
+    (RFC 9068 section 2.1), and a token that does not say so is refused: users who are logged in at the switch log in
+    again."""
 
     revoke_before: bool = False
     """Whether `SessionProvider.revoke_before()` works: each worker asks the store at most once a second for the time

@@ -32,6 +32,7 @@ class TokenCodec(Generic[C]):
         cache_bytes: How many bytes of memory the cache of verified tokens may take, so that a token is not verified
             again at each request. Its times are checked at each request all the same. 0 keeps none.
         accepts_bound: Whether tokens may be bound to a key. The caller must check their proofs.
+        typ: What the header of each token says that it is: "JWT", or "at+jwt" (RFC 9068 section 2.1).
         clock: Returns the time in seconds since the epoch.
     """
 
@@ -46,6 +47,7 @@ class TokenCodec(Generic[C]):
         leeway: int = 0,
         cache_bytes: int = 0,
         accepts_bound: bool = False,
+        typ: str = "JWT",
         clock: Callable[[], float],
     ) -> None:
         self._cache = TokenCache(cache_bytes)
@@ -57,6 +59,7 @@ class TokenCodec(Generic[C]):
         self._absolute_max_age = absolute_max_age
         self._leeway = leeway
         self._accepts_bound = accepts_bound
+        self._typ = typ
         self._clock = clock
 
     def encode(
@@ -116,7 +119,7 @@ class TokenCodec(Generic[C]):
             if is_number(exp) and exp > latest:
                 payload["exp"] = latest
         try:
-            verified, issued = self._read(self._keys.sign(payload))
+            verified, issued = self._read(self._keys.sign(payload, self._typ))
         except InvalidArgumentError:
             raise
         except (InvalidTokenError, ValueError, TypeError, RecursionError) as error:
@@ -198,7 +201,7 @@ class TokenCodec(Generic[C]):
 
     def _read(self, token: str) -> tuple[VerifiedToken, C]:
         """Check a token's signature and claims, but not its times. Return the token and its claims."""
-        verified, claims = self._checked(token, signed_payload(token, self._keys))
+        verified, claims = self._checked(token, signed_payload(token, self._keys, typ=self._typ))
         self._cache.add(verified)
         return verified, claims
 

@@ -23,13 +23,14 @@ _COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
 _REFUSED_HEADERS = frozenset({"jwk", "jku", "x5u", "x5c", "zip", "cty", "crit", "b64"})
 
 
-def signed_payload(token: str, keys: KeyRing, limit: int = MAX_TOKEN_CHARS) -> bytes:
+def signed_payload(token: str, keys: KeyRing, limit: int = MAX_TOKEN_CHARS, typ: str = "JWT") -> bytes:
     """Return the payload of a token, after checking its form and its signature (RFC 7515 section 5.2).
 
     Args:
         token: The text that the client sent.
         keys: The trusted keys; their algorithm is the only one that is accepted.
         limit: How many characters the token may have.
+        typ: What the token's header must say that it is. "JWT" also accepts a header that does not say it.
 
     Raises:
         InvalidTokenError: The token has not the compact form, its header asks for an unsupported feature, or no
@@ -41,7 +42,7 @@ def signed_payload(token: str, keys: KeyRing, limit: int = MAX_TOKEN_CHARS) -> b
     header, payload, signature = form.groups()
     if len(header) > MAX_HEADER_CHARS:
         raise InvalidTokenError("token_malformed")
-    kid = _checked_kid(read_json(_decode(header)), keys.algorithm)
+    kid = _checked_kid(read_json(_decode(header)), keys.algorithm, typ)
     if not keys.verify(kid, f"{header}.{payload}".encode(), _decode(signature)):
         raise InvalidTokenError("token_signature")
     return _decode(payload)
@@ -78,15 +79,24 @@ def _decode(part: str) -> bytes:
         raise InvalidTokenError("token_malformed") from None
 
 
-def _checked_kid(header: dict[str, Any], algorithm: str) -> str | None:
+def _checked_kid(header: dict[str, Any], algorithm: str, typ: str) -> str | None:
     if header.get("alg") != algorithm:
         raise InvalidTokenError("token_algorithm")
     if not _REFUSED_HEADERS.isdisjoint(header):
         raise InvalidTokenError("token_header")
     kid = header.get("kid")
-    if header.get("typ", "JWT") != "JWT" or not isinstance(kid, str | None) or ("kid" in header and kid is None):
+    if not _has_type(header, typ) or not isinstance(kid, str | None) or ("kid" in header and kid is None):
         raise InvalidTokenError("token_header")
     return kid
+
+
+def _has_type(header: dict[str, Any], typ: str) -> bool:
+    """Whether the header says that the token is of this type (RFC 8725 section 3.11)."""
+    if typ == "JWT":
+        return bool(header.get("typ", typ) == typ)
+    given = header.get("typ")
+    # RFC 7515 section 4.1.9: a media type, in any case, with or without "application/".
+    return isinstance(given, str) and given.lower().removeprefix("application/") == typ
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

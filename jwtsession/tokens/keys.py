@@ -88,8 +88,12 @@ class KeyRing:
     def __repr__(self) -> str:
         return f"KeyRing({self.algorithm}, {len(self._verifying)} names)"
 
-    def sign(self, payload: dict[str, Any]) -> str:
+    def sign(self, payload: dict[str, Any], typ: str = "JWT") -> str:
         """Sign a payload and return the token.
+
+        Args:
+            payload: The claims.
+            typ: What the token's header says that it is (RFC 7515 section 4.1.9).
 
         Raises:
             InvalidArgumentError: No key may sign: this service only verifies tokens.
@@ -97,7 +101,8 @@ class KeyRing:
         if self._signing is None:
             raise InvalidArgumentError("no key can sign: this service only verifies tokens")
         kid, key = self._signing
-        return jwt.encode(payload, key, algorithm=self.algorithm, headers=None if kid is None else {"kid": kid})
+        headers = {"typ": typ} if kid is None else {"typ": typ, "kid": kid}
+        return jwt.encode(payload, key, algorithm=self.algorithm, headers=headers)
 
     def verify(self, kid: str | None, signed: bytes, signature: bytes) -> bool:
         """Whether the key that the header names made the signature. If there is only one key, its name is ignored."""

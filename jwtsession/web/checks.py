@@ -15,7 +15,8 @@ class TokenChecks:
         Args:
             scope: The request's ASGI scope.
             verified: The token.
-            source: The place that has the token: a token source, `ticket`, or `message`.
+            source: The place that has the token: a token source, `ticket`, `message`, or `introspection` if
+                another service asks about the token (RFC 7662): it sends no proof, and this must change nothing.
 
         Returns:
             What to ask the store while the session is loaded; None for nothing.
