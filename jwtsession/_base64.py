@@ -1,11 +1,15 @@
 """base64url without padding, as in tokens (RFC 7515 section 2), and any base64 in which people paste a key."""
 
 import base64
+import binascii
+
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
+_STANDARD = bytes.maketrans(b"-_", b"+/")
 
 
 def encode(value: bytes) -> str:
     """Encode bytes as base64url without padding."""
-    return base64.urlsafe_b64encode(value).rstrip(b"=").decode()
+    return binascii.b2a_base64(value, newline=False).translate(_URL_SAFE).rstrip(b"=").decode()
 
 
 def decode(text: str) -> bytes:
@@ -15,7 +19,7 @@ def decode(text: str) -> bytes:
         ValueError: The text is no base64url, or it is a second spelling of the same bytes, by the unused bits at its
             end (RFC 4648 section 3.5).
     """
-    value = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    value = binascii.a2b_base64(text.encode("ascii").translate(_STANDARD) + b"==")
     if encode(value) != text:
         raise ValueError("not base64url without padding")
     return value

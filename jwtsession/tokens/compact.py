@@ -20,7 +20,8 @@ _COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
 
 # RFC 8725 section 3: no key from the token, no compression, no nested token. RFC 7797 section 7: a JWT has no `b64`.
 # RFC 7515 section 4.1.11: a reader that knows no critical extension refuses `crit`.
-_REFUSED_HEADERS = frozenset({"jwk", "jku", "x5u", "x5c", "zip", "cty", "crit", "b64"})
+REFUSED_HEADERS = frozenset({"jwk", "jku", "x5u", "x5c", "zip", "cty", "crit", "b64"})
+"""No token may have these headers. A proof of possession has `jwk` (RFC 9449 section 4.2), and none of the others."""
 
 
 def signed_payload(token: str, keys: KeyRing, limit: int = MAX_TOKEN_CHARS, typ: str = "JWT") -> bytes:
@@ -36,21 +37,35 @@ def signed_payload(token: str, keys: KeyRing, limit: int = MAX_TOKEN_CHARS, typ:
         InvalidTokenError: The token has not the compact form, its header asks for an unsupported feature, or no
             trusted key signed it.
     """
-    form = _COMPACT.fullmatch(token) if len(token) <= limit else None
-    if form is None:
-        raise InvalidTokenError("token_malformed")
-    header, payload, signature = form.groups()
+    header, payload, signature = split(token, limit)
     if len(header) > MAX_HEADER_CHARS:
         raise InvalidTokenError("token_malformed")
-    kid = _checked_kid(read_json(_decode(header)), keys.algorithm, typ)
-    if not keys.verify(kid, f"{header}.{payload}".encode(), _decode(signature)):
+    kid = _checked_kid(read_json(decode(header)), keys.algorithm, typ)
+    if not keys.verify(kid, f"{header}.{payload}".encode(), decode(signature)):
         raise InvalidTokenError("token_signature")
-    return _decode(payload)
+    return decode(payload)
 
 
 def payload_of(token: str) -> bytes:
     """Return the payload of a token that was verified before."""
-    return _decode(token.split(".")[1])
+    return decode(token.split(".")[1])
+
+
+def split(token: str, limit: int) -> tuple[str, str, str]:
+    """Return the three parts of a compact form: header, payload and signature, each as base64url.
+
+    Args:
+        token: The text that the client sent.
+        limit: How many characters it may have.
+
+    Raises:
+        InvalidTokenError: The text has not the compact form, or is too long.
+    """
+    form = _COMPACT.fullmatch(token) if len(token) <= limit else None
+    if form is None:
+        raise InvalidTokenError("token_malformed")
+    header, payload, signature = form.groups()
+    return header, payload, signature
 
 
 def read_json(value: bytes) -> dict[str, Any]:
@@ -72,7 +87,12 @@ def read_json(value: bytes) -> dict[str, Any]:
     return found
 
 
-def _decode(part: str) -> bytes:
+def decode(part: str) -> bytes:
+    """Return the bytes of a part.
+
+    Raises:
+        InvalidTokenError: It is no base64url, or it is a second spelling of the same bytes.
+    """
     try:
         return _base64.decode(part)
     except ValueError:
@@ -82,7 +102,7 @@ def _decode(part: str) -> bytes:
 def _checked_kid(header: dict[str, Any], algorithm: str, typ: str) -> str | None:
     if header.get("alg") != algorithm:
         raise InvalidTokenError("token_algorithm")
-    if not _REFUSED_HEADERS.isdisjoint(header):
+    if not REFUSED_HEADERS.isdisjoint(header):
         raise InvalidTokenError("token_header")
     kid = header.get("kid")
     if not _has_type(header, typ) or not isinstance(kid, str | None) or ("kid" in header and kid is None):

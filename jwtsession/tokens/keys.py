@@ -1,22 +1,18 @@
 """`KeyRing`: signs with one key and verifies with several. Only this module uses PyJWT, which does the cryptography."""
 
 import contextlib
-import hashlib
 import hmac
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jwt
 
-from .. import _base64
 from ..errors import ConfigurationError, InvalidArgumentError
+from .jwk import KEY_TYPES, public_members, thumbprint
 
 _HMAC = ("HS256", "HS384", "HS512")
-
-# RFC 7517 section 4.1: the key type that each family of algorithms needs.
-_KEY_TYPES = {"RS": "RSA", "PS": "RSA", "ES": "EC", "Ed": "OKP"}
 
 # RFC 7518 sections 3.1 and 3.3, RFC 8037 section 3.1.
 _RSA = "an RSA key of at least 2048 bits"
@@ -64,6 +60,7 @@ class KeyRing:
         self._signing: tuple[str | None, Any] | None = None
         self._published: list[dict[str, Any]] = []
         self._materials: list[bytes] = []
+        self._private_halves: list[bytes] = []
         try:
             self._algorithm = jwt.get_algorithm_by_name(algorithm)
         except NotImplementedError:
@@ -72,17 +69,21 @@ class KeyRing:
             ) from None
         for spec in keys:
             signing, verifying, kid = self._load(spec)
+            is_signer = signing is not None and not spec.verify_only and self._signing is None
             # A key without a name also verifies tokens without a `kid`, which another program may have signed with it.
             for name in {spec.kid, kid}:
                 if name in self._verifying:
                     raise ConfigurationError(f"keys: two keys have the name {name!r}")
                 self._verifying[name] = verifying
-            material = verifying if self.algorithm in _HMAC else _thumbprint(self._published[-1]).encode()
-            if signing is not None and not spec.verify_only and self._signing is None:
+            material = verifying if self.algorithm in _HMAC else thumbprint(self._published[-1]).encode()
+            if is_signer:
                 self._signing = (kid, signing)
-                self._materials.insert(0, material)
-            else:
-                self._materials.append(material)
+            self._materials.insert(0 if is_signer else len(self._materials), material)
+            if signing is not None:
+                private = (
+                    material if algorithm in _HMAC else self._algorithm.to_jwk(signing, as_dict=True)["d"].encode()
+                )
+                self._private_halves.insert(0 if is_signer else len(self._private_halves), private)
         self._only = next(iter(self._verifying.values())) if len(keys) == 1 else None
 
     def __repr__(self) -> str:
@@ -124,6 +125,17 @@ class KeyRing:
         """
         return [hmac.digest(material, purpose, "sha256") for material in self._materials]
 
+    def derived_secrets(self, purpose: bytes) -> list[bytes]:
+        """As `derived`, but each key is secret: it is derived from the private half. A public key has none.
+
+        Args:
+            purpose: A text that is different for each purpose.
+
+        Returns:
+            Keys in the order of `derived`; an empty list if the service has no private key.
+        """
+        return [hmac.digest(private, purpose, "sha256") for private in self._private_halves]
+
     def _load(self, spec: KeySpec) -> tuple[Any, Any, str | None]:
         """Return the signing key (None for a public key), the verifying key, and the name for a token's header."""
         # The exception is suppressed, so that neither the cause nor the traceback of our error contains the key.
@@ -154,7 +166,7 @@ class KeyRing:
         public = key.public_key() if hasattr(key, "public_key") else key
         jwk = dict(self._algorithm.to_jwk(public, as_dict=True))
         jwk.pop("key_ops", None)
-        kid = spec.kid or given.get("kid") or _thumbprint(jwk)
+        kid = spec.kid or given.get("kid") or thumbprint(jwk)
         self._published.append(jwk | {"use": "sig", "alg": self.algorithm, "kid": kid})
         can_sign = key is not public and "sign" in given.get("key_ops", ("sign",))
         return (key if can_sign else None), public, kid
@@ -162,7 +174,7 @@ class KeyRing:
     def _check_jwk(self, jwk: Mapping[str, Any]) -> None:
         """Raise if the key is not for signatures by this algorithm (RFC 7517 sections 4.1 to 4.5)."""
         operations = jwk.get("key_ops", ["sign", "verify"])
-        if jwk["kty"] != _KEY_TYPES[self.algorithm[:2]] or jwk.get("use", "sig") != "sig":
+        if jwk["kty"] != KEY_TYPES[self.algorithm[:2]] or jwk.get("use", "sig") != "sig":
             raise ValueError
         if jwk.get("alg", self.algorithm) != self.algorithm or not {"sign", "verify"} & set(operations):
             raise ValueError
@@ -170,8 +182,47 @@ class KeyRing:
             raise ValueError
 
 
-def _thumbprint(jwk: Mapping[str, str]) -> str:
-    """The name of a public key that has no name of its own (RFC 7638 section 3)."""
-    required = {name: jwk[name] for name in ("crv", "e", "kty", "n", "x", "y") if name in jwk}
-    text = json.dumps(required, sort_keys=True, separators=(",", ":"))
-    return _base64.encode(hashlib.sha256(text.encode()).digest())
+class PublicKey(NamedTuple):
+    """A public key that came from outside, for one algorithm: see `PublicKeyReader`."""
+
+    thumbprint: str
+    """RFC 7638 section 3, with SHA-256."""
+    algorithm: Any
+    key: Any
+
+    def verify(self, signed: bytes, signature: bytes) -> bool:
+        """Whether the private half of the key made the signature."""
+        return bool(self.algorithm.verify(signed, self.key, signature))
+
+
+class PublicKeyReader:
+    """Reads public keys that clients send as JWK (RFC 7517), for the algorithms that the settings name.
+
+    Args:
+        algorithms: Asymmetric algorithms.
+
+    Raises:
+        ConfigurationError: They need the extra `crypto`.
+    """
+
+    def __init__(self, algorithms: Sequence[str]) -> None:
+        try:
+            self._algorithms = {name: jwt.get_algorithm_by_name(name) for name in algorithms}
+        except NotImplementedError:
+            raise ConfigurationError(
+                "dpop.algorithms: needs the extra: pip install 'fastapi-jwtsession[crypto]'"
+            ) from None
+
+    def read(self, jwk: object, algorithm: str) -> PublicKey:
+        """Read a key. All members are checked before PyJWT sees it, because PyJWT also reads private and secret keys.
+
+        Args:
+            jwk: The key: see `public_members`.
+            algorithm: One of the algorithms.
+
+        Raises:
+            ValueError: The value is no such key.
+        """
+        public = public_members(jwk, algorithm)
+        used = self._algorithms[algorithm]
+        return PublicKey(thumbprint(public), used, used.from_jwk(public))

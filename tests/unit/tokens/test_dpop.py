@@ -1,0 +1,136 @@
+"""`ProofVerifier`: RFC 9449's own examples, and one wrong proof for each check of its section 4.3."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from jwtsession import InvalidProofError
+from jwtsession.tokens import ProofVerifier, is_of_key
+from tests.conftest import Clock
+from tests.keymaterial import ASYMMETRIC, private_key
+from tests.proofs import PUBLIC_URL, proof, public_jwk, signed
+
+TOKEN = "a-token"
+
+
+def verifier(clock: Callable[[], float] | None = None, **options: Any) -> ProofVerifier:
+    settings: dict[str, Any] = {
+        "algorithms": ("ES256", "EdDSA"),
+        "max_age": 60,
+        "leeway": 5,
+        "public_url": PUBLIC_URL,
+        "nonces": None,
+        "clock": clock or Clock(),
+    }
+    return ProofVerifier(**settings | options)
+
+
+def refusal(*headers: bytes, method: str = "GET", path: str = "/me", token: str | None = None, **options: Any) -> str:
+    """The code with which a proof is refused."""
+    with pytest.raises(InvalidProofError) as refused:
+        verifier(**options).verify(headers, method, path, token)
+    assert refused.value.algorithms == tuple(options.get("algorithms", ("ES256", "EdDSA")))
+    return refused.value.code
+
+
+# RFC 9449, figures 2 (a login), 7 (the same client later), 13 (a request with a token) and 9 (the thumbprint).
+RFC_HEADER = (
+    "eyJ0eXAiOiJkcG9wK2p3dCIsImFsZyI6IkVTMjU2IiwiandrIjp7Imt0eSI6IkVDIiwieCI6Imw4dEZyaHgtMzR0VjNoUklDUkRZOXpDa0RscEJo"
+    "RjQyVVFVZldWQVdCRnMiLCJ5IjoiOVZFNGpmX09rX282NHpiVFRsY3VOSmFqSG10NnY5VERWclUwQ2R2R1JEQSIsImNydiI6IlAtMjU2In19"
+)
+RFC_LOGIN = (
+    "eyJqdGkiOiItQndDM0VTYzZhY2MybFRjIiwiaHRtIjoiUE9TVCIsImh0dSI6Imh0dHBzOi8vc2VydmVyLmV4YW1wbGUuY29tL3Rva2VuIiwiaWF0"
+    "IjoxNTYyMjYyNjE2fQ.2-GxA6T8lP4vfrg8v-FdWP0A0zdrj8igiMLvqRMUvwnQg4PtFLbdLXiOSsX0x7NVY-FNyJK70nfbV37xRZT3Lg"
+)
+RFC_LATER = (
+    "eyJqdGkiOiItQndDM0VTYzZhY2MybFRjIiwiaHRtIjoiUE9TVCIsImh0dSI6Imh0dHBzOi8vc2VydmVyLmV4YW1wbGUuY29tL3Rva2VuIiwiaWF0"
+    "IjoxNTYyMjY1Mjk2fQ.pAqut2IRDm_De6PR93SYmGBPXpwrAk90e8cP2hjiaG5QsGSuKDYW7_X620BxqhvYC8ynrrvZLTk41mSRroapUA"
+)
+RFC_REQUEST = (
+    "eyJqdGkiOiJlMWozVl9iS2ljOC1MQUVCIiwiaHRtIjoiR0VUIiwiaHR1IjoiaHR0cHM6Ly9yZXNvdXJjZS5leGFtcGxlLm9yZy9wcm90ZWN0ZWRy"
+    "ZXNvdXJjZSIsImlhdCI6MTU2MjI2MjYxOCwiYXRoIjoiZlVIeU8ycjJaM0RaNTNFc05yV0JiMHhXWG9hTnk1OUlpS0NBcWtzbVFFbyJ9"
+    ".2oW9RP35yRqzhrtNP86L-Ey71EOptxRimPPToA1plemAgR6pxHF8y6-yqyVnmcw6Fy1dqd-jfxSYoMxhAJpLjA"
+)
+RFC_TOKEN = "Kz~8mXK1EalYznwH-LC-1fBAo.4Ljp~zsPE_NeO.gxU"
+RFC_THUMBPRINT = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"
+
+
+@pytest.mark.parametrize(
+    ("rest", "method", "url", "path", "now", "token"),
+    [
+        (RFC_LOGIN, "POST", "https://server.example.com", "/token", 1562262616, None),
+        (RFC_LATER, "POST", "https://server.example.com", "/token", 1562265296, None),
+        (RFC_REQUEST, "GET", "https://resource.example.org", "/protectedresource", 1562262618, RFC_TOKEN),
+    ],
+)
+def test_the_examples_of_the_rfc_are_good(
+    rest: str, method: str, url: str, path: str, now: int, token: str | None
+) -> None:
+    """The proofs that RFC 9449 prints are good at their time and place, and have the thumbprint that it prints."""
+    found = verifier(lambda: now, public_url=url).verify([f"{RFC_HEADER}.{rest}".encode()], method, path, token)
+    assert found.jkt == RFC_THUMBPRINT
+    assert is_of_key(found, RFC_THUMBPRINT)
+    assert not is_of_key(found, RFC_THUMBPRINT[::-1])
+
+
+@pytest.mark.parametrize("algorithm", ASYMMETRIC)
+def test_each_algorithm_of_the_settings_is_good(algorithm: str) -> None:
+    """A proof by a key of each algorithm is good, the first time and when its key is known, and with a token."""
+    asked = verifier(algorithms=(algorithm,))
+    first, second = (asked.verify([proof(algorithm=algorithm, jti=jti)], "GET", "/me", None) for jti in "ab")
+    assert first.jkt == second.jkt
+    assert first.name != second.name
+    assert asked.verify([proof(algorithm=algorithm, token=TOKEN)], "GET", "/me", TOKEN).jkt == first.jkt
+
+
+HEADER = {"typ": "dpop+jwt", "alg": "ES256", "jwk": public_jwk(private_key("ES256"))}
+CLAIMS = {"jti": "a", "htm": "GET", "htu": PUBLIC_URL + "/me", "iat": Clock()()}
+
+
+@pytest.mark.parametrize(
+    ("code", "headers"),
+    [
+        ("proof_missing", []),
+        ("proof_malformed", [proof(), proof()]),  # check 1
+        ("proof_malformed", [b", ".join([proof(), proof()])]),
+        ("proof_malformed", [b""]),
+        ("proof_malformed", [proof(padding="x" * 4000)]),
+        ("proof_malformed", [proof() + b"="]),  # check 2
+        ("proof_malformed", [proof() + b"\xff"]),
+        ("proof_malformed", [signed(b'{"typ":"dpop+jwt","typ":"dpop+jwt"}', CLAIMS)]),
+        ("proof_malformed", [signed(HEADER, b'{"jti":"a","jti":"a"}')]),
+        ("proof_malformed", [signed(HEADER, b"[]")]),
+        ("proof_malformed", [proof(iat=float("nan"))]),
+        *(("proof_header", [proof(header={name: "x"})]) for name in ("jku", "x5u", "x5c", "zip", "cty", "crit", "b64")),
+        ("proof_header", [proof(header={"kid": 1})]),
+        *(("proof_claims", [proof(without=(name,))]) for name in ("jti", "htm", "htu", "iat")),  # check 3
+        ("proof_claims", [proof(jti="")]),
+        ("proof_claims", [proof(jti="x" * 257)]),
+        ("proof_claims", [proof(jti=1)]),
+        ("proof_claims", [proof(htu=["https://api.example.com/me"])]),
+        ("proof_claims", [proof(htm=None)]),
+        *(("proof_claims", [proof(iat=iat)]) for iat in (True, "1", None, 2**60, [])),
+        *(("proof_type", [proof(header={"typ": typ})]) for typ in ("JWT", "DPOP+JWT", "application/dpop+jwt", None, 1)),
+        ("proof_type", [signed({"alg": "ES256", "jwk": HEADER["jwk"]}, CLAIMS)]),  # check 4
+        *(("proof_algorithm", [proof(header={"alg": alg})]) for alg in ("none", "HS256", "es256", "RS256", None, [])),
+        ("proof_algorithm", [proof(algorithm="ES384")]),  # check 5
+        ("proof_key", [signed({"typ": "dpop+jwt", "alg": "ES256"}, CLAIMS)]),  # check 6: see test_jwk.py
+        ("proof_key", [proof(header={"jwk": HEADER["jwk"] | {"d": "AA"}})]),
+        ("proof_signature", [proof(header={"jwk": public_jwk(private_key("ES256", 2))})]),  # check 7
+        ("proof_signature", [proof()[:-86] + b"A" * 86]),
+        ("proof_method", [proof(method="POST")]),  # check 8
+        ("proof_method", [proof(method="get")]),
+        ("proof_url", [proof("https://api.example.com/you")]),  # check 9: see test_urls.py
+        ("proof_url", [proof("https://api.example.org/me")]),
+        ("proof_url", [proof("http://api.example.com/me")]),
+        ("proof_url", [proof("https://api.example.com:8443/me")]),
+        ("proof_url", [proof("/me")]),
+        ("proof_expired", [proof(iat=Clock()() - 60.5)]),  # check 11
+        ("proof_expired", [proof(iat=Clock()() + 5.5)]),
+        ("proof_expired", [proof(iat=Clock()() * 1000)]),
+    ],
+)
+def test_each_check_refuses_what_it_is_for(code: str, headers: list[bytes]) -> None:
+    """A proof that is wrong in one point is refused with the code of that point."""
+    assert refusal(*headers) == code
