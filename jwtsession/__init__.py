@@ -12,6 +12,7 @@ if TYPE_CHECKING:
         ExpiredTokenError,
         InsufficientScopeError,
         InvalidArgumentError,
+        InvalidClientError,
         InvalidProofError,
         InvalidTokenError,
         JWTSessionError,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     )
     from .stores import MemorySessionStore, RedisSessionStore, SessionStore, TicketStore, UserIndexStore
     from .sync import SyncSessionManager, SyncSessionProvider
+    from .web.clients import client_credentials
     from .web.login_redirect import safe_next
     from .web.outgoing import SessionMiddleware
 
@@ -59,6 +61,7 @@ _MODULES = {
         "ExpiredTokenError",
         "InsufficientScopeError",
         "InvalidArgumentError",
+        "InvalidClientError",
         "InvalidProofError",
         "InvalidTokenError",
         "JWTSessionError",
@@ -90,6 +93,7 @@ _MODULES = {
     ),
     "stores": ("MemorySessionStore", "RedisSessionStore", "SessionStore", "TicketStore", "UserIndexStore"),
     "sync": ("SyncSessionManager", "SyncSessionProvider"),
+    "web.clients": ("client_credentials",),
     "web.login_redirect": ("safe_next",),
     "web.outgoing": ("SessionMiddleware",),
 }
@@ -107,6 +111,7 @@ __all__ = [
     "ExpiredTokenError",
     "InsufficientScopeError",
     "InvalidArgumentError",
+    "InvalidClientError",
     "InvalidProofError",
     "InvalidTokenError",
     "JWTSessionError",
@@ -141,6 +146,7 @@ __all__ = [
     "TooManySessionsError",
     "UserIndexStore",
     "WebSocketSettings",
+    "client_credentials",
     "safe_next",
 ]
 

@@ -94,6 +94,18 @@ class InvalidTokenError(AuthenticationError):
     code = "invalid_token"
 
 
+class InvalidClientError(AuthenticationError):
+    """401: another service asked about a token or ended a session, and its own credentials are missing or wrong.
+
+    See `client_credentials` (RFC 6749 section 5.2).
+    """
+
+    code = "invalid_client"
+
+    def _headers(self) -> dict[str, str]:
+        return super()._headers() | {"WWW-Authenticate": f'Basic realm="{REALM}", charset="UTF-8"'}
+
+
 class ExpiredTokenError(AuthenticationError):
     """401: a trusted key signed the token, but its `exp` has passed (the absolute timeout)."""
 

@@ -20,7 +20,7 @@ from .sessions import Migrate
 from .settings import SessionSettings, SettingsOptions, shown_name
 from .stores import RedisClient, SessionStore
 from .sync import SyncSessionProvider
-from .web import APIRouter, FastAPI, routers
+from .web import APIRouter, FastAPI, HTTPConnection, routers
 from .web.dependencies import SessionDependency
 from .web.injection import depends
 from .web.scopes import fresh_demand
@@ -231,6 +231,44 @@ class SessionProvider(OffRequest[S, C], Generic[S, C]):
         The endpoint asks for no session and never raises.
         """
         return routers.health_router(self.ping, path)
+
+    def token_router(
+        self,
+        authenticate_client: Callable[..., object],
+        *,
+        introspect_path: str = "/introspect",
+        revoke_path: str = "/revoke",
+        extend: bool = False,
+    ) -> APIRouter:
+        """Make a router at which a gateway or another service asks about a token, or ends its session.
+
+        The first is introspection (RFC 7662), the second is revocation (RFC 7009).
+
+        A token that must not be accepted, for whatever reason, is `{"active": false}`. Whoever may call these
+        endpoints may end every session whose token it has: tokens don't say for which client they are.
+
+        Args:
+            authenticate_client: A dependency that refuses callers with a 401: `client_credentials(...)`, or your own.
+            introspect_path: The path of the introspection.
+            revoke_path: The path of the revocation.
+            extend: Whether the introspection counts as a use of the session, which restarts its idle timeout. For a
+                gateway in front of services that don't ask for the session themselves.
+
+        Raises:
+            ConfigurationError: `authenticate_client` lets callers pass that it has not authenticated.
+        """
+
+        @scrub_traceback
+        async def introspect(connection: HTTPConnection, token: str) -> C | None:
+            self._lifespan.require()
+            return await self._messages.introspect(connection, token, extend)
+
+        @scrub_traceback
+        async def revoke(connection: HTTPConnection, token: str) -> None:
+            self._lifespan.require()
+            await self._messages.revoke(connection, token)
+
+        return routers.token_router(introspect, revoke, authenticate_client, introspect_path, revoke_path)
 
 
 def _subclass(given: Any, base: type, argument: str) -> Any:

@@ -1,6 +1,7 @@
 """The settings, from arguments or from the environment. They are checked when they are made."""
 
 from ._messages import shown_name
+from ._weak_secrets import check_secret
 from .cookie import CookieSettings, SameSite
 from .dpop import DPoPAlgorithm, DPoPMode, DPoPSettings
 from .durations import seconds
@@ -29,6 +30,7 @@ __all__ = [
     "SettingsGroup",
     "SettingsOptions",
     "WebSocketSettings",
+    "check_secret",
     "seconds",
     "shown_name",
 ]

@@ -159,3 +159,37 @@ class Authenticator(Generic[S, C]):
         manager, _ = await self.authenticate(nothing, (token, "message") if token else None)
         manager.require()
         return manager
+
+    async def introspect(self, connection: HTTPConnection, token: str, extend: bool) -> C | None:
+        """Return the claims of a token about which another service asks; None if it must not be accepted.
+
+        Args:
+            connection: The other service's request.
+            token: The token.
+            extend: Whether this counts as a use of the session.
+
+        Raises:
+            StoreUnavailableError: The store did not answer.
+        """
+        manager, _ = await self.authenticate(connection, (token, "introspection"), extend=extend)
+        try:
+            return manager.claims
+        except AuthenticationError:  # a validator of the application refuses now what it accepted before
+            return None
+
+    async def revoke(self, connection: HTTPConnection, token: str) -> None:
+        """End the session of a token that another service presents. Does nothing for a token that is not valid.
+
+        Args:
+            connection: The other service's request.
+            token: The token.
+
+        Raises:
+            StoreUnavailableError: The store did not answer.
+        """
+        address = connection.scope.get("client")
+        try:
+            verified = self._codec.verify(token)
+        except AuthenticationError:
+            return
+        await SessionManager(self._components, address[0] if address else None, (), verified).destroy()

@@ -2,5 +2,6 @@
 
 from .health import health_router
 from .jwks import jwks_router
+from .tokens import token_router
 
-__all__ = ["health_router", "jwks_router"]
+__all__ = ["health_router", "jwks_router", "token_router"]
