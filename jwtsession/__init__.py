@@ -42,7 +42,14 @@ if TYPE_CHECKING:
         SessionSettings,
         WebSocketSettings,
     )
-    from .stores import MemorySessionStore, RedisSessionStore, SessionStore, TicketStore, UserIndexStore
+    from .stores import (
+        CutoffStore,
+        MemorySessionStore,
+        RedisSessionStore,
+        SessionStore,
+        TicketStore,
+        UserIndexStore,
+    )
     from .sync import SyncSessionManager, SyncSessionProvider
     from .web.clients import client_credentials
     from .web.login_redirect import safe_next
@@ -91,7 +98,14 @@ _MODULES = {
         "SessionSettings",
         "WebSocketSettings",
     ),
-    "stores": ("MemorySessionStore", "RedisSessionStore", "SessionStore", "TicketStore", "UserIndexStore"),
+    "stores": (
+        "CutoffStore",
+        "MemorySessionStore",
+        "RedisSessionStore",
+        "SessionStore",
+        "TicketStore",
+        "UserIndexStore",
+    ),
     "sync": ("SyncSessionManager", "SyncSessionProvider"),
     "web.clients": ("client_credentials",),
     "web.login_redirect": ("safe_next",),
@@ -106,6 +120,7 @@ __all__ = [
     "Claims",
     "ConfigurationError",
     "CookieSettings",
+    "CutoffStore",
     "DPoPSettings",
     "EncryptionSettings",
     "ExpiredTokenError",

@@ -1,5 +1,6 @@
 """`OffRequest`: what a provider does outside of FastAPI's requests, with a session's id, a user or a token."""
 
+from datetime import datetime
 from typing import Generic
 
 from ._tracebacks import scrub_traceback
@@ -113,3 +114,28 @@ class OffRequest(Generic[S, C]):
         """
         self._lifespan.require()
         return await self._admin.revoke_all(sub, except_id)
+
+    @scrub_traceback
+    async def revoke_before(self, time: datetime | float | None = None) -> float:
+        """Log out everybody: each token that was issued up to a time is refused from now on, without a change of keys.
+
+        Other workers know of it within a second, and open sockets and streams end at their next check. A later call
+        can only move the time forward. New logins work at once; a login in the very second of the time is refused too,
+        because `iat` has whole seconds.
+
+        Needs the setting `revoke_before`, in each worker and service that verifies the tokens.
+
+        Args:
+            time: A `datetime` with a time zone, seconds since the epoch, or None for now. With a time in the past, a
+                token that has replaced an older one since then, by `regenerate()` or rotation, stays good.
+
+        Returns:
+            The time that counts now, in seconds since the epoch: later than `time` if an earlier call has set it so.
+
+        Raises:
+            InvalidArgumentError: The setting `revoke_before` is off, the time is in the future, or it is no time.
+            NotStartedError: The provider is not started.
+            StoreUnavailableError: The store did not answer. Call again: it does no harm.
+        """
+        self._lifespan.require()
+        return await self._admin.revoke_before(time)

@@ -9,6 +9,7 @@ from .errors import ConfigurationError
 from .observability import AuditTrail, SessionEvent
 from .sessions import (
     AESGCMSealer,
+    Cutoff,
     EvictionWatch,
     Migrate,
     PlaintextSealer,
@@ -24,7 +25,7 @@ from .sessions import (
     check_model,
 )
 from .settings import SessionSettings
-from .stores import CachedSessionStore, RedisClient, RedisSessionStore, SessionStore, has_user_index
+from .stores import CachedSessionStore, RedisClient, RedisSessionStore, SessionStore, has_cutoff, has_user_index
 from .tokens import KeyRing, KeySpec, TokenCodec
 from .transports import CookieTransport, CSRFCheck, TokenExtractor
 from .web import openapi
@@ -72,8 +73,9 @@ def wire(
     codec = _codec(settings, keys, claims_model, clock)
     sealer, audit = _sealer(settings), AuditTrail(on_event)
     timeouts = Timeouts(settings.max_age, settings.max_age_limit or settings.max_age, settings.touch_interval, clock)
+    cutoff = _cutoff(settings, store, clock)
     serializer = SessionSerializer(session_model, migrate, node_compatible=settings.is_node_compatible)
-    repository = SessionRepository(serializer, sealer, store, timeouts)
+    repository = SessionRepository(serializer, sealer, store, timeouts, cutoff)
     index = _user_index(settings, store, sealer, keys, clock)
     uses = Uses(repository, index)
     watch = SessionWatch(
@@ -83,6 +85,7 @@ def wire(
         close_code=settings.websocket.close_code,
         keeps_alive=settings.websocket.keeps_alive,
         clock=clock,
+        cutoff=cutoff,
     )
     lifecycle = SessionLifecycle(repository, index, audit, uses, watch, capture_client=settings.capture_client)
     components = Components(codec, repository, lifecycle)
@@ -90,7 +93,8 @@ def wire(
     name = f"SessionProvider({session_model.__name__}, request_key={settings.request_key!r})"
     cookie = (settings.cookie_name, settings.cookie.path) if "cookie" in settings.token_sources else None
     tenant = Tenant(name, settings.request_key, session_model, store, codec, shares_with, cookie)
-    eviction = None if index is None else EvictionWatch(store, clock)
+    at_risk = {"has_index": index is not None, "has_cutoff": cutoff is not None}
+    eviction = EvictionWatch(store, clock, **at_risk) if any(at_risk.values()) else None
     lifespan = Lifespan(tenant, audit, watch, settings.request_arg, eviction, _weaknesses(settings))
     cookies = _cookies(settings)
     extractor = _extractor(settings, settings.token_sources, cookies)
@@ -187,6 +191,14 @@ def _sealer(settings: SessionSettings) -> Sealer:
         return PlaintextSealer()
     keys = [key.get_secret_value() for key in settings.encryption.keys]
     return AESGCMSealer(keys, settings.keyspace, settings.encryption.mode)
+
+
+def _cutoff(settings: SessionSettings, store: SessionStore, clock: Callable[[], float]) -> Cutoff | None:
+    if not settings.revoke_before:
+        return None
+    if not has_cutoff(store):
+        raise ConfigurationError(f"revoke_before: {type(store).__name__} does not have the methods of CutoffStore")
+    return Cutoff(store, settings.leeway, clock)
 
 
 def _user_index(

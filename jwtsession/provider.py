@@ -160,7 +160,7 @@ class SessionProvider(OffRequest[S, C], Generic[S, C]):
 
     @property
     def sync(self) -> SyncSessionProvider[S]:
-        """Blocking `get`, `revoke`, `revoke_all` and `list_sessions`, for `def` endpoints and other threads."""
+        """Blocking `get`, `list_sessions`, `revoke`, `revoke_all` and `revoke_before`, for `def` endpoints."""
         return SyncSessionProvider(self, lambda: self._lifespan.loop)
 
     def document(self, app: FastAPI) -> None:

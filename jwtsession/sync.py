@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ._tracebacks import scrub_traceback
@@ -130,6 +130,11 @@ class SyncSessionProvider(Generic[S]):
     def revoke_all(self, sub: str, except_id: str | None = None) -> int:
         """See `SessionProvider.revoke_all`."""
         return self._run(self._provider.revoke_all, sub, except_id)
+
+    @scrub_traceback
+    def revoke_before(self, time: datetime | float | None = None) -> float:
+        """See `SessionProvider.revoke_before`."""
+        return self._run(self._provider.revoke_before, time)
 
     def _run(self, verb: Callable[..., Coroutine[Any, Any, T]], *args: Any, **options: Any) -> T:
         return _run(self._loop(), verb, *args, **options)

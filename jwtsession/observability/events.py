@@ -44,12 +44,13 @@ def client_address(host: object) -> str | None:
 class SessionEvent:
     """An event in the life of a session. It contains no token, session id, claim or session data."""
 
-    name: Literal["created", "regenerated", "destroyed", "refused"]
+    name: Literal["created", "regenerated", "destroyed", "refused", "revoked_before"]
     """What happened."""
     session: str | None
     """The first 12 hex digits of the SHA-256 of the session's id; None if no genuine token named a session."""
     code: str | None = None
-    """For `refused`, the error's `code`. For `regenerated`, the hash of the new id, as in `session`."""
+    """For `refused`, the error's `code`. For `regenerated`, the hash of the new id, as in `session`. For
+    `revoked_before`, the time that counts now."""
     client: str | None = None
     """The client's IP address as the server saw it; None outside a request, or if the server knows no address."""
 

@@ -1,6 +1,7 @@
 """Typed sessions: reading, writing, encryption, timeouts, the index of each user's sessions, and the life cycle."""
 
 from .admin import SessionAdmin
+from .cutoff import Cutoff
 from .edits import Edits, Verb
 from .encryption import AESGCMSealer, PlaintextSealer, Sealer
 from .eviction import EvictionWatch
@@ -20,6 +21,7 @@ from .watched import Ending, Watched
 __all__ = [
     "TICKET_SECONDS",
     "AESGCMSealer",
+    "Cutoff",
     "Edits",
     "Ending",
     "EvictionWatch",

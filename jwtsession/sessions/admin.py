@@ -1,11 +1,15 @@
 """`SessionAdmin`: reads and ends sessions by their id or their user, outside a request."""
 
+import logging
+from datetime import datetime
 from typing import Generic
 
 from .._ids import is_session_id
 from .._types import S
 from ..errors import InvalidArgumentError
+from ..observability import AuditTrail
 from ..stores import SessionStore
+from .cutoff import shown
 from .index_entries import SessionInfo, check_sub
 from .lifecycle import SessionLifecycle
 from .repository import SessionRepository
@@ -48,6 +52,15 @@ class SessionAdmin(Generic[S]):
         if except_id is not None:
             _can_be_id(except_id)
         return await self._lifecycle.end_all(sub, except_id)
+
+    async def revoke_before(self, time: datetime | float | None) -> float:
+        """See `SessionProvider.revoke_before`."""
+        if self._repository.cutoff is None:
+            raise InvalidArgumentError("revoke_before() needs the setting revoke_before=True, in each worker")
+        counts = await self._repository.cutoff.set(time)
+        AuditTrail.log(logging.WARNING, "revoke_before: every token issued up to %s is refused", shown(counts))
+        self._lifecycle.emit("revoked_before", None, shown(counts))
+        return counts
 
 
 def _can_be_id(session_id: object) -> bool:

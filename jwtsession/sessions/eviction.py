@@ -1,4 +1,4 @@
-"""`EvictionWatch`: logs a warning if a server may evict a user's index while the user's sessions live on."""
+"""`EvictionWatch`: logs a warning if a server may evict what sessions depend on while the sessions live on."""
 
 import logging
 from collections.abc import Callable
@@ -12,20 +12,22 @@ logger = logging.getLogger("jwtsession")
 _LOOK_AGAIN_SECONDS = 300.0
 
 _EVICTS = (
-    "the session store evicts keys when its memory is full (maxmemory-policy %s): it may lose a user's index before"
-    " the sessions. revoke_all, destroy_others and max_sessions then miss these sessions, and raise no error."
+    "the session store evicts keys when its memory is full (maxmemory-policy %s): it may lose %s"
     " Set maxmemory-policy to noeviction. Servers: %s"
 )
 _WILL_EVICT = (
-    "the session store will evict keys as soon as it has a maxmemory (maxmemory-policy %s): it may then lose a user's"
-    " index before the sessions. revoke_all, destroy_others and max_sessions then miss these sessions, and raise no"
-    " error. Set maxmemory-policy to noeviction. Servers: %s"
+    "the session store will evict keys as soon as it has a maxmemory (maxmemory-policy %s): it may then"
+    " lose %s Set maxmemory-policy to noeviction. Servers: %s"
 )
 _UNKNOWN = (
-    "the session store does not tell its maxmemory-policy: make sure that it is noeviction. Otherwise revoke_all,"
-    " destroy_others and max_sessions may miss sessions, and raise no error. With the right +info the store tells it."
-    " Servers: %s"
+    "the session store does not tell its maxmemory-policy: make sure that it is noeviction. Otherwise it may lose"
+    " %s With the right +info the store tells it. Servers: %s"
 )
+_INDEX = (
+    "a user's index before the sessions. revoke_all, destroy_others and max_sessions then miss these sessions, and"
+    " raise no error."
+)
+_CUTOFF = "the time of revoke_before(). The tokens that it refused are then good again."
 
 
 class EvictionWatch:
@@ -37,11 +39,17 @@ class EvictionWatch:
     Args:
         store: Its `eviction_policies` gives the policies. The watch does nothing for a store without this method.
         clock: Returns the time in seconds.
+        has_index: Whether there is an index of each user's sessions.
+        has_cutoff: Whether the setting `revoke_before` is on. Its key has no time to live.
     """
 
-    def __init__(self, store: SessionStore, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, store: SessionStore, clock: Callable[[], float], *, has_index: bool = True, has_cutoff: bool = False
+    ) -> None:
         self._ask: Callable[[], Any] | None = getattr(store, "eviction_policies", None)
         self._clock = clock
+        self._at_risk = " and ".join([_INDEX] * has_index + [_CUTOFF] * has_cutoff)
+        self._harmless = ("noeviction",) if has_index else ("noeviction", "volatile")
         self._looked: float | None = None
         self._said: object = None
 
@@ -68,18 +76,20 @@ class EvictionWatch:
         self._looked = self._clock()
         if found != self._said:
             self._said = found
-            _say(found)
+            self._say(found)
 
-
-def _say(found: dict[str, tuple[str, int] | None]) -> None:
-    bad = {name: told for name, told in found.items() if told is not None and told[0] != "noeviction"}
-    if bad:
-        full = any(limit for _, limit in bad.values())
-        policies = ", ".join(sorted({policy for policy, _ in bad.values()}))
-        logger.log(logging.ERROR if full else logging.WARNING, _EVICTS if full else _WILL_EVICT, policies, _names(bad))
-    unknown = [name for name, told in found.items() if told is None]
-    if unknown:
-        logger.info(_UNKNOWN, _names(unknown))
+    def _say(self, found: dict[str, tuple[str, int] | None]) -> None:
+        bad = {
+            name: told for name, told in found.items() if told is not None and not told[0].startswith(self._harmless)
+        }
+        if bad:
+            full = any(limit for _, limit in bad.values())
+            policies = ", ".join(sorted({policy for policy, _ in bad.values()}))
+            level, message = (logging.ERROR, _EVICTS) if full else (logging.WARNING, _WILL_EVICT)
+            logger.log(level, message, policies, self._at_risk, _names(bad))
+        unknown = [name for name, told in found.items() if told is None]
+        if unknown:
+            logger.info(_UNKNOWN, self._at_risk, _names(unknown))
 
 
 def _names(servers: "dict[str, Any] | list[str]") -> str:

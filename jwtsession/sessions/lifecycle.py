@@ -112,11 +112,13 @@ class SessionLifecycle(Generic[S]):
 
         Raises:
             InvalidArgumentError: No user can have this `sub`.
+            InvalidTokenError: The old token was issued up to the time of `revoke_before()`.
             SessionNotFoundError: The session was destroyed, or another request moved it.
             SessionConflictError: Another request changed the session. It stays as it is.
             TooManySessionsError: The session becomes another user's, who has too many sessions already.
             StoreUnavailableError: The store did not answer. The session may have ended.
         """
+        await self._repository.confirm(old)
         old_id, moved = old.session_id, new.token.sub == old.sub
         async with self._unless_given_up(new, old_id):
             await self._index_add(new)
@@ -190,7 +192,7 @@ class SessionLifecycle(Generic[S]):
 
     def emit(
         self,
-        name: Literal["created", "regenerated", "destroyed", "refused"],
+        name: Literal["created", "regenerated", "destroyed", "refused", "revoked_before"],
         session_id: str | None,
         code: str | None = None,
         host: str | None = None,

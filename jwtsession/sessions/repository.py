@@ -6,6 +6,7 @@ from typing import Generic, NamedTuple, Protocol
 from .._types import S
 from ..errors import SessionConflictError, SessionNotFoundError, StoreUnavailableError
 from ..stores import Outcome, SessionStore
+from .cutoff import Cutoff
 from .encryption import Sealer
 from .serialization import SessionSerializer
 from .tickets import Tickets
@@ -51,13 +52,21 @@ class SessionRepository(Generic[S]):
         sealer: Encrypts what is stored.
         store: Stores the bytes.
         timeouts: Computes how long a session lives.
+        cutoff: Refuses old tokens of all users; None if the setting `revoke_before` is off.
     """
 
     def __init__(
-        self, serializer: SessionSerializer[S], sealer: Sealer, store: SessionStore, timeouts: Timeouts
+        self,
+        serializer: SessionSerializer[S],
+        sealer: Sealer,
+        store: SessionStore,
+        timeouts: Timeouts,
+        cutoff: Cutoff | None = None,
     ) -> None:
         self.serializer = serializer
         self.timeouts = timeouts
+        self.cutoff = cutoff
+        """Refuses old tokens of all users; None if the setting `revoke_before` is off."""
         self._sealer = sealer
         self._store = store
         self.tickets = Tickets(store, sealer)
@@ -76,22 +85,40 @@ class SessionRepository(Generic[S]):
             check: What else to ask the store about the token, in the same round trip.
 
         Raises:
+            InvalidTokenError: The token was issued up to the time of `revoke_before()`.
             SessionNotFoundError: There is no such session, or the check refuses the token.
             SessionCorruptError: The stored value can't be read.
             StoreUnavailableError: The store did not answer.
         """
         session_id, due = token.session_id, extend and self.timeouts.is_due(token)
         ttl = self.timeouts.ttl(token) if due else 0
+        # Before the load: the two then share a round trip.
+        reading = None if self.cutoff is None else self.cutoff.begin(token)
         if check is None:
             stored = await self._store.load(session_id, ttl if ttl > 0 else None, allow_cached=allow_cached)
         else:
             stored = await check.load(session_id, ttl if ttl > 0 else None)
+        if self.cutoff is not None and reading is not None:
+            await self.cutoff.finish(token, reading)
         if stored is None:
             raise SessionNotFoundError
         record = self.decode(session_id, stored)
         if due:
             self.timeouts.extended(session_id)
         return record
+
+    async def confirm(self, token: SessionToken) -> None:
+        """Ask the store, if the setting `revoke_before` is on, whether a token may still be replaced by a new one.
+
+        The new token must be signed before this call, and must not be given away before it returns: see
+        `Cutoff.confirm`.
+
+        Raises:
+            InvalidTokenError: The token was issued up to the time of `revoke_before()`.
+            StoreUnavailableError: The store did not answer.
+        """
+        if self.cutoff is not None:
+            await self.cutoff.confirm(token)
 
     def decode(self, session_id: str, stored: bytes) -> Record[S]:
         """Decode the bytes that the store holds for a session.

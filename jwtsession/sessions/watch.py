@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from ..errors import AuthenticationError, StoreUnavailableError
 from ..stores import SessionStore, reports_changes
 from ._answered import answered
+from ._lives import Lives
+from .cutoff import Cutoff
 from .timeouts import SessionToken
 from .uses import Uses
 from .watched import Ending, Moved, Watched
@@ -45,6 +47,7 @@ class SessionWatch:
         keeps_alive: Whether messages of a client count as uses.
         clock: Returns the time in seconds since the epoch.
         timer: Returns the time in seconds. It must not run backwards.
+        cutoff: Refuses old tokens of all users; None if the setting `revoke_before` is off.
     """
 
     def __init__(
@@ -57,8 +60,9 @@ class SessionWatch:
         keeps_alive: bool,
         clock: Callable[[], float],
         timer: Callable[[], float] = time.monotonic,
+        cutoff: Cutoff | None = None,
     ) -> None:
-        self._store = store
+        self._lives = Lives(store, cutoff)
         self._reports = store if reports_changes(store) else None
         self._uses = uses
         self._check_interval = check_interval
@@ -233,11 +237,7 @@ class SessionWatch:
             await self._ask_for_batch(session_ids[start : start + _BATCH])
 
     async def _ask_for_batch(self, batch: Sequence[str]) -> None:
-        if self._reports is not None:
-            for each in batch:
-                self._reports.follow(each)
-        left = await self._store.remaining(batch)
-        gone = [each for each, milliseconds in zip(batch, left, strict=True) if milliseconds <= 0]
+        gone = await self._lives.gone(batch, self._watched)
         self.ended([each for each in gone if each not in self._moving])
 
     async def _extend_used(self) -> None:

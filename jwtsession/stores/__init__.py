@@ -2,6 +2,7 @@
 
 from .base import (
     FORMER,
+    CutoffStore,
     Entry,
     IndexAddition,
     IndexedSessionStore,
@@ -10,6 +11,7 @@ from .base import (
     SessionStore,
     TicketStore,
     UserIndexStore,
+    has_cutoff,
     has_tickets,
     has_user_index,
     reports_changes,
@@ -23,6 +25,7 @@ ServerStore = RedisSessionStore | CachedSessionStore
 __all__ = [
     "FORMER",
     "CachedSessionStore",
+    "CutoffStore",
     "Entry",
     "IndexAddition",
     "IndexPage",
@@ -35,6 +38,7 @@ __all__ = [
     "SessionStore",
     "TicketStore",
     "UserIndexStore",
+    "has_cutoff",
     "has_tickets",
     "has_user_index",
     "reports_changes",

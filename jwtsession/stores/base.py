@@ -1,4 +1,4 @@
-"""The contracts of every store: `SessionStore`, and what some stores can do too: `UserIndexStore`, `TicketStore`."""
+"""The contract of every store, `SessionStore`, and of what some can do too, as `UserIndexStore` and `TicketStore`."""
 
 import enum
 from collections.abc import Callable, Mapping, Sequence
@@ -228,6 +228,30 @@ class TicketStore(Protocol):
 def has_tickets(store: object) -> TypeGuard[TicketStore]:
     """Whether the store has the methods of `TicketStore`. The object is asked, as in `has_user_index`."""
     return all(callable(getattr(store, name, None)) for name in ("ticket_add", "ticket_take"))
+
+
+class CutoffStore(Protocol):
+    """Storage of the time of `revoke_before()`. A store has these methods too if that setting is to work.
+
+    Every method raises `StoreUnavailableError` if the store did not answer, or holds something that is no time.
+    """
+
+    async def not_before_set(self, time: float) -> float:
+        """Keep a time, in seconds since the epoch, for ever, unless a later one is kept already.
+
+        Returns:
+            The time that is kept now.
+        """
+        ...
+
+    async def not_before_get(self) -> float | None:
+        """Return the time that is kept, in seconds since the epoch; None if there is none."""
+        ...
+
+
+def has_cutoff(store: object) -> TypeGuard[CutoffStore]:
+    """Whether the store has the methods of `CutoffStore`. The object is asked, as in `has_user_index`."""
+    return all(callable(getattr(store, name, None)) for name in ("not_before_set", "not_before_get"))
 
 
 class ReportsChanges(Protocol):

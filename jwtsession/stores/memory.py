@@ -9,7 +9,7 @@ from .base import Entry, IndexAddition, IndexPage, Outcome
 
 
 class MemorySessionStore:
-    """A `SessionStore`, `UserIndexStore` and `TicketStore` in dictionaries, for tests. Workers do not share it.
+    """A store of all kinds of `base.py` in dictionaries, for tests. Workers do not share it.
 
     Args:
         clock: Returns the time in seconds. It must not run backwards.
@@ -21,6 +21,7 @@ class MemorySessionStore:
         self._users: dict[str, tuple[dict[str, Entry], float]] = {}
         self._tickets: dict[str, tuple[bytes, float]] = {}
         self._entered = 0
+        self._not_before: float | None = None
 
     def __repr__(self) -> str:
         return f"MemorySessionStore({len(self._sessions)} sessions)"
@@ -155,6 +156,15 @@ class MemorySessionStore:
         """See `TicketStore.ticket_take`."""
         value, expires = self._tickets.pop(ticket, (None, 0.0))
         return value if expires > self._clock() else None
+
+    async def not_before_set(self, time: float) -> float:
+        """See `CutoffStore.not_before_set`."""
+        self._not_before = time if self._not_before is None else max(self._not_before, time)
+        return self._not_before
+
+    async def not_before_get(self) -> float | None:
+        """See `CutoffStore.not_before_get`."""
+        return self._not_before
 
     def _index(self, user: str) -> tuple[dict[str, Entry], float]:
         index, expires = self._users.get(user, ({}, 0.0))

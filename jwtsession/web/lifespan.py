@@ -27,7 +27,7 @@ class Lifespan:
         audit: The audit trail. Its thread runs as long as the store is open.
         watch: Watches the sessions of open sockets. It stops before the store closes.
         request_arg: The URL parameter whose value access logs must not show.
-        eviction: Checks the store's eviction policy; None if there is no index of users.
+        eviction: Checks the store's eviction policy; None if nothing depends on it.
         weaknesses: Warnings for the log at the start.
     """
 

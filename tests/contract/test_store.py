@@ -18,7 +18,16 @@ from jwtsession import (
     SessionStore,
     StoreUnavailableError,
 )
-from jwtsession.stores import FORMER, CachedSessionStore, Entry, Outcome, TicketStore, has_tickets
+from jwtsession.stores import (
+    FORMER,
+    CachedSessionStore,
+    CutoffStore,
+    Entry,
+    Outcome,
+    TicketStore,
+    has_cutoff,
+    has_tickets,
+)
 from jwtsession.stores.redis.client_cache.tracking import Lease
 from tests import servers
 from tests.conftest import Clock
@@ -569,6 +578,49 @@ class TestTickets:
         assert await subject.store.load(ID) == b"session"
         assert await store.ticket_take(ID) == b"ticket"
         assert await subject.store.load(ID) == b"session"
+
+
+class TestCutoff:
+    """The time of revoke_before(): the latest one is kept."""
+
+    async def test_the_later_time_is_kept(self, subject: Subject) -> None:
+        """There is none at first. Each call returns the time that counts now, to the microsecond."""
+        store = cutoff_of(subject)
+        assert await store.not_before_get() is None
+        for given, kept in ((0, 0), (1_800_000_000.25, 1_800_000_000.25), (9.0, 1_800_000_000.25), (2e9, 2e9)):
+            assert await store.not_before_set(given) == kept
+            assert await store.not_before_get() == kept
+
+    async def test_of_many_times_at_once_the_latest_is_kept(self, subject: Subject) -> None:
+        """Whatever their order."""
+        store = cutoff_of(subject)
+        told = await asyncio.gather(*[store.not_before_set(1_800_000_000 + each * 7 % 20) for each in range(20)])
+        assert max(told) == await store.not_before_get() == 1_800_000_019
+
+    async def test_the_time_has_no_time_to_live(self, subject: Subject) -> None:
+        """It counts as long as any token may live."""
+        await cutoff_of(subject).not_before_set(1)
+        if not isinstance(subject.store, MemorySessionStore):
+            assert await subject.ttl("not_before") == -1
+
+
+def cutoff_of(subject: Subject) -> CutoffStore:
+    assert has_cutoff(subject.store)
+    return subject.store
+
+
+@pytest.mark.parametrize("value", ["", "x", "nan", "inf", "-5", "1e9", "0x7fffffffff", "1_000", "1800000000\n", "list"])
+async def test_what_is_no_time_is_unavailable(value: str, engine: servers.Server) -> None:
+    """Nobody can tell which tokens count then: neither reading nor writing works."""
+    engine.command("FLUSHALL")
+    engine.command(*(("RPUSH", "sess:not_before", "1") if value == "list" else ("SET", "sess:not_before", value)))
+    store = RedisSessionStore(engine.url)
+    for question in (store.not_before_get, lambda: store.not_before_set(1)):
+        with pytest.raises(StoreUnavailableError) as caught:
+            await question()
+        assert caught.value.code == "cutoff_corrupt"
+    await store.close()
+    assert engine.command("TYPE", "sess:not_before") == (b"+list\r\n" if value == "list" else b"+string\r\n")
 
 
 def tickets_of(subject: Subject) -> TicketStore:

@@ -77,7 +77,7 @@ globals().update(
         if inspect.isfunction(member) and name.startswith("test_") and "subject" in inspect.signature(member).parameters
     }
 )
-TestUserIndex, TestTickets = contract.TestUserIndex, contract.TestTickets
+TestUserIndex, TestTickets, TestCutoff = contract.TestUserIndex, contract.TestTickets, contract.TestCutoff
 
 
 @pytest.fixture(params=["cluster", "sentinel"])
@@ -172,6 +172,8 @@ async def test_a_durable_destroy_needs_wait(engine: servers.Server) -> None:
         ("+pexpire", lambda store: store.touch(ID, 1000)),
         ("+set", lambda store: store.ticket_add("a" * 64, b"1", 1000)),
         ("+getdel", lambda store: store.ticket_take("a" * 64)),
+        ("+get", lambda store: store.not_before_get()),
+        ("+evalsha", lambda store: store.not_before_set(1)),
         ("+get", lambda store: store.update(ID, b"1", b"2", 1000)),
         ("+set", lambda store: store.update(ID, b"1", b"2", 1000)),
         ("+evalsha", lambda store: store.update(ID, b"1", b"2", 1000)),
@@ -235,6 +237,8 @@ async def test_other_keys_are_out_of_reach(engine: servers.Server) -> None:
         other.destroy_all([ID]),
         other.ticket_add("a" * 64, b"1", HOUR),
         other.ticket_take("a" * 64),
+        other.not_before_set(1),
+        other.not_before_get(),
     ):
         with pytest.raises(StoreUnavailableError):
             await call

@@ -9,6 +9,7 @@ from ..._tracebacks import scrub_traceback
 from ...errors import ConfigurationError, StoreUnavailableError
 from ..base import Entry, IndexAddition, IndexPage, Outcome
 from ._exchange import Call
+from ._not_before import RedisCutoff
 from ._script import Script
 from ._user_index import RedisUserIndex
 from .connect import Connections
@@ -23,7 +24,7 @@ _DESTROY = Script("destroy.lua")
 
 
 class RedisSessionStore:
-    """A `SessionStore`, `UserIndexStore` and `TicketStore` in Redis 6.2 or newer, or any Valkey.
+    """A `SessionStore`, `UserIndexStore`, `TicketStore` and `CutoffStore` in Redis 6.2 or newer, or any Valkey.
 
     Args:
         url: See `SessionSettings.redis_url`. Options of redis-py in its query override the defaults here
@@ -51,6 +52,7 @@ class RedisSessionStore:
         self._connections = Connections(url, client)
         self._executor = Executor(self._connections, keyspace)
         self._index = RedisUserIndex(f"{keyspace}user:", self._executor)
+        self._cutoff = RedisCutoff(f"{keyspace}not_before", self._executor)
 
     def __repr__(self) -> str:
         return f"RedisSessionStore({self.location!r}, keyspace={self._keyspace!r})"
@@ -196,6 +198,14 @@ class RedisSessionStore:
         if value is None and call.unanswered:
             raise StoreUnavailableError  # this call's first try may have taken it
         return value
+
+    async def not_before_set(self, time: float) -> float:
+        """See `CutoffStore.not_before_set`: one script."""
+        return await self._cutoff.set(time)
+
+    async def not_before_get(self) -> float | None:
+        """See `CutoffStore.not_before_get`: one command."""
+        return await self._cutoff.get()
 
     async def _evaluate(self, script: Script, session_id: str, *args: str | bytes | int, call: Call) -> Any:
         return await self._executor.evaluate(script, [self._keyspace + session_id], *args, call=call)

@@ -61,6 +61,28 @@ async def test_it_names_policy_server_and_remedy(
         assert word in record.getMessage()
 
 
+@pytest.mark.parametrize(
+    ("policy", "index", "level"),
+    [
+        ("noeviction", False, None),
+        ("volatile-lru", False, None),
+        ("volatile-lru", True, "ERROR"),
+        ("allkeys-lru", False, "ERROR"),
+    ],
+)
+async def test_the_time_of_revoke_before_can_be_lost_too(
+    policy: str, index: bool, level: str | None, clock: Clock, log: pytest.LogCaptureFixture
+) -> None:
+    """It has no time to live, so only a policy for all keys evicts it. The message says what is at risk."""
+    store: Any = Telling({"one": (policy, 1)})
+    await EvictionWatch(store, clock, has_index=index, has_cutoff=True).look()
+    assert [record.levelname for record in log.records] == ([level] if level else [])
+    for record in log.records:
+        assert "it may lose " in record.getMessage()
+        assert "the time of revoke_before()." in record.getMessage()
+        assert ("a user's index" in record.getMessage()) is index
+
+
 @pytest.mark.parametrize("store", [Telling(SAFE), MemorySessionStore()])
 async def test_of_a_safe_server_nothing_is_said(store: object, clock: Clock, log: pytest.LogCaptureFixture) -> None:
     """Nor of a store that evicts nothing at all."""

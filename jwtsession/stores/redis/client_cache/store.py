@@ -14,7 +14,7 @@ from .topology import topology_of
 
 
 class CachedSessionStore:
-    """A `SessionStore`, `UserIndexStore` and `TicketStore`: a Redis store whose loads may be answered from memory.
+    """A Redis store whose loads may be answered from memory, with the same methods as `RedisSessionStore`.
 
     Every call that may change a session removes it from memory, also if the call fails.
 
@@ -57,6 +57,8 @@ class CachedSessionStore:
         self.index_has = store.index_has
         self.ticket_add = store.ticket_add
         self.ticket_take = store.ticket_take
+        self.not_before_set = store.not_before_set
+        self.not_before_get = store.not_before_get
 
     def __repr__(self) -> str:
         return f"CachedSessionStore({self._store!r})"
