@@ -76,7 +76,7 @@ def wire(
     cutoff = _cutoff(settings, store, clock)
     serializer = SessionSerializer(session_model, migrate, node_compatible=settings.is_node_compatible)
     repository = SessionRepository(serializer, sealer, store, timeouts, cutoff)
-    index = _user_index(settings, store, sealer, keys, clock)
+    index = _user_index(settings, store, sealer, keys, clock, cutoff)
     uses = Uses(repository, index)
     watch = SessionWatch(
         store,
@@ -202,7 +202,12 @@ def _cutoff(settings: SessionSettings, store: SessionStore, clock: Callable[[], 
 
 
 def _user_index(
-    settings: SessionSettings, store: SessionStore, sealer: Sealer, keys: KeyRing, clock: Callable[[], float]
+    settings: SessionSettings,
+    store: SessionStore,
+    sealer: Sealer,
+    keys: KeyRing,
+    clock: Callable[[], float],
+    cutoff: Cutoff | None,
 ) -> UserIndex | None:
     if not settings.user_index:
         return None
@@ -218,4 +223,5 @@ def _user_index(
         touch_interval=min(settings.touch_interval, settings.max_age / 4),
         max_age=settings.max_age,
         clock=clock,
+        cutoff=cutoff,
     )

@@ -31,7 +31,8 @@ class Cutoff:
         self._store = store
         self._leeway = leeway
         self._clock = clock
-        self._known = -math.inf
+        self.known = -math.inf
+        """The moment, in seconds since the epoch, as far as this worker knows; minus infinity if there is none."""
         self._read_at = -math.inf
         self._reading: asyncio.Task[None] | None = None
 
@@ -81,7 +82,7 @@ class Cutoff:
 
     def refuses(self, token: SessionToken) -> bool:
         """Whether a token was issued up to the moment that is known here. A token without `iat` may be of any age."""
-        return self._known > -math.inf and (token.iat is None or token.iat <= self._known)
+        return self.known > -math.inf and (token.iat is None or token.iat <= self.known)
 
     async def set(self, time: datetime | float | None) -> float:
         """See `SessionProvider.revoke_before`."""
@@ -116,7 +117,7 @@ class Cutoff:
     def _note(self, found: float | None, began: float) -> None:
         self._read_at = began
         if found is not None:
-            self._known = max(self._known, found)
+            self.known = max(self.known, found)
 
     def _check(self, token: SessionToken) -> None:
         if self.refuses(token):

@@ -2,10 +2,12 @@
 
 import contextlib
 import itertools
+import math
 from collections.abc import Sequence
 
 from ..errors import TooManySessionsError
 from ..stores import Entry
+from .cutoff import Cutoff
 from .index_entries import EntryCodec
 from .index_pages import PAGE, IndexPages
 
@@ -24,12 +26,22 @@ class SessionLimit:
         entries: Computes the users' names.
         max_sessions: The most sessions of one user; None means `CEILING`.
         evict: Whether a login beyond the limit ends the oldest session; otherwise it is refused.
+        cutoff: Knows which sessions nobody has a token of any more; None if the setting `revoke_before` is off.
     """
 
-    def __init__(self, pages: IndexPages, entries: EntryCodec, max_sessions: int | None, *, evict: bool) -> None:
+    def __init__(
+        self,
+        pages: IndexPages,
+        entries: EntryCodec,
+        max_sessions: int | None,
+        *,
+        evict: bool,
+        cutoff: Cutoff | None = None,
+    ) -> None:
         self._pages = pages
         self._entries = entries
         self._max_sessions = max_sessions
+        self._cutoff = cutoff
         self.refuses = max_sessions is not None and not evict
         """Whether a login beyond the limit is refused."""
 
@@ -53,7 +65,10 @@ class SessionLimit:
         """
         if self._max_sessions is None or not self.refuses:
             return
-        others = 0
+        others, usable_from = 0, -math.inf
+        if self._cutoff is not None:
+            await self._cutoff.learn()
+            usable_from = self._cutoff.known
         *former, name = self._entries.names(sub)
         for each in (*former, name):
             if each == name and count is not None and others + count <= self._max_sessions:
@@ -65,7 +80,9 @@ class SessionLimit:
                             return  # entries behind it were confirmed later, so they don't count for it
                         # An entry that is not confirmed is a login that has not finished, or never will: nobody has
                         # its token yet.
-                        others += found not in (session_id, replaced) and (entry.confirmed or each != name)
+                        counts = found not in (session_id, replaced) and (entry.confirmed or each != name)
+                        # Whoever was logged out by revoke_before() could not use the session since.
+                        others += counts and entry.seen > usable_from
                         if others >= self._max_sessions:
                             raise TooManySessionsError
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from ..errors import StoreUnavailableError
 from ..stores import IndexedSessionStore
+from .cutoff import Cutoff
 from .encryption import Sealer
 from .index_entries import EntryCodec, Login, SessionInfo
 from .index_pages import IndexPages
@@ -36,6 +37,7 @@ class UserIndex:
         touch_interval: The index records at most once in so many seconds that a session was used.
         max_age: Idle timeout in seconds.
         clock: Returns the time in seconds since the epoch.
+        cutoff: Knows which sessions nobody has a token of any more; None if the setting `revoke_before` is off.
     """
 
     def __init__(
@@ -49,11 +51,12 @@ class UserIndex:
         touch_interval: float,
         max_age: int,
         clock: Callable[[], float],
+        cutoff: Cutoff | None = None,
     ) -> None:
         self._store = store
         self._entries = EntryCodec(keys, sealer)
         self._pages = IndexPages(store, clock)
-        self._limit = SessionLimit(self._pages, self._entries, max_sessions, evict=evict)
+        self._limit = SessionLimit(self._pages, self._entries, max_sessions, evict=evict, cutoff=cutoff)
         self._has_limit = max_sessions is not None
         self._slack = max_age * 1000
         self._clock = clock

@@ -19,6 +19,7 @@ from jwtsession import (
     SessionEvent,
     SessionProvider,
     StoreUnavailableError,
+    TooManySessionsError,
 )
 from jwtsession.sessions import Cutoff, Ending, SessionWatch, Uses
 from jwtsession.testing import Clock, InspectableStore
@@ -434,6 +435,22 @@ async def test_what_needs_no_token_works_as_before(clock: Clock) -> None:
     assert await workers.a.provider.get(manager.id) is not None
     assert len(await workers.a.provider.list_sessions("ann")) == 1
     assert await workers.a.provider.revoke(manager.id)
+
+
+async def test_sessions_without_a_good_token_lock_nobody_out(clock: Clock) -> None:
+    """With `max_sessions` and "refuse", those of before do not count any more; those of since do."""
+    options = {"user_index": True, "max_sessions": 2, "too_many_sessions": "refuse"}
+    workers = Workers(clock, **options)
+    for _ in range(2):
+        await workers.a.log_in(sub="ann")
+    with pytest.raises(TooManySessionsError):
+        await workers.a.log_in(sub="ann")
+    await workers.b.provider.revoke_before()
+    clock.advance(1)
+    for _ in range(2):
+        await workers.a.log_in(sub="ann")
+    with pytest.raises(TooManySessionsError):
+        await workers.a.log_in(sub="ann")
 
 
 async def test_open_sockets_end_at_the_next_look(clock: Clock) -> None:
