@@ -1,15 +1,18 @@
 """`IssuingSession`: signs the tokens of a request's new sessions, delivers them, and issues tickets."""
 
+import contextlib
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Generic, cast, get_args
 
 from ._editing import note_verb
 from ._ids import new_session_id
+from ._possession import Possession
 from ._request import RequestSession, emit_refused
 from ._tracebacks import scrub_traceback
 from ._types import C, S, Transport
-from .errors import CSRFError, InvalidArgumentError
-from .models import Ticket, Token
+from .errors import AuthenticationError, CSRFError, InvalidArgumentError, InvalidProofError
+from .models import Ticket, Token, TokenType
 from .observability import client_address
 from .sessions import TICKET_SECONDS, Login, NewSession, Record, new_ticket, origin_name, ticket_name
 from .tokens import VerifiedToken, inherited
@@ -19,6 +22,11 @@ class IssuingSession(RequestSession[S, C], Generic[S, C]):
     """The session of one request, and what `SessionManager.create` and `regenerate` have in common."""
 
     __slots__ = ()
+
+    @property
+    def bound(self) -> bool:
+        """Whether there is a session whose token is bound to a key: it is worth nothing without that key (DPoP)."""
+        return self._record is not None and self._verified is not None and self._verified.jkt is not None
 
     @scrub_traceback
     async def ticket(self) -> Ticket:
@@ -43,21 +51,37 @@ class IssuingSession(RequestSession[S, C], Generic[S, C]):
         await self._repository.tickets.add(name, record, ttl)
         return Ticket(ticket=ticket, expires_in=ttl // 1000)
 
-    def _choose(self, transport: Transport | None, persistent: bool | None, allow_cross_site: bool) -> bool:
-        """Whether the token of a new session goes into the cookie: see `Delivery.choose`."""
+    def _choose(
+        self, transport: Transport | None, persistent: bool | None, allow_cross_site: bool
+    ) -> tuple[str | None, bool]:
+        """The key to which the token of a new session is bound, and whether it goes into the cookie.
+
+        See `Possession.key_of_login` and `Delivery.choose`.
+        """
         if transport is not None and transport not in get_args(Transport):
             raise InvalidArgumentError('transport: must be "cookie" or "bearer"')
         if not isinstance(persistent, bool | None) or not isinstance(allow_cross_site, bool):
             raise InvalidArgumentError("persistent, allow_cross_site: must be True or False")
-        if self._delivery is not None:
-            try:
-                return self._delivery.choose(transport, allow_cross_site=allow_cross_site)
-            except CSRFError as error:
-                emit_refused(self, error)
-                raise
-        if transport == "cookie":
+        if transport == "cookie" and self._delivery is None:
             raise InvalidArgumentError('transport: "cookie" needs "cookie" in token_sources, and a request')
-        return False
+        try:
+            key = None
+            if self._possession is not None:
+                key = self._possession.key_of_login(by_cookie=transport == "cookie")
+            if key is not None or self._delivery is None:
+                return key, False
+            return None, self._delivery.choose(transport, allow_cross_site=allow_cross_site)
+        except (CSRFError, InvalidProofError) as error:
+            emit_refused(self, error)
+            raise
+
+    async def _use_proof(self, possession: Possession) -> None:
+        """Note that the proof of a login was used: see `Possession.use`."""
+        try:
+            await possession.use()
+        except InvalidProofError as error:
+            emit_refused(self, error)
+            raise
 
     def _cookie(self, verified: VerifiedToken, issued: C) -> bytes | None:
         """The cookie of a token that is about to be stored: see `Delivery.prepare`."""
@@ -72,10 +96,11 @@ class IssuingSession(RequestSession[S, C], Generic[S, C]):
         *,
         sign_in: bool = True,
         persistent: bool | None = None,
+        key: str | None = None,
     ) -> tuple[VerifiedToken, C]:
         checked = self._repository.timeouts.checked
         signed = self._codec.encode(
-            new_session_id(), claims, sign_in=sign_in, idle_timeout=checked(max_age), persistent=persistent
+            new_session_id(), claims, sign_in=sign_in, idle_timeout=checked(max_age), persistent=persistent, jkt=key
         )
         checked(signed[0].jwtsession_idle_timeout)
         return signed
@@ -87,6 +112,19 @@ class IssuingSession(RequestSession[S, C], Generic[S, C]):
         return inherited(
             old, claims, verified.session_id, self._repository.timeouts.permitted(verified.jwtsession_idle_timeout)
         )
+
+    async def _load(self, verified: VerifiedToken) -> Record[S]:
+        with self._forgetting():
+            return await self._repository.load(verified)
+
+    @contextlib.contextmanager
+    def _forgetting(self) -> Iterator[None]:
+        """Drop the session if the store says that it is gone."""
+        try:
+            yield
+        except AuthenticationError as error:
+            self._forget(error)
+            raise
 
     def _new(self, verified: VerifiedToken, issued: C, record: Record[S]) -> NewSession[S]:
         created, client, agent = issued.auth_time or self._repository.timeouts.now(), None, None
@@ -104,7 +142,8 @@ class IssuingSession(RequestSession[S, C], Generic[S, C]):
         if self._delivery is not None:
             self._delivery.deliver(cookie)
         if cookie is None:
-            return Token(access_token=verified.token, expires_in=expires_in)
+            kind: TokenType = "bearer" if verified.jkt is None else "DPoP"
+            return Token(access_token=verified.token, token_type=kind, expires_in=expires_in)
         return Token(token_type="cookie", expires_in=expires_in)  # noqa: S106  # no password
 
     def _expires_in(self, verified: VerifiedToken) -> int | None:

@@ -6,6 +6,7 @@ from copy import copy
 from dataclasses import dataclass
 from typing import Any, Generic, NoReturn, Protocol, TypeVar
 
+from ._possession import Possession
 from ._types import C, S, Transport
 from .errors import AuthenticationError, JWTSessionError, MissingTokenError, SessionNotFoundError
 from .sessions import (
@@ -91,6 +92,7 @@ class RequestSession(Generic[S, C]):
         refusal: The error that says why there is no session.
         extended: Whether this request already counts as a use of the session.
         delivery: Delivers tokens in the cookie; None if no cookie is a token source, or outside of a request.
+        possession: The request's proof of its client's key; None if `dpop.mode` is `off`.
     """
 
     __slots__ = (
@@ -105,6 +107,7 @@ class RequestSession(Generic[S, C]):
         "_lifecycle",
         "_loop",
         "_own_claims",
+        "_possession",
         "_record",
         "_refusal",
         "_repository",
@@ -121,6 +124,7 @@ class RequestSession(Generic[S, C]):
         refusal: AuthenticationError | None = None,
         extended: bool = True,
         delivery: Delivery | None = None,
+        possession: Possession | None = None,
     ) -> None:
         self._codec, self._repository, self._lifecycle = components.codec, components.repository, components.lifecycle
         self._host, self._headers = host, headers
@@ -128,7 +132,7 @@ class RequestSession(Generic[S, C]):
         self._former: Former = ()
         self._verified, self._record = verified, record
         self._refusal, self._extended = refusal, extended
-        self._delivery = delivery
+        self._delivery, self._possession = delivery, possession
         self._own_claims: C | None = None
         self._edits: Edits[S] | None = None
 
@@ -270,16 +274,22 @@ def counts_as_use(manager: RequestSession[Any, Any]) -> bool:
 
 def attach_answer(manager: RequestSession[Any, Any], scope: Any) -> None:
     """Let the manager find the request's answer: a middleware that makes a manager is outside of it."""
-    if manager._delivery is not None:
-        manager._delivery.attach(scope)
+    for each in (manager._delivery, manager._possession):
+        if each is not None:
+            each.attach(scope)
 
 
-def deliver_by(manager: RequestSession[Any, Any], delivery: Delivery | None) -> None:
-    """Give a manager another delivery, for the same token."""
-    manager._delivery = delivery
+def deliver_by(manager: RequestSession[Any, Any], delivery: Delivery | None, possession: Possession | None) -> None:
+    """Give a manager another delivery and proof, for the same token."""
+    manager._delivery, manager._possession = delivery, possession
+
+
+def possession_of(manager: RequestSession[Any, Any]) -> Possession | None:
+    """The proof of the manager's request; None if `dpop.mode` is `off`."""
+    return manager._possession
 
 
 def replace_authentication(manager: RequestSession[S, C], other: RequestSession[S, C]) -> None:
     """Give a manager without a session the token and the session of another manager of the same request."""
     manager._verified, manager._record, manager._refusal = other._verified, other._record, other._refusal
-    manager._extended, manager._delivery = other._extended, other._delivery
+    manager._extended, manager._delivery, manager._possession = other._extended, other._delivery, other._possession

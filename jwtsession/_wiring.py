@@ -25,16 +25,29 @@ from .sessions import (
     check_model,
 )
 from .settings import SessionSettings
-from .stores import CachedSessionStore, RedisClient, RedisSessionStore, SessionStore, has_cutoff, has_user_index
-from .tokens import KeyRing, KeySpec, TokenCodec
+from .stores import (
+    CachedSessionStore,
+    RedisClient,
+    RedisSessionStore,
+    SessionStore,
+    has_cutoff,
+    has_proofs,
+    has_user_index,
+)
+from .tokens import KeyRing, KeySpec, ProofNonces, ProofVerifier, TokenCodec
 from .transports import CookieTransport, CSRFCheck, TokenExtractor
 from .web import openapi
 from .web.authenticate import Authenticator
+from .web.checks import TokenChecks
 from .web.delivery import CookiePolicy
 from .web.dependencies import Dependencies
 from .web.lifespan import Lifespan
 from .web.outgoing import response_headers
+from .web.proofs import ProofPolicy
 from .web.tenants import Tenant
+
+_WORKERS_CLOCKS_SECONDS = 60
+"""By how many seconds the clocks of workers may differ. The store remembers a proof for so much longer."""
 
 
 class Parts(NamedTuple, Generic[S, C]):
@@ -87,6 +100,7 @@ def wire(
         clock=clock,
         cutoff=cutoff,
     )
+    checks = _checks(settings, store, keys, clock)
     lifecycle = SessionLifecycle(repository, index, audit, uses, watch, capture_client=settings.capture_client)
     components = Components(codec, repository, lifecycle)
 
@@ -101,8 +115,8 @@ def wire(
     on_sockets = [each for each in settings.websocket.sources if each in ("protocol", *settings.token_sources)]
     schemes = openapi.schemes(settings, token_url, scopes)
     dependencies = Dependencies(
-        Authenticator(components, extractor, cookies),
-        Authenticator(components, _extractor(settings, on_sockets, cookies), cookies),
+        Authenticator(components, extractor, cookies, checks),
+        Authenticator(components, _extractor(settings, on_sockets, cookies), cookies, checks),
         lifespan,
         request_key=settings.request_key,
         request_arg=settings.request_arg,
@@ -110,7 +124,7 @@ def wire(
         max_sessions=settings.max_sessions is not None,
         shown={"schemes": schemes, "body_name": None if schemes else settings.request_arg},
     )
-    messages = Authenticator(components, extractor)
+    messages = Authenticator(components, extractor, checks=checks)
     return Parts(keys, SessionAdmin(store, repository, lifecycle), lifespan, dependencies, messages)
 
 
@@ -153,6 +167,43 @@ def _extractor(settings: SessionSettings, sources: Sequence[str], cookies: Cooki
         name=settings.request_arg,
         first_wins=settings.multiple_tokens == "first",
         cookie=cookies.cookie if cookies is not None and "cookie" in sources else None,
+        dpop=settings.dpop.mode != "off",
+    )
+
+
+def _checks(
+    settings: SessionSettings, store: SessionStore, keys: KeyRing, clock: Callable[[], float]
+) -> TokenChecks | None:
+    """What is asked of tokens beside that they are genuine; None for nothing."""
+    proofs = _proofs(settings, store, keys, clock)
+    return None if proofs is None else TokenChecks(proofs)
+
+
+def _proofs(
+    settings: SessionSettings, store: SessionStore, keys: KeyRing, clock: Callable[[], float]
+) -> ProofPolicy | None:
+    dpop = settings.dpop
+    if dpop.mode == "off":
+        return None
+    if dpop.replay and not has_proofs(store):
+        raise ConfigurationError(f"dpop.replay: {type(store).__name__} does not have the methods of ReplayStore")
+    nonces = ProofNonces(keys.derived_secrets(b"jwtsession dpop nonce"), clock) if dpop.nonce else None
+    verifier = ProofVerifier(
+        algorithms=dpop.algorithms,
+        max_age=dpop.max_age,
+        leeway=dpop.leeway,
+        public_url=settings.public_url or "",
+        nonces=nonces,
+        clock=clock,
+    )
+    return ProofPolicy(
+        verifier,
+        dpop.algorithms,
+        required=dpop.mode == "required",
+        nonces=nonces,
+        store=store if dpop.replay and has_proofs(store) else None,
+        place=f"{getattr(store, 'location', id(store))} {settings.keyspace}",
+        window=(dpop.max_age + dpop.leeway + _WORKERS_CLOCKS_SECONDS) * 1000,
     )
 
 

@@ -1,10 +1,9 @@
 """`SessionManager`: the methods that change one request's session."""
 
 import asyncio
-import contextlib
 import inspect
 import random
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import Any, Generic, cast
 
@@ -12,11 +11,10 @@ from ._editing import note_verb
 from ._issuing import IssuingSession
 from ._tracebacks import scrub_traceback
 from ._types import C, S, Transport
-from .errors import AuthenticationError, InvalidArgumentError, SessionConflictError, SessionNotFoundError
+from .errors import InvalidArgumentError, SessionConflictError, SessionNotFoundError
 from .models import Session, Token, take_state
 from .sessions import Record, refuse_lost_changes
 from .sync import SyncSessionManager
-from .tokens import VerifiedToken
 
 MUTATE_ATTEMPTS = 32
 """How often `mutate()` tries before it gives up, if other requests change the session in between each time."""
@@ -59,9 +57,10 @@ class SessionManager(IssuingSession[S, C], Generic[S, C]):
             max_age: This session's own idle timeout, in seconds or as a `timedelta`, for its whole life: at most the
                 setting `max_age_limit`, or `max_age` if that is not set. None: the setting `max_age`.
             transport: `cookie` puts the token into the cookie, `bearer` into the returned `Token`. None: as the client
-                asks by its header `Session-Transport`, or else the first of `token_sources`.
+                asks by its header `Session-Transport`, or else the first of `token_sources`. A token that is bound to
+                a key (DPoP) is never in the cookie: `cookie` gives one that is not bound, None one that is.
             persistent: Whether the cookie outlives the browser's session ("remember me"). None: `cookie.persistent`.
-            allow_cross_site: Whether to set the cookie if another site made the request. For the callback of another
+            allow_cross_site: Whether to set the cookie if another site made the request: for the callback of another
                 site's login, which checks its own `state`.
 
         Returns:
@@ -69,19 +68,21 @@ class SessionManager(IssuingSession[S, C], Generic[S, C]):
 
         Raises:
             CSRFError: The token would be in a cookie, and another site may have made the request.
+            InvalidProofError: The request's proof (DPoP) is wrong or was used, or it is required and not there.
             ConfigurationError: The token would be in a cookie, and nothing puts it on the answer.
-            InvalidArgumentError: The session or the claims can't be stored or signed, `max_age` is too long, or the
-                cookie can't be set: it would be too large, or the answer has started.
+            InvalidArgumentError: The session, the claims, `max_age` or the cookie can't be stored, signed or set.
             SessionTooLargeError: The session is larger than 65,536 bytes.
             TooManySessionsError: The user has `max_sessions` sessions already, and `too_many_sessions` is `refuse`.
-            StoreUnavailableError: The store did not answer. If the store fails only when the old session shall end,
-                `create` succeeds and the log tells of the failure.
+            StoreUnavailableError: The store did not answer. If it fails only when the old session shall end, `create`
+                succeeds and the log tells of the failure.
         """
-        by_cookie = self._choose(transport, persistent, allow_cross_site)
+        key, by_cookie = self._choose(transport, persistent, allow_cross_site)
         data = self._repository.serializer.to_session(session)
-        verified, issued = self._sign(claims, max_age, persistent=persistent if by_cookie else None)
+        verified, issued = self._sign(claims, max_age, persistent=persistent if by_cookie else None, key=key)
         cookie = self._cookie(verified, issued) if by_cookie else None
         record = self._repository.encode(verified.session_id, data, detached=data is not self.session)
+        if self._possession is not None:
+            await self._use_proof(self._possession)
         await self._lifecycle.begin(self._new(verified, issued, record), self._verified)
         for former in (self.session, session):
             if isinstance(former, Session) and former is not record.session:
@@ -219,7 +220,7 @@ class SessionManager(IssuingSession[S, C], Generic[S, C]):
         # Sign and encode before the move: if that fails, the old session must go on.
         claims = self._inherited(verified, claims)
         # Only a visitor signs in by this. A user who becomes another one has not signed in as that one.
-        moved, issued = self._sign(claims, max_age, sign_in=verified.sub is None)
+        moved, issued = self._sign(claims, max_age, sign_in=verified.sub is None, key=verified.jkt)
         cookie = self._cookie(moved, issued) if self._delivery is not None and self._delivery.by_cookie else None
         record = self._repository.encode(moved.session_id, data, old, detached=data is not old.session)
         with self._forgetting():
@@ -285,16 +286,3 @@ class SessionManager(IssuingSession[S, C], Generic[S, C]):
                 self._remember(cast("S", given))
         self._record = new._replace(session=old.session)
         note_verb(self)
-
-    async def _load(self, verified: VerifiedToken) -> Record[S]:
-        with self._forgetting():
-            return await self._repository.load(verified)
-
-    @contextlib.contextmanager
-    def _forgetting(self) -> Iterator[None]:
-        """Drop the session if the store says that it is gone."""
-        try:
-            yield
-        except AuthenticationError as error:
-            self._forget(error)
-            raise

@@ -1,7 +1,7 @@
 """The data models: `Session` (stored in Redis), `Claims` (carried by the JWT), `Token` and `Ticket` (answers)."""
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -159,9 +159,12 @@ def _bearer_token(schema: dict[str, Any]) -> None:
     properties = schema["properties"]
     properties["access_token"].pop("default", None)
     schema["required"] = ["access_token", *(each for each in schema.get("required", ()) if each != "access_token")]
-    if properties["token_type"].get("enum") == ["bearer", "cookie"]:
+    if properties["token_type"].get("enum") == [*get_args(TokenType)]:
         del properties["token_type"]["enum"]
         properties["token_type"]["const"] = "bearer"
+
+
+TokenType = Literal["bearer", "cookie", "DPoP"]
 
 
 class Token(BaseModel):
@@ -172,7 +175,7 @@ class Token(BaseModel):
 
     access_token: str = Field(default="", repr=False, exclude_if=lambda value: not value)
     """The JWT. Left out if it is in a cookie."""
-    token_type: Literal["bearer", "cookie"] = "bearer"
+    token_type: TokenType = "bearer"
     """How to send it: `Authorization: Bearer`."""
     expires_in: int | None = Field(default=None, exclude_if=lambda value: value is None, json_schema_extra=_not_null)
     """Seconds until the token expires; left out if it never expires."""

@@ -36,6 +36,10 @@ def check_dependencies(settings: "SessionSettings") -> None:
             raise ValueError("public_url: dpop needs it: a proof is for one URL, and the header Host can be forged")
         if "bearer" not in settings.token_sources:
             raise ValueError('dpop.mode: needs "bearer" in token_sources: a bound token comes in Authorization')
+        if settings.dpop.mode == "required" and "cookie" in settings.token_sources:
+            raise ValueError(
+                'dpop.mode: "required" refuses every token in a cookie: take "cookie" out of token_sources'
+            )
 
 
 def check_keys(settings: "SessionSettings") -> None:

@@ -18,6 +18,7 @@ from .base import (
 )
 from .memory import MemorySessionStore
 from .redis import CachedSessionStore, RedisClient, RedisSessionStore
+from .replay import ReplayStore, has_proofs
 
 ServerStore = RedisSessionStore | CachedSessionStore
 """Stores on a server, which other providers may use too. Their connections belong to one event loop."""
@@ -34,11 +35,13 @@ __all__ = [
     "Outcome",
     "RedisClient",
     "RedisSessionStore",
+    "ReplayStore",
     "ServerStore",
     "SessionStore",
     "TicketStore",
     "UserIndexStore",
     "has_cutoff",
+    "has_proofs",
     "has_tickets",
     "has_user_index",
     "reports_changes",

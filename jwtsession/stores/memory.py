@@ -20,6 +20,7 @@ class MemorySessionStore:
         self._sessions: dict[str, tuple[bytes, float]] = {}
         self._users: dict[str, tuple[dict[str, Entry], float]] = {}
         self._tickets: dict[str, tuple[bytes, float]] = {}
+        self._proofs: dict[str, float] = {}
         self._entered = 0
         self._not_before: float | None = None
 
@@ -165,6 +166,19 @@ class MemorySessionStore:
     async def not_before_get(self) -> float | None:
         """See `CutoffStore.not_before_get`."""
         return self._not_before
+
+    async def load_once(self, session_id: str, ttl: int | None, proof: str, window: int) -> tuple[bytes | None, bool]:
+        """See `ReplayStore.load_once`."""
+        return await self.load(session_id, ttl), await self.proof_add(proof, window)
+
+    async def proof_add(self, proof: str, window: int) -> bool:
+        """See `ReplayStore.proof_add`."""
+        now = self._clock()
+        for name in [each for each, expires in self._proofs.items() if expires <= now]:
+            del self._proofs[name]
+        is_new = proof not in self._proofs
+        self._proofs.setdefault(proof, now + window / 1000)
+        return is_new
 
     def _index(self, user: str) -> tuple[dict[str, Entry], float]:
         index, expires = self._users.get(user, ({}, 0.0))

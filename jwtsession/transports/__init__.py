@@ -2,6 +2,7 @@
 
 from .cookie import CookieTransport
 from .csrf import SAFE_METHODS, CSRFCheck, is_own_origin
+from .dpop import came_by_dpop, find_proofs
 from .extractor import Found, TokenExtractor
 from .protocol import PROTOCOL, TAKEN, take_tokens
 
@@ -13,6 +14,8 @@ __all__ = [
     "CookieTransport",
     "Found",
     "TokenExtractor",
+    "came_by_dpop",
+    "find_proofs",
     "is_own_origin",
     "take_tokens",
 ]

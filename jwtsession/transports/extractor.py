@@ -10,6 +10,7 @@ from .base import HeaderTransport, RequestTransport
 from .bearer import BearerTransport
 from .body import BodyTransport
 from .cookie import CookieTransport
+from .dpop import DPoPTransport
 from .header import PlainHeaderTransport
 from .protocol import ProtocolTransport
 from .query import QueryTransport
@@ -29,6 +30,7 @@ class TokenExtractor:
         name: The name of the query's parameter and of the body's member.
         first_wins: If several sources have a token: True takes the first, False refuses the request.
         cookie: The cookie; None if it is no source.
+        dpop: Whether a token may also come by the scheme `DPoP` of `Authorization`.
     """
 
     def __init__(
@@ -39,9 +41,10 @@ class TokenExtractor:
         name: str,
         first_wins: bool,
         cookie: CookieTransport | None = None,
+        dpop: bool = False,
     ) -> None:
         headers: dict[str, HeaderTransport] = {
-            "bearer": BearerTransport(),
+            "bearer": DPoPTransport() if dpop else BearerTransport(),
             "header": PlainHeaderTransport(header),
         }
         others: dict[str, RequestTransport] = {

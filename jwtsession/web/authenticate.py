@@ -4,7 +4,15 @@ from typing import Generic
 
 from starlette.requests import HTTPConnection
 
-from .._request import Components, came_by, deliver_by, emit_refused, replace_authentication, unmet
+from .._request import (
+    Components,
+    came_by,
+    deliver_by,
+    emit_refused,
+    possession_of,
+    replace_authentication,
+    unmet,
+)
 from .._types import C, S
 from ..errors import AmbiguousTokenError, AuthenticationError, CSRFError, ExpiredTokenError, MissingTokenError
 from ..manager import SessionManager
@@ -74,14 +82,20 @@ class Authenticator(Generic[S, C]):
         host = address[0] if address else None
         headers = connection.scope["headers"]
         delivery = None if self._cookies is None else CookieDelivery(self._cookies, connection.scope)
+        proof = None if self._checks is None else self._checks.proof_of(connection.scope)
         verified = record = refusal = token = None
         try:
             token, source = found or await self._extractor.extract(connection, body=body)
             if delivery is not None and source == "cookie":
                 delivery.accept(connection.scope)
-            if before is not None and found is None and came_by(before, token, source):
+            if (
+                before is not None
+                and found is None
+                and came_by(before, token, source)
+                and (proof is None or proof.came_as(possession_of(before)))
+            ):
                 # The same token may come in another way now, and by another request of a driver that shares scopes.
-                deliver_by(before, delivery)
+                deliver_by(before, delivery, proof)
                 if extend and (demand is None or unmet(before, demand) is None):
                     await before.extend()
                 return before, token
@@ -94,7 +108,7 @@ class Authenticator(Generic[S, C]):
             # Check the demand before the load, because the load restarts the idle timeout. The dependency refuses the
             # request later: a session that is gone is a 401 even if the demand is not met.
             extend = extend and (demand is None or demand(verified) is None)
-            check = None if self._checks is None else self._checks.begin(connection.scope, verified, source)
+            check = None if self._checks is None else self._checks.begin(connection.scope, verified, source, proof)
             record = await self._repository.load(verified, allow_cached=True, extend=extend, check=check)
         except AuthenticationError as error:
             # Drop the frames that raised the error: they hold the token, and would hold this manager in a cycle.
@@ -110,7 +124,7 @@ class Authenticator(Generic[S, C]):
             refusal = await self._explained(refusal, verified, host)
             if delivery is not None and isinstance(refusal, ExpiredTokenError):
                 delivery.clear()  # no other 401 clears the cookie: another request may just have replaced it
-        manager = SessionManager(self._components, host, headers, verified, record, refusal, extend, delivery)
+        manager = SessionManager(self._components, host, headers, verified, record, refusal, extend, delivery, proof)
         return manager, token
 
     async def _explained(

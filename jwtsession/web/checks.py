@@ -4,12 +4,24 @@ from starlette.types import Scope
 
 from ..sessions import LoadCheck
 from ..tokens import VerifiedToken
+from .proofs import ProofPolicy, RequestProof
 
 
 class TokenChecks:
-    """The checks of one provider: the proof of a bound token, and the rotation of any other."""
+    """The checks of one provider: the proof of a bound token, and the rotation of any other.
 
-    def begin(self, scope: Scope, verified: VerifiedToken, source: str) -> LoadCheck | None:
+    Args:
+        proofs: What the provider asks of proofs; None if `dpop.mode` is `off`.
+    """
+
+    def __init__(self, proofs: ProofPolicy | None = None) -> None:
+        self._proofs = proofs
+
+    def proof_of(self, scope: Scope) -> RequestProof | None:
+        """Return the proof of a request, which is not verified yet; None if the provider asks for none."""
+        return None if self._proofs is None else RequestProof(self._proofs, scope)
+
+    def begin(self, scope: Scope, verified: VerifiedToken, source: str, proof: RequestProof | None) -> LoadCheck | None:
         """Check what can be checked without the store.
 
         Args:
@@ -17,6 +29,7 @@ class TokenChecks:
             verified: The token.
             source: The place that has the token: a token source, `ticket`, `message`, or `introspection` if
                 another service asks about the token (RFC 7662): it sends no proof, and this must change nothing.
+            proof: The request's, from `proof_of`.
 
         Returns:
             What to ask the store while the session is loaded; None for nothing.
@@ -24,4 +37,4 @@ class TokenChecks:
         Raises:
             AuthenticationError: The token must not be used by this request.
         """
-        return None
+        return None if proof is None else proof.check(verified, source)

@@ -4,12 +4,13 @@ import inspect
 import itertools
 from collections import ChainMap
 from collections.abc import Mapping, Sequence, Set
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from fastapi import Depends, FastAPI
 from fastapi.encoders import jsonable_encoder
 from fastapi.openapi.models import (
     APIKey,
+    HTTPBase,
     HTTPBearer,
     OAuth2,
     OAuthFlowPassword,
@@ -20,7 +21,7 @@ from fastapi.openapi.models import (
 )
 from fastapi.security.base import SecurityBase
 
-from ..models import Token
+from ..models import Token, TokenType
 from ..settings import SessionSettings
 from ..transports import SAFE_METHODS
 from .dependants import applications, nodes, routes, scopes
@@ -33,6 +34,10 @@ _ERROR_SCHEMA = {
     "required": ["detail"],
 }
 _BEARER = "RFC 6750: `Bearer` with a `realm`, or with error `invalid_token` for a bad token"
+_DPOP = (
+    "The JWT that a login with a proof returned, for `{}`: `Authorization: DPoP`, and a new proof in the header `DPoP` "
+    "for each request (RFC 9449)."
+)
 _STALE = "RFC 9470: error `insufficient_user_authentication` with the `max_age` of the sign-in"
 # For each reason: the status, its description, and its headers. Several reasons may have one status.
 _ANSWERS: dict[str, tuple[str, str, dict[str, str]]] = {
@@ -60,6 +65,7 @@ class Scheme(SecurityBase):
         self.scheme_name = name
         self.model = model
         self.in_cookie = isinstance(model, APIKey) and model.in_.value == "cookie"
+        self.token_type = "cookie" if self.in_cookie else "DPoP" if name.endswith("_dpop") else "bearer"
 
     async def __call__(self) -> None:
         """Do nothing: FastAPI only reads the node for the document."""
@@ -113,7 +119,8 @@ def schemes(settings: SessionSettings, token_url: str | None, scopes: Mapping[st
     """The security schemes that the document shows: of the first token source, or of `bearer` with a `token_url`.
 
     There is only one, because generated clients fill in every alternative that they find, and two tokens are refused.
-    The cookie may be there beside it: a request that has both is valid. The description names the other sources.
+    The cookie may be there beside it: a request that has both is valid. So may the scheme `DPoP`, which has the same
+    header; where tokens must be bound to keys, it takes the place of `bearer`. The description names the other sources.
     OpenAPI has no scheme for a token in the body: if that is the only source, the list is empty, and `document` shows
     a request body instead.
     """
@@ -128,6 +135,10 @@ def schemes(settings: SessionSettings, token_url: str | None, scopes: Mapping[st
     if "cookie" in settings.token_sources:
         text = f"The cookie that a login set, for `{key}`. Browsers send it themselves."
         found.append(_api_key(key, "cookie", settings.cookie_name, text))
+    if settings.dpop.mode != "off":
+        found.append(Scheme(f"{key}_dpop", HTTPBase(scheme="DPoP", description=_DPOP.format(key))))
+    if settings.dpop.mode == "required":
+        return found
     by_password = token_url is not None and "bearer" in sources
     source = "bearer" if by_password else next((each for each in sources if each != "body"), None)
     if source is None:
@@ -187,6 +198,7 @@ def prune_dependants(app: FastAPI) -> None:
 
 
 def _complete(app: FastAPI, schema: dict[str, Any]) -> None:
+    types: set[str] = set()
     for route in routes(app):
         found = [(node.call, scopes(node)) for node in nodes(route) if isinstance(node.call, Documented)]
         operations = schema.get("paths", {}).get(getattr(route, "path_format", None), {})
@@ -199,8 +211,9 @@ def _complete(app: FastAPI, schema: dict[str, Any]) -> None:
             for scheme in (scheme for each, _ in found for scheme in each.schemes):
                 model = jsonable_encoder(scheme.model, by_alias=True, exclude_none=True)
                 components.setdefault("securitySchemes", {})[scheme.scheme_name] = model
-                if scheme.in_cookie:
-                    _show_cookie_tokens(components["schemas"])
+                types.add(scheme.token_type)
+    if types - {"bearer"}:
+        _show_token_types(schema["components"]["schemas"], types)
     shown = schema.get("components", {}).get("securitySchemes", {})
     for name in [name for name, model in shown.items() if model["type"] == "oauth2"]:
         # Last: Swagger UI puts the cursor into the last form of its dialog.
@@ -249,18 +262,21 @@ def _complete_operation(
             operation["requestBody"] = {"content": {kind: {"schema": token} for kind in kinds}}
 
 
-def _show_cookie_tokens(schemas: dict[str, Any]) -> None:
-    """Show that a login's answer, also one of a subclass of `Token`, may have no token, because it is in a cookie."""
-    left_out = Token.model_fields["access_token"].description
+def _show_token_types(schemas: dict[str, Any], types: Set[str]) -> None:
+    """Show what a login's answer may have, also one of a subclass of `Token`. With a cookie it may have no token."""
+    shown = [each for each in get_args(TokenType) if each in types or (each == "bearer" and types == {"cookie"})]
+    text = Token.model_fields["access_token"].description
     for schema in schemas.values():
         properties = schema.get("properties", {})
-        if left_out != properties.get("access_token", {}).get("description"):
+        if text != properties.get("access_token", {}).get("description"):
             continue
-        required = [each for each in schema.pop("required", ()) if each != "access_token"]
-        if required:
-            schema["required"] = required
-        if properties["token_type"].pop("const", None) is not None:
-            properties["token_type"]["enum"] = ["bearer", "cookie"]
+        if "cookie" in types:
+            required = [each for each in schema.pop("required", ()) if each != "access_token"]
+            if required:
+                schema["required"] = required
+        kind = properties["token_type"]
+        if kind.pop("const", None) is not None:
+            kind |= {"enum": shown} if len(shown) > 1 else {"const": shown[0], "default": shown[0]}
 
 
 def _answers(reasons: Set[str]) -> dict[str, dict[str, Any]]:

@@ -6,7 +6,7 @@ middleware adds them when the answer starts.
 """
 
 from asyncio import current_task
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -64,6 +64,10 @@ def response_headers(settings: SessionSettings) -> Headers:
     return headers
 
 
+Completer = Callable[[Headers], list[tuple[bytes, bytes]]]
+"""Returns the headers of an answer, completed."""
+
+
 class Outgoing:
     """What the dependencies of one request want on its answer.
 
@@ -71,7 +75,18 @@ class Outgoing:
     Python's garbage collector.
     """
 
-    __slots__ = ("_headers", "_send", "_task", "answered", "before_start", "cookies", "scope", "started", "stream")
+    __slots__ = (
+        "_headers",
+        "_send",
+        "_task",
+        "answered",
+        "before_start",
+        "completers",
+        "cookies",
+        "scope",
+        "started",
+        "stream",
+    )
 
     def __init__(self, send: Send, scope: Scope) -> None:
         self._send = send
@@ -85,6 +100,8 @@ class Outgoing:
         """The error whose answer took the place of the application's."""
         self.cookies: dict[str, bytes] = {}
         """By each cookie's name the value of its `Set-Cookie` header. The last one counts (RFC 6265 section 4.1.1)."""
+        self.completers: tuple[Completer, ...] = ()
+        """Called with the headers of the answer, one after the other."""
         self.before_start: BeforeStart | None = None
         self.started = False
         """Whether the answer has started: nothing can be added to it any more."""
@@ -144,6 +161,8 @@ class Outgoing:
         if self.cookies:
             headers += [(b"set-cookie", value) for value in self.cookies.values()]
             self.cookies.clear()  # an outer middleware has the same cookies
+        for complete in self.completers:
+            headers = complete(headers)
         return {**message, "headers": headers}
 
     def _begin_stream(self) -> None:

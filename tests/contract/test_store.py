@@ -26,6 +26,11 @@ from jwtsession.stores import (
     Outcome,
     TicketStore,
     has_cutoff,
+    Entry,
+    Outcome,
+    ReplayStore,
+    TicketStore,
+    has_proofs,
     has_tickets,
 )
 from jwtsession.stores.redis.client_cache.tracking import Lease
@@ -35,6 +40,7 @@ from tests.parts import parts_of
 
 ID = "a-session-id-of-the-contract-suite"
 HOUR = 3_600_000
+PROOF = "a" * 64
 
 RIGHTS = ["+get", "+set", "+getex", "+del", "+pexpire", "+eval", "+evalsha", "+ping"]
 # user_index
@@ -380,13 +386,17 @@ class TestLostReplies:
         await store.close()
 
     @staticmethod
-    def lose(monkeypatch: pytest.MonkeyPatch, then: Callable[[], object] = lambda: None) -> None:
+    def lose(
+        monkeypatch: pytest.MonkeyPatch,
+        then: Callable[[], object] = lambda: None,
+        reply_is: tuple[bytes, ...] = (b"done", b"same", b"conflict", b"of a ticket"),
+    ) -> None:
         """The next reply to a script, or with this ticket's value, comes, and gets lost with its connection."""
         original = Connection.read_response
 
         async def read_response(connection: Connection, *args: Any, **options: Any) -> Any:
             reply = await original(connection, *args, **options)
-            if reply in (b"done", b"same", b"conflict", b"of a ticket"):
+            if reply in reply_is:
                 monkeypatch.setattr(Connection, "read_response", original)
                 then()
                 await connection.disconnect(nowait=True)
@@ -435,6 +445,25 @@ class TestLostReplies:
         with pytest.raises(StoreUnavailableError):
             await store.ticket_take("a" * 64)
         assert await store.ticket_take("a" * 64) is None
+
+    async def test_a_proof_whose_reply_got_lost_is_new(
+        self, store: RedisSessionStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The second try knows what the first one wrote; the next call is a replay."""
+        await store.create(ID, b"of a session", HOUR)
+        self.lose(monkeypatch, reply_is=(b"of a session",))
+        assert await store.load_once(ID, None, PROOF, HOUR) == (b"of a session", True)
+        assert await store.load_once(ID, None, PROOF, HOUR) == (b"of a session", False)
+
+    async def test_a_proof_of_a_login_whose_reply_got_lost_is_new(
+        self, store: RedisSessionStore, server: servers.Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As one of a load."""
+        await store.proof_add(PROOF, HOUR)  # connects
+        server.command("FLUSHALL")
+        self.lose(monkeypatch, reply_is=(b"OK",))
+        assert await store.proof_add(PROOF, HOUR)
+        assert not await store.proof_add(PROOF, HOUR)
 
 
 class TestUserIndex:
@@ -621,6 +650,62 @@ async def test_what_is_no_time_is_unavailable(value: str, engine: servers.Server
         assert caught.value.code == "cutoff_corrupt"
     await store.close()
     assert engine.command("TYPE", "sess:not_before") == (b"+list\r\n" if value == "list" else b"+string\r\n")
+
+
+class TestProofs:
+    """Proofs: each is new once."""
+
+    async def test_a_proof_is_new_once(self, subject: Subject) -> None:
+        """With a load and without one, in any order; another proof has nothing to do with it."""
+        store = proofs_of(subject)
+        await subject.store.create(ID, b"1", HOUR)
+        assert await store.load_once(ID, None, PROOF, HOUR) == (b"1", True)
+        assert await store.load_once(ID, None, PROOF, HOUR) == (b"1", False)
+        assert not await store.proof_add(PROOF, HOUR)
+        assert await store.proof_add("b" * 64, HOUR)
+        assert await store.load_once(ID, None, "b" * 64, HOUR) == (b"1", False)
+
+    async def test_a_proof_is_used_also_if_the_session_is_gone(self, subject: Subject) -> None:
+        """What was used once is no new proof for another session."""
+        assert await proofs_of(subject).load_once(ID, HOUR, PROOF, HOUR) == (None, True)
+        assert await proofs_of(subject).load_once(ID, None, PROOF, HOUR) == (None, False)
+
+    async def test_a_load_with_a_proof_extends_the_session(self, subject: Subject) -> None:
+        """As a load without one: only if it has a time to live. A replay extends it too, and its caller refuses it."""
+        await subject.store.create(ID, b"1", HOUR)
+        await proofs_of(subject).load_once(ID, None, PROOF, HOUR)
+        assert await subject.ttl(ID) <= HOUR
+        await proofs_of(subject).load_once(ID, 2 * HOUR, "b" * 64, HOUR)
+        assert HOUR < await subject.ttl(ID) <= 2 * HOUR
+
+    async def test_of_many_who_use_a_proof_one_is_the_first(self, subject: Subject) -> None:
+        """At the same time, by loads and by logins, in each of several rounds."""
+        store = proofs_of(subject)
+        await subject.store.create(ID, b"1", HOUR)
+        for number in range(5):
+            proof = f"{number}" * 64
+            loads = [store.load_once(ID, None, proof, HOUR) for _ in range(10)]
+            logins = [store.proof_add(proof, HOUR) for _ in range(10)]
+            loaded, added = await asyncio.gather(asyncio.gather(*loads), asyncio.gather(*logins))
+            assert [value for value, _ in loaded] == [b"1"] * 10
+            assert sorted([*added, *(is_new for _, is_new in loaded)]) == [False] * 19 + [True]
+
+    async def test_a_proof_is_forgotten_after_its_time(self, subject: Subject) -> None:
+        """It is a key that expires; its verifier does not accept it any more then."""
+        store = proofs_of(subject)
+        await subject.store.create(ID, b"1", HOUR)
+        assert await store.proof_add(PROOF, HOUR)
+        if isinstance(subject.store, MemorySessionStore):
+            await subject.expire(ID)
+        else:
+            assert 0 < await subject.ttl("dpop:" + PROOF) <= HOUR
+            await subject.expire("dpop:" + PROOF)
+        assert await store.proof_add(PROOF, HOUR)
+
+
+def proofs_of(subject: Subject) -> ReplayStore:
+    assert has_proofs(subject.store)
+    return subject.store
 
 
 def tickets_of(subject: Subject) -> TicketStore:

@@ -28,7 +28,7 @@ class Servers(Protocol):
         """The replies to commands on one connection, to the server that has the key."""
         ...
 
-    async def each(self, commands: Sequence[tuple[str, str]], call: Call) -> list[Any]:
+    async def each(self, commands: Sequence[Read], call: Call) -> list[Any]:
         """The replies to commands with a key each, in one round trip to each server."""
         ...
 
@@ -82,7 +82,7 @@ class SingleServer:
             await self._sentinels.confirm()
         return await exchange_pooled(self.client, commands, call)
 
-    async def each(self, commands: Sequence[tuple[str, str]], call: Call) -> list[Any]:
+    async def each(self, commands: Sequence[Read], call: Call) -> list[Any]:
         """See `Servers.each`."""
         if self.pipeline is None or len(commands) < 2:
             return await self.call("", *commands, call=call)

@@ -85,7 +85,7 @@ class ClusterNodes:
                 raise error
         raise RedisClusterException("too many redirections")
 
-    async def each(self, commands: Sequence[tuple[str, str]], call: Call) -> list[Any]:
+    async def each(self, commands: Sequence[Read], call: Call) -> list[Any]:
         """See `Servers.each`. All nodes are asked at the same time.
 
         Raises:
@@ -94,15 +94,15 @@ class ClusterNodes:
         """
         await self.client.initialize()
         shares: dict[ClusterNode, list[int]] = {}
-        for position, (_, key) in enumerate(commands):
-            shares.setdefault(await self._node(key), []).append(position)
+        for position, command in enumerate(commands):
+            shares.setdefault(await self._node(str(command[1])), []).append(position)
         sent = [self._send(node, [commands[position] for position in share]) for node, share in shares.items()]
         replies: dict[int, Any] = {}
         for share, received in zip(shares.values(), await asyncio.gather(*sent), strict=True):
             replies |= zip(share, received, strict=True)
         for position, reply in replies.items():
             if isinstance(reply, AskError):  # or MOVED, which is one
-                (replies[position],) = await self.call(commands[position][1], commands[position], call=Call())
+                (replies[position],) = await self.call(str(commands[position][1]), commands[position], call=Call())
             elif isinstance(reply, Exception):
                 raise reply
         return [replies[position] for position in range(len(commands))]

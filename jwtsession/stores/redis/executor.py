@@ -91,13 +91,13 @@ class Executor:
         except NoScriptError:
             return await self.call("EVAL", script.source, len(keys), *keys, *args, call=call)
 
-    async def each(self, commands: Sequence[tuple[str, str]]) -> list[int]:
+    async def each(self, commands: Sequence[Read]) -> list[Any]:
         """The replies to commands that may run twice, with a key each: a thousand in one round trip to each server."""
-        replies: list[int] = []
+        replies: list[Any] = []
         for start in range(0, len(commands), _MAX_COMMANDS):
             part, call = commands[start : start + _MAX_COMMANDS], Call()
 
-            async def attempt(servers: Servers, part: Sequence[tuple[str, str]] = part, call: Call = call) -> list[int]:
+            async def attempt(servers: Servers, part: Sequence[Read] = part, call: Call = call) -> list[Any]:
                 return await servers.each(part, call)
 
             replies += await self._run(attempt, call)

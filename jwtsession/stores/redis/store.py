@@ -8,8 +8,9 @@ from redis.asyncio import Redis, RedisCluster
 from ..._tracebacks import scrub_traceback
 from ...errors import ConfigurationError, StoreUnavailableError
 from ..base import Entry, IndexAddition, IndexPage, Outcome
-from ._exchange import Call
+from ._exchange import Call, Read
 from ._not_before import RedisCutoff
+from ._proofs import RedisProofs
 from ._script import Script
 from ._user_index import RedisUserIndex
 from .connect import Connections
@@ -53,6 +54,7 @@ class RedisSessionStore:
         self._executor = Executor(self._connections, keyspace)
         self._index = RedisUserIndex(f"{keyspace}user:", self._executor)
         self._cutoff = RedisCutoff(f"{keyspace}not_before", self._executor)
+        self._proofs = RedisProofs(f"{keyspace}dpop:", self._executor)
 
     def __repr__(self) -> str:
         return f"RedisSessionStore({self.location!r}, keyspace={self._keyspace!r})"
@@ -206,6 +208,16 @@ class RedisSessionStore:
     async def not_before_get(self) -> float | None:
         """See `CutoffStore.not_before_get`: one command."""
         return await self._cutoff.get()
+
+    async def load_once(self, session_id: str, ttl: int | None, proof: str, window: int) -> tuple[bytes | None, bool]:
+        """See `ReplayStore.load_once`: two commands, one round trip."""
+        key = self._keyspace + session_id
+        load: Read = ("GET", key) if ttl is None else ("GETEX", key, "PX", ttl)
+        return await self._proofs.load_once(load, proof, window)
+
+    async def proof_add(self, proof: str, window: int) -> bool:
+        """See `ReplayStore.proof_add`: one command."""
+        return await self._proofs.add(proof, window)
 
     async def _evaluate(self, script: Script, session_id: str, *args: str | bytes | int, call: Call) -> Any:
         return await self._executor.evaluate(script, [self._keyspace + session_id], *args, call=call)

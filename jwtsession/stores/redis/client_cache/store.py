@@ -59,6 +59,7 @@ class CachedSessionStore:
         self.ticket_take = store.ticket_take
         self.not_before_set = store.not_before_set
         self.not_before_get = store.not_before_get
+        self.proof_add = store.proof_add
 
     def __repr__(self) -> str:
         return f"CachedSessionStore({self._store!r})"
@@ -101,6 +102,11 @@ class CachedSessionStore:
         finally:
             cache.release(session_id, fetch)
         return found
+
+    async def load_once(self, session_id: str, ttl: int | None, proof: str, window: int) -> tuple[bytes | None, bool]:
+        """See `ReplayStore.load_once`. The server is asked each time: only it knows which proofs were used."""
+        with self._forgetting(session_id):
+            return await self._store.load_once(session_id, ttl, proof, window)
 
     async def update(self, session_id: str, expected: bytes, value: bytes, ttl: int, *, retry: bool = True) -> Outcome:
         """See `SessionStore.update`."""
