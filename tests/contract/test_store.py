@@ -24,12 +24,9 @@ from jwtsession.stores import (
     CutoffStore,
     Entry,
     Outcome,
-    TicketStore,
-    has_cutoff,
-    Entry,
-    Outcome,
     ReplayStore,
     TicketStore,
+    has_cutoff,
     has_proofs,
     has_tickets,
 )
