@@ -66,10 +66,11 @@ soak: $(VENV)/.test  ## Load from several processes while servers and workers ar
 	@$(BIN)/python -m soak --seconds $(SOAK_SECONDS)
 
 FUZZ_SECONDS ?= 300
-fuzz: $(VENV)/.test $(VENV)/.fuzz  ## Fuzz the decoder, the parser of stored values and cookies, FUZZ_SECONDS each (Python 3.11)
+fuzz: $(VENV)/.test $(VENV)/.fuzz  ## Fuzz the decoder, the parser of stored values, cookies and proofs, FUZZ_SECONDS each (Python 3.11)
 	@$(BIN)/python -m fuzz decoder -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1
 	@$(BIN)/python -m fuzz stored -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1
 	@$(BIN)/python -m fuzz cookies -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1
+	@$(BIN)/python -m fuzz proofs -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1
 
 floors:  ## Run the tests on the oldest packages that pyproject.toml accepts
 	@$(MAKE) --no-print-directory python VENV=.venv-floors CONSTRAINTS=floors.txt \

@@ -1,5 +1,6 @@
 """Targets for atheris (libFuzzer). Anything that is raised beside the error that the contract names is a finding."""
 
+import base64
 import json
 import math
 import sys
@@ -17,13 +18,15 @@ with atheris.instrument_imports(include=["jwtsession", "json", "base64"]):
         CSRFError,
         ExpiredTokenError,
         InvalidArgumentError,
+        InvalidProofError,
         InvalidTokenError,
         Session,
         SessionCorruptError,
     )
     from jwtsession.sessions.encryption import AESGCMSealer
     from jwtsession.sessions.serialization import SessionSerializer
-    from jwtsession.tokens import KeyRing, KeySpec, TokenCodec
+    from jwtsession.tokens import KeyRing, KeySpec, ProofVerifier, TokenCodec
+    from jwtsession.tokens.keys import PublicKey
     from jwtsession.transports import CookieTransport, CSRFCheck
 
 VECTORS = Path(__file__).parents[1] / "tests" / "vectors" / "wycheproof_json_web_signature_test.json"
@@ -103,6 +106,60 @@ def cookies(data: bytes) -> None:
             pass
 
 
+class TrustingVerifier(ProofVerifier):
+    """Takes every signature for good, so that the fuzzer gets to what lies behind it."""
+
+    def _key(self, fields: dict[str, Any]) -> PublicKey:
+        return super()._key(fields)._replace(algorithm=ANY_SIGNATURE)
+
+
+class AnySignature:
+    """An algorithm by which every signature is good."""
+
+    def verify(self, signed: bytes, key: object, signature: bytes) -> bool:
+        """Yes."""
+        return True
+
+
+ANY_SIGNATURE = AnySignature()
+PROOFS = [
+    verifier(
+        algorithms=("ES256", "EdDSA", "RS256"),
+        max_age=60,
+        leeway=5,
+        public_url="https://server.example.com",
+        nonces=None,
+        clock=lambda: 1_562_262_616.0,
+    )
+    for verifier in (ProofVerifier, TrustingVerifier)
+]
+# RFC 9449 figure 2.
+PROOF = (
+    b"eyJ0eXAiOiJkcG9wK2p3dCIsImFsZyI6IkVTMjU2IiwiandrIjp7Imt0eSI6IkVDIiwieCI6Imw4dEZyaHgtMzR0VjNoUklDUkRZOXpDa0RscEJo"
+    b"RjQyVVFVZldWQVdCRnMiLCJ5IjoiOVZFNGpmX09rX282NHpiVFRsY3VOSmFqSG10NnY5VERWclUwQ2R2R1JEQSIsImNydiI6IlAtMjU2In19"
+    b".eyJqdGkiOiItQndDM0VTYzZhY2MybFRjIiwiaHRtIjoiUE9TVCIsImh0dSI6Imh0dHBzOi8vc2VydmVyLmV4YW1wbGUuY29tL3Rva2VuIiwiaWF0"
+    b"IjoxNTYyMjYyNjE2fQ.2-GxA6T8lP4vfrg8v-FdWP0A0zdrj8igiMLvqRMUvwnQg4PtFLbdLXiOSsX0x7NVY-FNyJK70nfbV37xRZT3Lg"
+)
+
+
+def proofs(data: bytes) -> None:
+    """No proof makes the verifier raise anything but its errors, and only the one good proof is good."""
+    for verifier in PROOFS:
+        try:
+            verifier.verify([data], "POST", "/token", None)
+        except InvalidProofError:
+            continue
+        if verifier is PROOFS[0] and data != PROOF:
+            raise AssertionError(data)
+    header, _, rest = data.partition(b"\n")
+    claims, _, path = rest.partition(b"\n")
+    parts = [base64.urlsafe_b64encode(part).rstrip(b"=") for part in (header, claims, b"signature")]
+    try:
+        PROOFS[1].verify([b".".join(parts)], "POST", path.decode("latin-1"), "a-token")
+    except InvalidProofError:
+        pass
+
+
 def _overflows(data: bytes) -> bool:
     """Whether a number is so large that it is read as infinity, which JSON can't hold: it is refused when stored."""
     found: list[bool] = []
@@ -122,6 +179,10 @@ def seeds(name: str) -> list[bytes]:
             b"session=a; session=b\nnull\n\n",
             b'session="t"\nhttps://a.com:443\ncross-site\na.com:443\n xsession=t',
         ]
+    if name == "proofs":
+        parts = [base64.urlsafe_b64decode(part + b"==") for part in PROOF.split(b".")]
+        ath = b',"ath":"H2B246R7od7QgCX_4G5XryF8FPlAfzP7pQ-ZsccBk4c"}'
+        return [PROOF, b"\n".join([parts[0], parts[1].replace(b"}", ath), b"/token"])]
     if name == "stored":
         return [
             b'{"user_id":1,"cart":["a"],"notes":{"x":1.5}}',
@@ -135,7 +196,12 @@ def seeds(name: str) -> list[bytes]:
 
 def main() -> None:
     """Run the target that the first argument names; the rest are libFuzzer's options."""
-    targets: dict[str, Callable[[bytes], None]] = {"decoder": decoder, "stored": stored, "cookies": cookies}
+    targets: dict[str, Callable[[bytes], None]] = {
+        "decoder": decoder,
+        "stored": stored,
+        "cookies": cookies,
+        "proofs": proofs,
+    }
     name = sys.argv[1]
     corpus = Path(tempfile.mkdtemp(prefix="fuzz-"))
     for number, seed in enumerate(seeds(name)):

@@ -13,7 +13,7 @@ from .checks import is_number
 from .compact import REFUSED_HEADERS, decode, read_json, split
 from .keys import PublicKey, PublicKeyReader
 from .nonces import ProofNonces
-from .urls import normal_path, normal_url
+from .urls import is_path, normal_path, normal_url
 
 MAX_PROOF_BYTES = 4_096
 """A longer header is refused: it is parsed before anything about the client is known."""
@@ -142,7 +142,7 @@ class ProofVerifier:
             raise InvalidProofError("proof_algorithm", self._algorithms)
         try:
             return self._keys.read(fields.get("jwk"), algorithm)
-        except Exception:  # whatever PyJWT and cryptography raise for a point that is not on the curve
+        except ValueError:
             raise InvalidProofError("proof_key", self._algorithms) from None
 
     def _proof(self, claims: dict[str, Any], jkt: str, method: str, path: str, token: str | None) -> Proof:
@@ -150,7 +150,7 @@ class ProofVerifier:
         if claims["htm"] != method:
             raise InvalidProofError("proof_method", self._algorithms)
         url = self._origin + normal_path(self._prefix + path)
-        if path[:1] not in ("", "/") or (claims["htu"] != url and normal_url(claims["htu"]) != url):
+        if not is_path(path) or (claims["htu"] != url and normal_url(claims["htu"]) != url):
             raise InvalidProofError("proof_url", self._algorithms)
         if self._nonces is not None and not self._nonces.accepts(claims.get("nonce")):
             raise ProofNonceError(self._algorithms, self._nonces.current())

@@ -223,6 +223,8 @@ class PublicKeyReader:
         Raises:
             ValueError: The value is no such key.
         """
-        public = public_members(jwk, algorithm)
         used = self._algorithms[algorithm]
-        return PublicKey(thumbprint(public), used, used.from_jwk(public))
+        with contextlib.suppress(Exception):  # PyJWT and cryptography raise errors of many kinds
+            public = public_members(jwk, algorithm)
+            return PublicKey(thumbprint(public), used, used.from_jwk(public))
+        raise ValueError(f"no public key for {algorithm}")

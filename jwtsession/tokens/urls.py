@@ -4,6 +4,7 @@ import re
 
 # RFC 3986 appendix B, for a URL with an authority. A URI is of printable ASCII characters alone (section 2).
 _URL = re.compile(r"(?=[!-~]*\Z)([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)([^?#]*)(?:\?[^#]*)?(?:#.*)?")
+_PATH = re.compile(r"(?:/[!-~]*)?")
 _ENCODED = re.compile(r"%[0-9A-Fa-f]{2}")
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]")  # RFC 3986 section 2.3
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
@@ -21,6 +22,14 @@ def normal_url(url: str) -> str | None:
     scheme = parts[1].lower()
     authority = _ENCODED.sub(_decoded, parts[2]).lower().removesuffix(_DEFAULT_PORTS.get(scheme, ":")).removesuffix(":")
     return f"{scheme}://{authority}{normal_path(parts[3])}"
+
+
+def is_path(path: str) -> bool:
+    """Whether the text can be the path of a URL: it is empty or begins with a slash, and no query or fragment follows.
+
+    A client can write a `#` into a request, and a proof for that would be one for another path too.
+    """
+    return _PATH.fullmatch(path) is not None and "#" not in path and "?" not in path
 
 
 def normal_path(path: str) -> str:

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.ci
 @pytest.mark.server
-@pytest.mark.parametrize("target", ["decoder", "stored", "cookies"])
+@pytest.mark.parametrize("target", ["decoder", "stored", "cookies", "proofs"])
 def test_ten_seconds_of_fuzzing_find_nothing(target: str) -> None:
     """Thousands of inputs, guided by coverage from public vectors on, raise nothing but the errors of the contract."""
     if sys.version_info >= (3, 12):

@@ -1,6 +1,7 @@
 """Tests of jwtsession.errors."""
 
 import pickle
+from collections.abc import Mapping
 
 import pytest
 from starlette.exceptions import HTTPException
@@ -13,6 +14,8 @@ WITH_STATUS = [
     (errors.ExpiredTokenError, 401, "expired_token"),
     (errors.SessionNotFoundError, 401, "session_not_found"),
     (errors.SessionCorruptError, 401, "session_corrupt"),
+    (errors.InvalidProofError, 401, "invalid_proof"),
+    (errors.ProofNonceError, 401, "use_dpop_nonce"),
     (errors.AmbiguousTokenError, 400, "ambiguous_token"),
     (errors.SessionConflictError, 409, "session_conflict"),
     (errors.SessionTooLargeError, 413, "session_too_large"),
@@ -52,6 +55,26 @@ def test_www_authenticate_follows_rfc_6750() -> None:
     assert challenge(errors.AmbiguousTokenError()) == 'Bearer error="invalid_request"'
 
 
+def test_the_challenge_for_a_proof_follows_rfc_9449() -> None:
+    """The challenge names the error and the algorithms (section 7.1); with another key the token is the problem
+    (figure 16); a demand for a nonce brings one (section 9).
+    """
+
+    def headers(error: HTTPException) -> Mapping[str, str]:
+        return error.headers or {}
+
+    wrong = headers(errors.InvalidProofError("proof_url", ("ES256", "EdDSA")))
+    assert wrong["WWW-Authenticate"] == 'DPoP error="invalid_dpop_proof", algs="ES256 EdDSA"'
+    assert wrong["Vary"] == "Authorization, DPoP"
+    mismatch = headers(errors.InvalidProofError("proof_key_mismatch", ["ES256"]))
+    assert mismatch["WWW-Authenticate"] == 'DPoP error="invalid_token", algs="ES256"'
+    assert headers(errors.InvalidProofError())["WWW-Authenticate"] == 'DPoP error="invalid_dpop_proof"'
+    nonce = headers(errors.ProofNonceError(["ES256"], "a-nonce"))
+    assert nonce["WWW-Authenticate"] == 'DPoP error="use_dpop_nonce", algs="ES256"'
+    assert nonce["DPoP-Nonce"] == "a-nonce"
+    assert "DPoP-Nonce" not in headers(errors.ProofNonceError())
+
+
 def test_an_unavailable_store_tells_when_to_come_back() -> None:
     """The 503 has a Retry-After in seconds."""
     assert (errors.StoreUnavailableError().headers or {})["Retry-After"].isdigit()
@@ -63,6 +86,10 @@ def test_an_error_survives_pickling_with_its_code() -> None:
     assert isinstance(copied, errors.InvalidTokenError)
     assert copied.code == "token_signature"
     assert "token_signature" in str(copied)
+    proof = pickle.loads(pickle.dumps(errors.InvalidProofError("proof_url", ["ES256"])))
+    assert (proof.code, proof.algorithms) == ("proof_url", ("ES256",))
+    nonce = pickle.loads(pickle.dumps(errors.ProofNonceError(["ES256"], "a-nonce")))
+    assert (nonce.code, nonce.algorithms, nonce.nonce) == ("use_dpop_nonce", ("ES256",), "a-nonce")
 
 
 def test_errors_of_the_programmer_are_value_errors() -> None:

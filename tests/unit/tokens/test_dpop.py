@@ -1,12 +1,13 @@
 """`ProofVerifier`: RFC 9449's own examples, and one wrong proof for each check of its section 4.3."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from jwtsession import InvalidProofError
-from jwtsession.tokens import ProofVerifier, is_of_key
+from jwtsession import InvalidProofError, ProofNonceError
+from jwtsession.tokens import Proof, ProofNonces, ProofVerifier, is_of_key
 from tests.conftest import Clock
 from tests.keymaterial import ASYMMETRIC, private_key
 from tests.proofs import PUBLIC_URL, proof, public_jwk, signed
@@ -134,3 +135,158 @@ CLAIMS = {"jti": "a", "htm": "GET", "htu": PUBLIC_URL + "/me", "iat": Clock()()}
 def test_each_check_refuses_what_it_is_for(code: str, headers: list[bytes]) -> None:
     """A proof that is wrong in one point is refused with the code of that point."""
     assert refusal(*headers) == code
+
+
+def test_a_proof_for_a_token_has_the_hash_of_exactly_that_token() -> None:
+    """Beside a token, a proof without `ath` and a proof for another token are refused; at a login, `ath` is ignored."""
+    assert refusal(proof(), token=TOKEN) == "proof_claims"
+    assert refusal(proof(token="another"), token=TOKEN) == "proof_token"  # check 12
+    assert refusal(proof(ath="é"), token=TOKEN) == "proof_token"
+    assert refusal(proof(ath=1), token=TOKEN) == "proof_claims"
+    assert verifier().verify([proof(token=TOKEN)], "GET", "/me", TOKEN)
+    assert verifier().verify([proof(token="another")], "GET", "/me", None)
+
+
+def test_the_first_check_that_fails_names_the_refusal() -> None:
+    """A proof that is wrong in all points is refused for the first of them, so nobody pays for what comes later."""
+    nonces = ProofNonces([b"key"], Clock())
+    claims: dict[str, Any] = {"jti": 1, "htm": "PUT", "htu": "x", "iat": 0, "ath": "x", "nonce": "x"}
+    header: dict[str, Any] = {"typ": "JWT", "alg": "none", "jwk": {}, "crit": []}
+    steps: list[dict[str, Any]] = [
+        {},
+        {"crit": None},
+        {"jti": "a"},
+        {"typ": "dpop+jwt"},
+        {"alg": "ES256"},
+        {"jwk": HEADER["jwk"]},
+        {"signature": True},
+        {"htm": "GET"},
+        {"htu": PUBLIC_URL + "/me"},
+        {"nonce": nonces.current()},
+        {"iat": Clock()()},
+    ]
+    codes, repaired = [], dict[str, Any]()
+    for step in steps:
+        repaired |= step
+        fields = {name: repaired.get(name, value) for name, value in header.items()}
+        if fields["crit"] is None:
+            del fields["crit"]
+        given = signed(fields, {name: repaired.get(name, value) for name, value in claims.items()})
+        if "signature" not in repaired:
+            given = given[:-8] + b"AAAAAAAA"
+        codes.append(refusal(given, token=TOKEN, nonces=nonces))
+    assert codes == [
+        "proof_header",
+        "proof_claims",
+        "proof_type",
+        "proof_algorithm",
+        "proof_key",
+        "proof_signature",
+        "proof_method",
+        "proof_url",
+        "use_dpop_nonce",
+        "proof_expired",
+        "proof_token",
+    ]
+
+
+def test_the_window_of_iat_includes_its_ends() -> None:
+    """A proof is good from `leeway` before its `iat` to `max_age` after it, also with a fraction of a second."""
+    now = Clock()()
+    for iat in (now - 60, now + 5, now + 0.5):
+        assert verifier().verify([proof(iat=iat)], "GET", "/me", None)
+
+
+def test_a_known_key_still_needs_a_good_signature() -> None:
+    """The parsed key is kept for the next proof with the same header, and its signature is checked as the first was."""
+    asked = verifier()
+    asked.verify([proof()], "GET", "/me", None)
+    with pytest.raises(InvalidProofError) as refused:
+        asked.verify([proof(jti="b")[:-86] + proof()[-86:]], "GET", "/me", None)
+    assert refused.value.code == "proof_signature"
+
+
+def test_the_name_of_a_proof_is_of_its_key_method_url_and_id() -> None:
+    """Two proofs have one name if all four are the same, however the URL is spelled; the time changes nothing."""
+
+    def name(path: str = "/me", method: str = "GET", **options: Any) -> str:
+        given = proof(**{"url": PUBLIC_URL + path, "method": method} | options)
+        return verifier().verify([given], method, path, None).name
+
+    assert re.fullmatch("[0-9a-f]{64}", name())
+    same = [name(), name(iat=Clock()() + 1), name("/%6de"), name(url="HTTPS://API.example.com:443/me?a=b#c")]
+    assert len({*same}) == 1
+    others = [name("/you"), name(method="POST"), name(jti="b"), name(key=private_key("ES256", 2))]
+    assert len({*same, *others}) == 5
+
+
+def test_a_nonce_is_asked_for_where_there_are_nonces() -> None:
+    """Without `nonces` a proof may have any nonce; with them it needs the current one, and the refusal tells it."""
+    clock = Clock()
+    nonces = ProofNonces([b"key"], clock)
+    assert verifier().verify([proof(nonce=1)], "GET", "/me", None)
+    assert verifier(nonces=nonces).verify([proof(nonce=nonces.current())], "GET", "/me", None)
+    for given in (proof(), proof(nonce="x"), proof(nonce=None), proof(nonce=[nonces.current()])):
+        with pytest.raises(ProofNonceError) as refused:
+            verifier(nonces=nonces).verify([given], "GET", "/me", None)
+        headers = refused.value.headers or {}
+        assert headers["DPoP-Nonce"] == nonces.current()
+        assert headers["WWW-Authenticate"] == 'DPoP error="use_dpop_nonce", algs="ES256 EdDSA"'
+
+
+@pytest.mark.parametrize(
+    ("public_url", "path", "htu"),
+    [
+        ("https://a.com", "/x", "https://a.com/x"),
+        ("https://a.com", "", "https://a.com"),
+        ("https://a.com", "/", "https://a.com"),
+        ("https://a.com/api", "/x", "https://a.com/api/x"),
+        ("https://a.com/api", "", "https://a.com/api"),
+        ("https://a.com/api", "/", "https://a.com/api/"),
+        ("http://a.com:8080/api/v1", "/x", "http://a.com:8080/api/v1/x"),
+        ("http://[2001:db8::1]:8000", "/x", "http://[2001:DB8::1]:8000/x"),
+        ("https://[::1]", "/x", "https://[::1]:443/x"),
+        ("https://xn--bcher-kva.example", "/%C3%BC", "https://xn--bcher-kva.example/%c3%bc"),
+        ("https://a.com", "//x", "https://a.com//x"),
+        ("https://a.com", "/a|b", "https://a.com/a|b"),
+    ],
+)
+def test_the_url_is_public_url_with_the_path(public_url: str, path: str, htu: str) -> None:
+    """What the client wrote is compared with `public_url` and the path below it: host, port, prefix and all."""
+    assert verifier(public_url=public_url).verify([proof(htu)], "GET", path, None)
+
+
+@pytest.mark.parametrize(
+    ("path", "htu"),
+    [
+        ("/x", "https://a.com/x"),  # without the prefix
+        ("/x", "https://a.com/API/x"),
+        ("/x", "https://a.com/api/x/"),
+        ("/x", "https://user@a.com/api/x"),
+        ("/x", "https://a.com:443@b.com/api/x"),
+        ("/x", "https://bücher.example/api/x"),
+        ("/ü", "https://a.com/api/ü"),
+        ("/x", "//a.com/api/x"),
+        ("/x", "https:/a.com/api/x"),
+        ("/x", ""),
+        ("/x", " https://a.com/api/x"),
+        ("/x", "https://a.com/api/x\n"),
+        ("/x", "https://a.com/api/%78%zz"),
+        ("/x#y", "https://a.com/api/x"),
+        ("/x#y", "https://a.com/api/x#y"),
+        ("/x?y", "https://a.com/api/x"),
+        ("/a%2Fb", "https://a.com/api/a/b"),
+        ("x", "https://a.com/apix"),
+        ("*", "https://a.com/api*"),
+        ("@b.com/x", "https://a.com/api@b.com/x"),
+    ],
+)
+def test_another_url_is_refused(path: str, htu: str) -> None:
+    """A proof for another URL is refused, also where the difference is small."""
+    assert refusal(proof(htu), path=path, public_url="https://a.com/api") == "proof_url"
+
+
+def test_a_proof_shows_nothing_of_itself() -> None:
+    """`repr` hides the thumbprint and the name: both could stand in a log."""
+    assert repr(Proof("a-thumbprint", "a-name")) == "Proof()"
+    assert repr(ProofNonces([b"key"], Clock())) == "ProofNonces()"

@@ -631,3 +631,25 @@ def test_without_cryptography_the_error_names_the_extra() -> None:
     lines = told.splitlines()
     assert [line.partition(": ")[0] for line in lines] == ["algorithm"] * 4 + ["encryption.keys"]
     assert all("fastapi-jwtsession[crypto]" in line for line in lines)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_derived_secret_comes_from_the_private_half(algorithm: str) -> None:
+    """The key of a private key is not the one that the public half gives; a public key gives none."""
+    private, public = (SECRET, SECRET) if algorithm in HMAC else private_and_public(algorithm, "pem")
+    secret = ring(private, algorithm).derived_secrets(b"a purpose")
+    assert len(secret) == 1
+    assert len(secret[0]) == 32
+    assert secret == ring(private, algorithm, verify_only=True).derived_secrets(b"a purpose")
+    assert secret != ring(private, algorithm).derived_secrets(b"another")
+    if algorithm not in HMAC:
+        assert secret != ring(private, algorithm).derived(b"a purpose")
+        assert ring(public, algorithm).derived_secrets(b"a purpose") == []
+
+
+def test_the_signing_key_s_derived_secret_comes_first() -> None:
+    """Services that replace a key share the secrets of both keys, whichever of them signs."""
+    specs = [KeySpec(name, pem(private_key("ES256", number)), number == 1) for number, name in enumerate("ab", 1)]
+    keys = KeyRing(specs, "ES256")
+    old, new = (KeyRing([spec], "ES256").derived_secrets(b"a purpose") for spec in specs)
+    assert keys.derived_secrets(b"a purpose") == [*new, *old]
