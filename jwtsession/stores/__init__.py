@@ -16,6 +16,7 @@ from .base import (
     has_user_index,
     reports_changes,
 )
+from .generations import Generation, Rotated, RotatingSessionStore, RotationStore, Verdict, has_rotation, judge
 from .memory import MemorySessionStore
 from .redis import CachedSessionStore, RedisClient, RedisSessionStore
 from .replay import ReplayStore, has_proofs
@@ -28,6 +29,7 @@ __all__ = [
     "CachedSessionStore",
     "CutoffStore",
     "Entry",
+    "Generation",
     "IndexAddition",
     "IndexPage",
     "IndexedSessionStore",
@@ -36,13 +38,19 @@ __all__ = [
     "RedisClient",
     "RedisSessionStore",
     "ReplayStore",
+    "Rotated",
+    "RotatingSessionStore",
+    "RotationStore",
     "ServerStore",
     "SessionStore",
     "TicketStore",
     "UserIndexStore",
+    "Verdict",
     "has_cutoff",
     "has_proofs",
+    "has_rotation",
     "has_tickets",
     "has_user_index",
+    "judge",
     "reports_changes",
 ]

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 from ..errors import StoreUnavailableError
 from .base import Entry, IndexAddition, IndexPage, Outcome
+from .generations import Generation, Rotated, judge
 
 
 class MemorySessionStore:
-    """A store of all kinds of `base.py` in dictionaries, for tests. Workers do not share it.
+    """A store of all kinds in dictionaries, for tests. Workers do not share it.
 
     Args:
         clock: Returns the time in seconds. It must not run backwards.
@@ -21,6 +22,7 @@ class MemorySessionStore:
         self._users: dict[str, tuple[dict[str, Entry], float]] = {}
         self._tickets: dict[str, tuple[bytes, float]] = {}
         self._proofs: dict[str, float] = {}
+        self._generations: dict[str, tuple[Generation, float]] = {}
         self._entered = 0
         self._not_before: float | None = None
 
@@ -179,6 +181,26 @@ class MemorySessionStore:
         is_new = proof not in self._proofs
         self._proofs.setdefault(proof, now + window / 1000)
         return is_new
+
+    async def load_generation(self, session_id: str, ttl: int | None = None) -> tuple[bytes | None, Generation | None]:
+        """See `RotationStore.load_generation`."""
+        return await self.load(session_id, ttl), self._generation(session_id)
+
+    async def rotate(self, session_id: str, presented: int, now: int, *, due: bool, grace: int, ttl: int) -> Rotated:
+        """See `RotationStore.rotate`."""
+        verdict, newest = judge(self._generation(session_id), presented, now, due=due, grace=grace)
+        self._generations[session_id] = (newest, self._clock() + ttl / 1000)
+        return Rotated(verdict, newest.number)
+
+    async def extend_generation(self, session_id: str, ttl: int) -> None:
+        """See `RotationStore.extend_generation`."""
+        newest = self._generation(session_id)
+        if newest is not None:
+            self._generations[session_id] = (newest, self._clock() + ttl / 1000)
+
+    def _generation(self, session_id: str) -> Generation | None:
+        newest, expires = self._generations.get(session_id, (None, 0.0))
+        return newest if expires > self._clock() else None
 
     def _index(self, user: str) -> tuple[dict[str, Entry], float]:
         index, expires = self._users.get(user, ({}, 0.0))

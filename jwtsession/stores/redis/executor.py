@@ -71,6 +71,25 @@ class Executor:
         call.unanswered = int(failed is not None)
         return await self._run(lambda servers: servers.read(command, ttl, node, call), call, failed=failed, since=since)
 
+    async def read_together(self, *commands: Read) -> list[Any]:
+        """The replies to commands that may run twice, with keys of one slot, in one round trip."""
+        connections, failed, since = self._connections, None, None
+        if connections.pipeline is not None and (loop := asyncio.get_running_loop()) is connections.loop:
+            since = loop.time()
+            try:
+                replies: list[Any] = await connections.pipeline.request(
+                    b"".join([packed(*each) for each in commands]), len(commands)
+                )
+            except (RedisError, OSError) as error:
+                failed = error
+            else:
+                failed = next((each for each in replies if isinstance(each, ResponseError)), None)
+                if failed is None:
+                    return replies
+        call = Call()
+        call.unanswered = int(failed is not None)
+        return await self._run(lambda servers: servers.each(commands, call), call, failed=failed, since=since)
+
     async def call(self, *command: str | bytes | int, call: Call | None = None) -> Any:
         """The reply to one command, whose first key tells the server."""
         key = command[3] if command[0] in ("EVAL", "EVALSHA") else command[1]

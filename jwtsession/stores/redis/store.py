@@ -8,7 +8,9 @@ from redis.asyncio import Redis, RedisCluster
 from ..._tracebacks import scrub_traceback
 from ...errors import ConfigurationError, StoreUnavailableError
 from ..base import Entry, IndexAddition, IndexPage, Outcome
+from ..generations import Generation, Rotated
 from ._exchange import Call, Read
+from ._generations import RedisGenerations
 from ._not_before import RedisCutoff
 from ._proofs import RedisProofs
 from ._script import Script
@@ -25,7 +27,7 @@ _DESTROY = Script("destroy.lua")
 
 
 class RedisSessionStore:
-    """A `SessionStore`, `UserIndexStore`, `TicketStore` and `CutoffStore` in Redis 6.2 or newer, or any Valkey.
+    """A store of all kinds (`SessionStore`, `UserIndexStore` and the others) in Redis 6.2 or newer, or any Valkey.
 
     Args:
         url: See `SessionSettings.redis_url`. Options of redis-py in its query override the defaults here
@@ -55,6 +57,7 @@ class RedisSessionStore:
         self._index = RedisUserIndex(f"{keyspace}user:", self._executor)
         self._cutoff = RedisCutoff(f"{keyspace}not_before", self._executor)
         self._proofs = RedisProofs(f"{keyspace}dpop:", self._executor)
+        self._generations = RedisGenerations(keyspace, self._executor)
 
     def __repr__(self) -> str:
         return f"RedisSessionStore({self.location!r}, keyspace={self._keyspace!r})"
@@ -218,6 +221,18 @@ class RedisSessionStore:
     async def proof_add(self, proof: str, window: int) -> bool:
         """See `ReplayStore.proof_add`: one command."""
         return await self._proofs.add(proof, window)
+
+    async def load_generation(self, session_id: str, ttl: int | None = None) -> tuple[bytes | None, Generation | None]:
+        """See `RotationStore.load_generation`: two commands, one round trip."""
+        return await self._generations.load(session_id, ttl)
+
+    async def rotate(self, session_id: str, presented: int, now: int, *, due: bool, grace: int, ttl: int) -> Rotated:
+        """See `RotationStore.rotate`: one script."""
+        return await self._generations.rotate(session_id, presented, now, due=due, grace=grace, ttl=ttl)
+
+    async def extend_generation(self, session_id: str, ttl: int) -> None:
+        """See `RotationStore.extend_generation`: one command."""
+        await self._generations.extend(session_id, ttl)
 
     async def _evaluate(self, script: Script, session_id: str, *args: str | bytes | int, call: Call) -> Any:
         return await self._executor.evaluate(script, [self._keyspace + session_id], *args, call=call)

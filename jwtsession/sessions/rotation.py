@@ -1,0 +1,187 @@
+"""`Rotation`: replaces a session's token while the session is in use, and finds the use of a token that was replaced.
+
+The session's id stays. The store knows the newest generation of a session's tokens and whether anybody has used it; no
+token is stored. A client that lost the answer with the new token gets that token again, for as long as nobody has used
+it. When both the old token and the new one are in use, two clients have tokens of one session (RFC 9700 section 4.14.2).
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from ..errors import SessionConflictError, SessionNotFoundError, TokenReusedError
+from ..stores import Generation, RotationStore, Verdict, judge
+from .throttle import Throttle
+from .timeouts import SessionToken, Timeouts
+
+
+class RotatedToken(SessionToken, Protocol):
+    """A session's token, which says of which generation it is."""
+
+    @property
+    def gen(self) -> int | None:
+        """The generation; None, which counts as 0, for a token from before rotation was switched on."""
+        ...
+
+
+class RotationCheck:
+    """Asks the store for the generation of a request's token while it loads the session: a `LoadCheck`.
+
+    Args:
+        rotation: The provider's.
+        token: The request's token.
+        may_replace: Whether the answer could take a new token to the client. Called only if there is one.
+    """
+
+    __slots__ = ("_may_replace", "_rotation", "_token", "began", "rotated", "successor")
+
+    def __init__(self, rotation: "Rotation", token: RotatedToken, may_replace: Callable[[], bool]) -> None:
+        self._rotation = rotation
+        self._token = token
+        self._may_replace = may_replace
+        self.successor: int | None = None
+        """The generation of the token that the answer has to take to the client; None for nothing."""
+        self.rotated = False
+        """Whether this request began that generation."""
+        self.began = 0.0
+        """When the check was made, in seconds since the epoch. The new token is as old."""
+
+    async def load(self, session_id: str, ttl: int | None) -> bytes | None:
+        """See `LoadCheck.load`.
+
+        Raises:
+            TokenReusedError: The token was replaced, and the new one is in use.
+        """
+        rotation = self._rotation
+        value, held = await rotation.store.load_generation(session_id, ttl)
+        if value is None:
+            return None
+        self.began = rotation.now()
+        due = rotation.replaces(self._token, self.began) and self._may_replace()
+        verdict, generation = await rotation.settle(self._token, held, self.began, due=due)
+        if verdict is Verdict.REUSE:
+            raise TokenReusedError
+        self.rotated = verdict is Verdict.ROTATED
+        if self.rotated or (verdict is Verdict.AGAIN and rotation.silent and self._may_replace()):
+            self.successor = generation
+        return value
+
+
+class Rotation:
+    """The rotation of one provider's tokens.
+
+    Args:
+        store: Has the generations.
+        timeouts: Computes how long a session lives.
+        max_age: The idle timeout in seconds of a session that has none of its own.
+        after: The age of a token in seconds from which it is replaced.
+        grace: How many seconds a replaced token stays good after the first use of the new one.
+        silent: Whether any answer may take a new token to the client. If not, the client asks for one.
+        clock: Returns the time in seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        store: RotationStore,
+        timeouts: Timeouts,
+        *,
+        max_age: int,
+        after: int,
+        grace: int,
+        silent: bool,
+        clock: Callable[[], float],
+    ) -> None:
+        self.store = store
+        """Has the generations."""
+        self.silent = silent
+        """Whether any answer may take a new token to the client."""
+        self.now = clock
+        """The time in seconds since the epoch."""
+        self._timeouts = timeouts
+        self._after = after
+        self._grace = grace * 1000
+        # A generation is kept for two idle timeouts from its last extension, and what extends the session extends it
+        # too, if the last time was a quarter of one ago. So it is never forgotten before its session: an old token
+        # would be believed then.
+        self._extensions = Throttle(max_age / 4, clock)
+
+    def is_due(self, token: SessionToken) -> bool:
+        """Whether the generation has to be kept for longer. This does no I/O."""
+        own = token.jwtsession_idle_timeout
+        return self._extensions.due(token.session_id, None if own is None else own / 4)
+
+    async def extend(self, token: SessionToken) -> None:
+        """Keep the session's generation for longer, if that is due.
+
+        Raises:
+            StoreUnavailableError: The store did not answer.
+        """
+        if self.is_due(token):
+            await self.store.extend_generation(token.session_id, self._ttl(token))
+            self._extensions.done(token.session_id)
+
+    def replaces(self, token: SessionToken, now: float) -> bool:
+        """Whether a token is so old that an answer should take a new one to the client."""
+        return self.silent and token.iat is not None and now - token.iat >= self._after
+
+    async def settle(
+        self, token: RotatedToken, held: Generation | None, now: float, *, due: bool
+    ) -> tuple[Verdict, int]:
+        """Judge a presented token by what the store holds, and change that in one atomic step if it has to change.
+
+        Args:
+            token: The presented token.
+            held: What the store holds.
+            now: The time in seconds since the epoch.
+            due: Whether to begin the next generation if the token is the newest one.
+
+        Returns:
+            What the token is, and the session's newest generation.
+
+        Raises:
+            StoreUnavailableError: The store did not answer.
+        """
+        presented, milliseconds = token.gen or 0, max(1, int(now * 1000))
+        verdict, newest = judge(held, presented, milliseconds, due=due, grace=self._grace)
+        if newest == held and (verdict is Verdict.REUSE or not self.is_due(token)):
+            return verdict, newest.number
+        verdict, generation = await self.store.rotate(
+            token.session_id, presented, milliseconds, due=due, grace=self._grace, ttl=self._ttl(token)
+        )
+        self._extensions.done(token.session_id)
+        return verdict, generation
+
+    async def refresh(self, token: RotatedToken, now: float) -> tuple[int, bool]:
+        """Begin the next generation because the client asks for it, or find the one that it has not used yet.
+
+        Args:
+            token: The token that the client has, or a new one that the same request has just made.
+            now: The time in seconds since the epoch.
+
+        Returns:
+            The generation of the client's next token, and whether it is a new one.
+
+        Raises:
+            SessionNotFoundError: The session is gone.
+            SessionConflictError: The client has a newer token, and has used it a moment ago.
+            TokenReusedError: The token was replaced, and the new one is in use.
+            StoreUnavailableError: The store did not answer.
+        """
+        value, held = await self.store.load_generation(token.session_id)
+        if value is None:
+            raise SessionNotFoundError
+        if held == (token.gen or 0, 0):
+            return (
+                held.number,
+                False,
+            )  # its own request has made it: if that answer is lost, the client has the older one
+        verdict, generation = await self.settle(token, held, now, due=True)
+        if verdict is Verdict.REUSE:
+            raise TokenReusedError
+        if verdict is Verdict.LATE:
+            raise SessionConflictError
+        return generation, verdict is Verdict.ROTATED
+
+    def _ttl(self, token: SessionToken) -> int:
+        """Milliseconds for which to keep a generation: two idle timeouts, but never beyond the token's `exp`."""
+        ttl = 2 * self._timeouts.ttl(token)
+        return max(1, ttl if token.exp is None else min(ttl, int((token.exp - self.now()) * 1000)))
