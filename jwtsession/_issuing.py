@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Generic, cast, get_args
+from typing import Any, Generic, cast, get_args
 
 from ._editing import note_verb
 from ._ids import new_session_id
@@ -50,6 +50,55 @@ class IssuingSession(RequestSession[S, C], Generic[S, C]):
         record = self._codec.encode_ticket(name, verified, origin_name(self._headers), by_cookie)
         await self._repository.tickets.add(name, record, ttl)
         return Ticket(ticket=ticket, expires_in=ttl // 1000)
+
+    @scrub_traceback
+    async def refresh(self) -> Token:
+        """Replace the session's token now. The session, its id, its data and its absolute timeout stay.
+
+        The new token gets to the client as the old one came from it, in the cookie or in the returned `Token`. If that
+        answer is lost, the client calls again with the old token. The old token is good until the new one is used, and
+        for the setting `rotation.grace` after that.
+
+        Returns:
+            The new token.
+
+        Raises:
+            SessionNotFoundError: There is no session, or it is gone.
+            TokenReusedError: The token was replaced before, and the new one is in use.
+            SessionConflictError: The token was replaced before, and the client has used the new one a moment ago.
+            InvalidArgumentError: The setting `rotation.after` is not set, the token is bound to a key, or the cookie
+                can't be set: it would be too large, or the answer has started.
+            ConfigurationError: The token would be in a cookie, and nothing puts it on the answer.
+            ExpiredTokenError: The token has expired since it was verified.
+            StoreUnavailableError: The store did not answer. The old token stays good.
+        """
+        verified, _ = self._require_record()
+        rotation = self._repository.rotation
+        if rotation is None:
+            raise InvalidArgumentError("refresh() needs the setting rotation.after")
+        if verified.jkt is not None:
+            raise InvalidArgumentError("refresh(): a token that is bound to a key is never replaced")
+        self._ttl(verified)  # raises if the token has expired
+        now = rotation.now()
+        # Sign the most likely generation before the store knows of it: if that fails, nothing has happened.
+        signed = self._renewed(verified, (verified.gen or 0) + 1, now)
+        try:
+            generation, is_new = await rotation.refresh(verified, now)
+        except AuthenticationError as error:
+            self._forget(error)
+            emit_refused(self, error)
+            raise
+        if is_new:
+            self._lifecycle.emit("rotated", verified.session_id, host=self._host)
+        if signed[0].gen != generation:
+            signed = self._renewed(verified, generation, now)
+        self._verified, self._own_claims, cookie = signed
+        return self._delivered(signed[0], cookie)
+
+    def _renewed(self, verified: VerifiedToken, generation: int, now: float) -> tuple[VerifiedToken, C, bytes | None]:
+        renewed, issued = self._codec.renew(verified, generation, now)
+        by_cookie = self._delivery is not None and self._delivery.by_cookie
+        return renewed, issued, self._cookie(renewed, issued) if by_cookie else None
 
     def _choose(
         self, transport: Transport | None, persistent: bool | None, allow_cross_site: bool
@@ -100,7 +149,13 @@ class IssuingSession(RequestSession[S, C], Generic[S, C]):
     ) -> tuple[VerifiedToken, C]:
         checked = self._repository.timeouts.checked
         signed = self._codec.encode(
-            new_session_id(), claims, sign_in=sign_in, idle_timeout=checked(max_age), persistent=persistent, jkt=key
+            new_session_id(),
+            claims,
+            sign_in=sign_in,
+            idle_timeout=checked(max_age),
+            persistent=persistent,
+            gen=None if self._repository.rotation is None else 0,
+            jkt=key,
         )
         checked(signed[0].jwtsession_idle_timeout)
         return signed
@@ -138,6 +193,10 @@ class IssuingSession(RequestSession[S, C], Generic[S, C]):
         """Make the new session, which is now stored, the manager's session, and deliver its token."""
         self._verified, self._own_claims, self._record, self._refusal = verified, issued, record, None
         note_verb(self)
+        return self._delivered(verified, cookie)
+
+    def _delivered(self, verified: VerifiedToken, cookie: bytes | None) -> Token:
+        """Deliver a token, in the prepared cookie or in the returned answer."""
         expires_in = self._expires_in(verified)
         if self._delivery is not None:
             self._delivery.deliver(cookie)
@@ -149,3 +208,43 @@ class IssuingSession(RequestSession[S, C], Generic[S, C]):
     def _expires_in(self, verified: VerifiedToken) -> int | None:
         """Seconds until the token expires; None if it never does."""
         return None if verified.exp is None else int(verified.exp) - int(self._repository.timeouts.now())
+
+
+def note_successor(manager: RequestSession[Any, Any], generation: int, now: float, *, rotated: bool) -> None:
+    """Note that the request's answer has to take a new token to the client. It is signed when the answer starts.
+
+    Args:
+        manager: The request's manager.
+        generation: The generation of the new token.
+        now: When the store was asked, in seconds since the epoch.
+        rotated: Whether this request began that generation.
+    """
+    assert manager._verified is not None  # noqa: S101
+    manager._successor = manager._verified, generation, now
+    if rotated:
+        manager._lifecycle.emit("rotated", manager._verified.session_id, host=manager._host)
+
+
+def has_successor(manager: RequestSession[Any, Any]) -> bool:
+    """Whether the request's answer has to take a new token to the client."""
+    return manager._successor is not None
+
+
+def issue_successor(manager: IssuingSession[Any, Any]) -> str | None:
+    """Sign the new token that a request's answer has to take to the client, now that the answer starts.
+
+    Returns:
+        The token; None if it is in the cookie, or if there is none: not if the request has ended the session, or has
+        got another token meanwhile.
+
+    Raises:
+        InvalidArgumentError: The token can't be signed, or browsers would drop its cookie, because it is too large.
+    """
+    successor, manager._successor = manager._successor, None
+    if successor is None or manager._record is None or manager._verified is not successor[0]:
+        return None
+    renewed, issued = manager._codec.renew(*successor)
+    if manager._delivery is None or not manager._delivery.by_cookie:
+        return renewed.token
+    manager._delivery.replace(renewed.token, manager._expires_in(renewed), issued.jwtsession_persistent)
+    return None

@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass
-from typing import Any, Generic, NoReturn, Protocol, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
+from ._delivery import Delivery
 from ._possession import Possession
-from ._types import C, S, Transport
+from ._types import C, S
 from .errors import AuthenticationError, JWTSessionError, MissingTokenError, SessionNotFoundError
 from .sessions import (
     Edits,
@@ -31,53 +32,6 @@ class Components(Generic[S, C]):
     codec: TokenCodec[C]
     repository: SessionRepository[S]
     lifecycle: SessionLifecycle[S]
-
-
-class Delivery(Protocol):
-    """Gives a request's new token to the client in a cookie, and takes it away again."""
-
-    by_cookie: bool
-    """Whether the session's token is in the cookie."""
-
-    def attach(self, scope: Any) -> None:
-        """Find the answer in the request's scope."""
-        ...
-
-    def choose(self, transport: Transport | None, *, allow_cross_site: bool) -> bool:
-        """Whether a new session's token goes into the cookie. Nothing is stored or signed before this.
-
-        Args:
-            transport: What the application chose; None leaves it to the client, or to the settings.
-            allow_cross_site: Whether another site may have made the request.
-
-        Raises:
-            CSRFError: Another site may have made the request.
-            ConfigurationError: Nothing would put the cookie on the answer.
-            InvalidArgumentError: The answer has started, it can have no cookie, or no place accepts such a token.
-        """
-        ...
-
-    def prepare(self, token: str, expires_in: int | None, persistent: bool | None) -> bytes:
-        """Make the cookie of a token that is about to be stored.
-
-        Args:
-            token: The token.
-            expires_in: Seconds until the token expires; None if it never does.
-            persistent: Whether the cookie outlives the browser's session; None takes the setting.
-
-        Raises:
-            ConfigurationError: Nothing would put the cookie on the answer.
-            InvalidArgumentError: Browsers would drop the cookie, because it is too large; or see `choose`.
-        """
-        ...
-
-    def deliver(self, cookie: bytes | None) -> None:
-        """Put a prepared cookie on the answer. None: the new session's token is in no cookie."""
-        ...
-
-    def clear(self) -> None:
-        """Remove the cookie from the browser, if the session's token is in it, and if the answer has not started."""
-        ...
 
 
 class RequestSession(Generic[S, C]):
@@ -111,6 +65,7 @@ class RequestSession(Generic[S, C]):
         "_record",
         "_refusal",
         "_repository",
+        "_successor",
         "_verified",
     )
 
@@ -134,6 +89,7 @@ class RequestSession(Generic[S, C]):
         self._refusal, self._extended = refusal, extended
         self._delivery, self._possession = delivery, possession
         self._own_claims: C | None = None
+        self._successor: tuple[VerifiedToken, int, float] | None = None
         self._edits: Edits[S] | None = None
 
     def __repr__(self) -> str:
@@ -293,3 +249,4 @@ def replace_authentication(manager: RequestSession[S, C], other: RequestSession[
     """Give a manager without a session the token and the session of another manager of the same request."""
     manager._verified, manager._record, manager._refusal = other._verified, other._record, other._refusal
     manager._extended, manager._delivery, manager._possession = other._extended, other._delivery, other._possession
+    manager._successor, other._successor = other._successor, None

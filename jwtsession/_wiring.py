@@ -13,6 +13,7 @@ from .sessions import (
     EvictionWatch,
     Migrate,
     PlaintextSealer,
+    Rotation,
     Sealer,
     SessionAdmin,
     SessionLifecycle,
@@ -32,6 +33,7 @@ from .stores import (
     SessionStore,
     has_cutoff,
     has_proofs,
+    has_rotation,
     has_user_index,
 )
 from .tokens import KeyRing, KeySpec, ProofNonces, ProofVerifier, TokenCodec
@@ -88,7 +90,8 @@ def wire(
     timeouts = Timeouts(settings.max_age, settings.max_age_limit or settings.max_age, settings.touch_interval, clock)
     cutoff = _cutoff(settings, store, clock)
     serializer = SessionSerializer(session_model, migrate, node_compatible=settings.is_node_compatible)
-    repository = SessionRepository(serializer, sealer, store, timeouts, cutoff)
+    rotation = _rotation(settings, store, timeouts, keys, clock)
+    repository = SessionRepository(serializer, sealer, store, timeouts, cutoff, rotation)
     index = _user_index(settings, store, sealer, keys, clock, cutoff)
     uses = Uses(repository, index)
     watch = SessionWatch(
@@ -100,7 +103,7 @@ def wire(
         clock=clock,
         cutoff=cutoff,
     )
-    checks = _checks(settings, store, keys, clock)
+    checks = _checks(settings, store, keys, rotation, clock)
     lifecycle = SessionLifecycle(repository, index, audit, uses, watch, capture_client=settings.capture_client)
     components = Components(codec, repository, lifecycle)
 
@@ -172,11 +175,15 @@ def _extractor(settings: SessionSettings, sources: Sequence[str], cookies: Cooki
 
 
 def _checks(
-    settings: SessionSettings, store: SessionStore, keys: KeyRing, clock: Callable[[], float]
+    settings: SessionSettings,
+    store: SessionStore,
+    keys: KeyRing,
+    rotation: Rotation | None,
+    clock: Callable[[], float],
 ) -> TokenChecks | None:
     """What is asked of tokens beside that they are genuine; None for nothing."""
     proofs = _proofs(settings, store, keys, clock)
-    return None if proofs is None else TokenChecks(proofs)
+    return None if proofs is None and rotation is None else TokenChecks(proofs, rotation)
 
 
 def _proofs(
@@ -250,6 +257,26 @@ def _cutoff(settings: SessionSettings, store: SessionStore, clock: Callable[[], 
     if not has_cutoff(store):
         raise ConfigurationError(f"revoke_before: {type(store).__name__} does not have the methods of CutoffStore")
     return Cutoff(store, settings.leeway, clock)
+
+
+def _rotation(
+    settings: SessionSettings, store: SessionStore, timeouts: Timeouts, keys: KeyRing, clock: Callable[[], float]
+) -> Rotation | None:
+    if settings.rotation.after is None:
+        return None
+    if settings.is_node_compatible:
+        raise ConfigurationError("rotation.after: the Node original can't take a new token to the client")
+    if not has_rotation(store):
+        raise ConfigurationError(f"rotation.after: {type(store).__name__} does not have all methods of RotationStore")
+    return Rotation(
+        store,
+        timeouts,
+        max_age=settings.max_age,
+        after=settings.rotation.after,
+        grace=settings.rotation.grace,
+        silent=settings.rotation.mode == "silent" and keys.can_sign,
+        clock=clock,
+    )
 
 
 def _user_index(

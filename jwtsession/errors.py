@@ -118,6 +118,12 @@ class SessionNotFoundError(AuthenticationError):
     code = "session_not_found"
 
 
+class TokenReusedError(SessionNotFoundError):
+    """401: the token was replaced, and the new one is in use: two clients have tokens of one session."""
+
+    code = "token_reused"
+
+
 class SessionCorruptError(AuthenticationError):
     """401: the application's model can't read the stored value. The store keeps it: another version may read it."""
 

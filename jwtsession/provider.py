@@ -111,6 +111,7 @@ class SessionProvider(OffRequest[S, C], Generic[S, C]):
         super().__init__(parts.lifespan, parts.admin, parts.messages)
         self._keys, self._dependencies = parts.keys, parts.dependencies
         self._clock = clock
+        self._rotates = settings.rotation.after is not None
         self._entered: list[AbstractAsyncContextManager[None]] = []
         self.get_session = self._dependencies.session()
         self.get_editable_session = self._dependencies.editable_session()
@@ -224,6 +225,22 @@ class SessionProvider(OffRequest[S, C], Generic[S, C]):
         It never publishes a symmetric key: with an HMAC algorithm the set of keys is empty.
         """
         return routers.jwks_router(self._keys.jwks(), path)
+
+    def refresh_router(self, path: str = "/session/refresh") -> APIRouter:
+        """Make a router with `POST /session/refresh`, by which a client replaces its token: `SessionManager.refresh()`.
+
+        The answer is the `Token`; a token in the cookie is replaced there. 401 with `token_reused` for a token that
+        was replaced while the new one is in use, 409 while it may be a request of the same client.
+
+        Args:
+            path: The endpoint's path.
+
+        Raises:
+            ConfigurationError: The setting `rotation.after` is not set.
+        """
+        if not self._rotates:
+            raise ConfigurationError("refresh_router: needs rotation.after")
+        return routers.refresh_router(self.get_required_manager, path)
 
     def health_router(self, path: str = "/healthz") -> APIRouter:
         """Make a router that tells a load balancer whether the store answers: 200 or 503, within the store's deadline.

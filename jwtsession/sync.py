@@ -92,6 +92,11 @@ class SyncSessionManager(Generic[S, C]):
         """See `SessionManager.ticket`."""
         return self._run(self._manager.ticket)
 
+    @scrub_traceback
+    def refresh(self) -> Token:
+        """See `SessionManager.refresh`."""
+        return self._run(self._manager.refresh)
+
     def _run(self, verb: Callable[..., Coroutine[Any, Any, T]], *args: Any, **options: Any) -> T:
         return _run(self._loop, verb, *args, **options)
 

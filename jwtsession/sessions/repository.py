@@ -8,6 +8,7 @@ from ..errors import SessionConflictError, SessionNotFoundError, StoreUnavailabl
 from ..stores import Outcome, SessionStore
 from .cutoff import Cutoff
 from .encryption import Sealer
+from .rotation import Rotation
 from .serialization import SessionSerializer
 from .tickets import Tickets
 from .timeouts import SessionToken, Timeouts
@@ -53,6 +54,7 @@ class SessionRepository(Generic[S]):
         store: Stores the bytes.
         timeouts: Computes how long a session lives.
         cutoff: Refuses old tokens of all users; None if the setting `revoke_before` is off.
+        rotation: Replaces the sessions' tokens; None if none is replaced.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class SessionRepository(Generic[S]):
         store: SessionStore,
         timeouts: Timeouts,
         cutoff: Cutoff | None = None,
+        rotation: Rotation | None = None,
     ) -> None:
         self.serializer = serializer
         self.timeouts = timeouts
@@ -71,6 +74,8 @@ class SessionRepository(Generic[S]):
         self._store = store
         self.tickets = Tickets(store, sealer)
         """The tickets of the provider's sessions."""
+        self.rotation = rotation
+        """The rotation of the sessions' tokens; None if none is replaced."""
         self._endings: set[asyncio.Future[bool]] = set()
 
     async def load(

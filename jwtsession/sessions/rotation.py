@@ -2,7 +2,8 @@
 
 The session's id stays. The store knows the newest generation of a session's tokens and whether anybody has used it; no
 token is stored. A client that lost the answer with the new token gets that token again, for as long as nobody has used
-it. When both the old token and the new one are in use, two clients have tokens of one session (RFC 9700 section 4.14.2).
+it. When the old token and the new one are both in use, two clients have tokens of one session: one may be a thief (RFC
+9700 section 4.14.2).
 """
 
 from collections.abc import Callable
@@ -169,7 +170,7 @@ class Rotation:
         value, held = await self.store.load_generation(token.session_id)
         if value is None:
             raise SessionNotFoundError
-        if held == (token.gen or 0, 0):
+        if held is not None and held == (token.gen or 0, 0):
             return (
                 held.number,
                 False,

@@ -22,8 +22,11 @@ class Uses:
 
     def is_due(self, token: SessionToken) -> bool:
         """Whether a use of the session has to be counted now. This does no I/O."""
-        return self._repository.timeouts.is_due(token) or (
-            self._index is not None and bool(token.sub) and self._index.is_due(token.session_id)
+        rotation = self._repository.rotation
+        return (
+            self._repository.timeouts.is_due(token)
+            or (rotation is not None and rotation.is_due(token))
+            or (self._index is not None and bool(token.sub) and self._index.is_due(token.session_id))
         )
 
     async def extend(self, token: SessionToken) -> None:
@@ -40,11 +43,13 @@ class Uses:
         await self.note(token)
 
     async def note(self, token: SessionToken) -> None:
-        """Note in the user's index that the session was used, if that is due.
+        """Note that the session was used, in the user's index and for the generation of its token, where that is due.
 
         Raises:
             StoreUnavailableError: The store did not answer.
         """
+        if self._repository.rotation is not None:
+            await self._repository.rotation.extend(token)
         if self._index is not None and token.sub and self._index.is_due(token.session_id):
             login = Login(token.auth_time or token.iat or self._repository.timeouts.now())
             await self._index.note_use(token.sub, token.session_id, login, self._repository.timeouts.ttl(token))

@@ -14,6 +14,17 @@ class StoredSession(NamedTuple):
     """When the session expires, in seconds of the store's clock."""
 
 
+class StoredGeneration(NamedTuple):
+    """The content of an `InspectableStore` for the tokens of one session, if `rotation` replaces them."""
+
+    number: int
+    """The newest generation. It counts from 0."""
+    used: int
+    """When a token of it was first presented, in milliseconds since the epoch; 0 for not yet."""
+    expires: float
+    """Until when it is kept, in seconds of the store's clock."""
+
+
 class InspectableStore(MemorySessionStore):
     """A `MemorySessionStore` for tests, which can see what is stored and replace it.
 
@@ -27,6 +38,17 @@ class InspectableStore(MemorySessionStore):
         now = self._clock()
         stored = {session_id: StoredSession(*each) for session_id, each in self._sessions.items()}
         return {session_id: each for session_id, each in stored.items() if each.expires > now}
+
+    @property
+    def generations(self) -> dict[str, StoredGeneration]:
+        """A copy of all newest generations of tokens that have not expired, by their sessions' ids."""
+        now = self._clock()
+        stored = {each: StoredGeneration(*newest, end) for each, (newest, end) in self._generations.items()}
+        return {session_id: each for session_id, each in stored.items() if each.expires > now}
+
+    def lose_generations(self) -> None:
+        """Forget all generations, as a server does whose newest writes are lost by a failover."""
+        self._generations.clear()
 
     def put(self, session_id: str, value: bytes, ttl: int | None = None) -> None:
         """Store any value: one that can't be read, or one that another version of the application has written.

@@ -118,15 +118,25 @@ class TokenCodec(Generic[C]):
             exp = payload.setdefault("exp", latest)
             if is_number(exp) and exp > latest:
                 payload["exp"] = latest
-        try:
-            verified, issued = self._read(self._keys.sign(payload, self._typ))
-        except InvalidArgumentError:
-            raise
-        except (InvalidTokenError, ValueError, TypeError, RecursionError) as error:
-            reason = error.code if isinstance(error, InvalidTokenError) else type(error).__name__
-            raise InvalidArgumentError(f"these claims make a token that would be refused: {reason}") from None
+        verified, issued = self._signed(payload)
         check_new_times(verified, now, self._leeway)
         return verified, issued
+
+    def renew(self, verified: VerifiedToken, gen: int, now: float) -> tuple[VerifiedToken, C]:
+        """Issue the next token of the same session, with the same claims. Only `gen` and `iat` are new.
+
+        Args:
+            verified: A token of the session.
+            gen: The claim `gen`.
+            now: The time of the issue in seconds since the epoch: the claim `iat`.
+
+        Returns:
+            The token, and its claims.
+
+        Raises:
+            InvalidArgumentError: The model of the claims refuses now what it accepted before; or no key can sign.
+        """
+        return self._signed(read_json(payload_of(verified.token)) | {"gen": gen, "iat": int(now)})
 
     def decode(self, token: object) -> C:
         """Verify a token and return its claims.
@@ -184,6 +194,15 @@ class TokenCodec(Generic[C]):
             InvalidTokenError: A validator of the application refuses claims that it accepted before.
         """
         return self._model_of(payload_of(verified.token))
+
+    def _signed(self, payload: dict[str, Any]) -> tuple[VerifiedToken, C]:
+        try:
+            return self._read(self._keys.sign(payload, self._typ))
+        except InvalidArgumentError:
+            raise
+        except (InvalidTokenError, ValueError, TypeError, RecursionError) as error:
+            reason = error.code if isinstance(error, InvalidTokenError) else type(error).__name__
+            raise InvalidArgumentError(f"these claims make a token that would be refused: {reason}") from None
 
     def _payload(self, claims: C | None) -> dict[str, Any]:
         if claims is None:

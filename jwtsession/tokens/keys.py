@@ -89,6 +89,11 @@ class KeyRing:
     def __repr__(self) -> str:
         return f"KeyRing({self.algorithm}, {len(self._verifying)} names)"
 
+    @property
+    def can_sign(self) -> bool:
+        """Whether there is a key that signs. If not, this service only verifies tokens."""
+        return self._signing is not None
+
     def sign(self, payload: dict[str, Any], typ: str = "JWT") -> str:
         """Sign a payload and return the token.
 

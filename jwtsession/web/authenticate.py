@@ -20,6 +20,7 @@ from ..tokens import VerifiedToken
 from ..transports import Found, TokenExtractor
 from .checks import TokenChecks
 from .delivery import CookieDelivery, CookiePolicy
+from .outgoing import hand_out
 from .scopes import Demand
 from .tickets import redeem
 
@@ -83,7 +84,7 @@ class Authenticator(Generic[S, C]):
         headers = connection.scope["headers"]
         delivery = None if self._cookies is None else CookieDelivery(self._cookies, connection.scope)
         proof = None if self._checks is None else self._checks.proof_of(connection.scope)
-        verified = record = refusal = token = None
+        verified = record = refusal = token = check = None
         try:
             token, source = found or await self._extractor.extract(connection, body=body)
             if delivery is not None and source == "cookie":
@@ -125,6 +126,8 @@ class Authenticator(Generic[S, C]):
             if delivery is not None and isinstance(refusal, ExpiredTokenError):
                 delivery.clear()  # no other 401 clears the cookie: another request may just have replaced it
         manager = SessionManager(self._components, host, headers, verified, record, refusal, extend, delivery, proof)
+        if check is not None and self._checks is not None and record is not None:
+            self._checks.end(check, manager, connection.scope)
         return manager, token
 
     async def _explained(
@@ -166,6 +169,7 @@ class Authenticator(Generic[S, C]):
         if token != found and (manager.session is None or manager.token == found):
             other, _ = await self.authenticate(connection, (token, source), demand=demand, extend=extend)
             replace_authentication(manager, other)
+            hand_out(manager, connection.scope)
 
     async def authenticate_token(self, token: object) -> SessionManager[S, C]:
         """See `SessionProvider.authenticate`. This is for an authenticator that knows no cookies."""

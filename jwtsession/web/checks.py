@@ -1,9 +1,15 @@
 """`TokenChecks`: what a provider asks of a request's token, beside that it is genuine and that its session lives."""
 
+from functools import partial
+from typing import Any
+
 from starlette.types import Scope
 
-from ..sessions import LoadCheck
+from .._issuing import note_successor
+from ..manager import SessionManager
+from ..sessions import LoadCheck, Rotation, RotationCheck
 from ..tokens import VerifiedToken
+from .outgoing import hand_out
 from .proofs import ProofPolicy, RequestProof
 
 
@@ -12,10 +18,12 @@ class TokenChecks:
 
     Args:
         proofs: What the provider asks of proofs; None if `dpop.mode` is `off`.
+        rotation: The rotation of tokens; None if none is replaced.
     """
 
-    def __init__(self, proofs: ProofPolicy | None = None) -> None:
+    def __init__(self, proofs: ProofPolicy | None = None, rotation: Rotation | None = None) -> None:
         self._proofs = proofs
+        self._rotation = rotation
 
     def proof_of(self, scope: Scope) -> RequestProof | None:
         """Return the proof of a request, which is not verified yet; None if the provider asks for none."""
@@ -37,4 +45,30 @@ class TokenChecks:
         Raises:
             AuthenticationError: The token must not be used by this request.
         """
-        return None if proof is None else proof.check(verified, source)
+        check = None if proof is None else proof.check(verified, source)
+        if self._rotation is None or source == "ticket" or verified.jkt is not None:
+            return check  # a ticket can be used once, and who has stolen a bound token can't use it
+        return RotationCheck(self._rotation, verified, partial(_may_replace, scope, source))
+
+    def end(self, check: LoadCheck, manager: SessionManager[Any, Any], scope: Scope) -> None:
+        """Let the answer take to the client what the check, which has passed, has found for it.
+
+        Args:
+            check: From `begin`.
+            manager: The request's manager.
+            scope: The request's ASGI scope.
+        """
+        if isinstance(check, RotationCheck) and check.successor is not None:
+            note_successor(manager, check.successor, check.began, rotated=check.rotated)
+            hand_out(manager, scope)
+
+
+def _may_replace(scope: Scope, source: str) -> bool:
+    """Whether the request's answer can take a new token to the client, and the client surely gets it.
+
+    A browser that loads a page before the user wants it says so (Fetch, `Sec-Purpose`), and may drop the answer.
+    """
+    is_answered = scope["type"] == "http" and source != "message"
+    return is_answered and not any(
+        name == b"sec-purpose" and value.strip().lower().startswith(b"prefetch") for name, value in scope["headers"]
+    )

@@ -88,6 +88,11 @@ class CookieDelivery:
                 self._outgoing.cookies.pop(self._policy.cookie.name, None)
         self.by_cookie = cookie is not None
 
+    def replace(self, token: str, expires_in: int | None, persistent: bool | None) -> None:
+        """See `Delivery.replace`."""
+        if self._outgoing is not None:
+            self._outgoing.cookies[self._policy.cookie.name] = self._policy.cookie.set(token, expires_in, persistent)
+
     def clear(self) -> None:
         """See `Delivery.clear`."""
         if self.by_cookie:

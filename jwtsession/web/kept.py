@@ -41,8 +41,13 @@ def is_of(kept: Kept, scope: Scope) -> bool:
     return is_same and bool(items or now is headers) and scope.get("query_string") == query
 
 
-def attach_answers(scope: Scope) -> None:
-    """Let the managers that a middleware asked for find the request's answer, which is there only now."""
-    for kept in scope["jwtsession"].values():
-        if is_of(kept, scope):
-            attach_answer(kept[0], scope)
+def attach_answers(scope: Scope) -> list[SessionManager[Any, Any]]:
+    """Let the managers that a middleware asked for find the request's answer, which is there only now.
+
+    Returns:
+        These managers.
+    """
+    managers = [kept[0] for kept in scope["jwtsession"].values() if is_of(kept, scope)]
+    for each in managers:
+        attach_answer(each, scope)
+    return managers

@@ -12,10 +12,13 @@ from typing import Any, Protocol
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from .._issuing import has_successor
+from ..manager import SessionManager
 from ..settings import SessionSettings
 from .kept import attach_answers
 from .protocol import TakesTokenProtocols
 from .streams import WITHOUT_BODY, Stream
+from .successors import with_successors
 from .websocket import ClosesSockets
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -86,6 +89,7 @@ class Outgoing:
         "scope",
         "started",
         "stream",
+        "successors",
     )
 
     def __init__(self, send: Send, scope: Scope) -> None:
@@ -103,6 +107,8 @@ class Outgoing:
         self.completers: tuple[Completer, ...] = ()
         """Called with the headers of the answer, one after the other."""
         self.before_start: BeforeStart | None = None
+        self.successors: tuple[SessionManager[Any, Any], ...] = ()
+        """The managers whose client gets a new token by the answer, if the answer is no error."""
         self.started = False
         """Whether the answer has started: nothing can be added to it any more."""
 
@@ -135,6 +141,7 @@ class Outgoing:
         """Whether the application's error is no failure: it was answered, or it is the end of the session's stream."""
         stream, answered = self.stream, self.answered
         self.stream = self.before_start = self.answered = None
+        self.successors = ()  # they refer to this
         return _is_due_to(error, answered) or (stream is not None and await stream.close(error))
 
     async def finished(self) -> None:
@@ -151,6 +158,10 @@ class Outgoing:
 
     def _completed(self, message: Message) -> Message:
         """A copy of the answer's first message, with the headers. An application may use the same message again."""
+        if self.successors and self.scope is not None:
+            successors, self.successors = self.successors, ()  # they refer to this
+            if message["status"] < 400:
+                message = with_successors(message, successors, self.scope)
         if not self._headers and not self.cookies and (self.scope is None or "jwtsession" not in self.scope):
             return message  # nobody asked for a session
         headers = [*message.get("headers", ())]
@@ -198,7 +209,7 @@ class SessionMiddleware:
         if outer is not None and outer.scope is not None:  # else a driver uses the scope again
             outgoing.cookies = outer.cookies  # whichever of the two starts an answer has all of them
         if "jwtsession" in scope:
-            attach_answers(scope)
+            outgoing.successors = tuple(filter(has_successor, attach_answers(scope)))
         try:
             await self.app(scope, receive, outgoing.send)
         except BaseException as error:
@@ -209,6 +220,16 @@ class SessionMiddleware:
                 await outgoing.finished()
         finally:
             outgoing.scope = outgoing.answered = None
+
+
+def hand_out(manager: SessionManager[Any, Any], scope: Scope) -> None:
+    """Let the request's answer take the manager's new token to the client, if it has one.
+
+    For a manager that a middleware asked for, the answer is there only later, and finds the manager itself.
+    """
+    outgoing: Outgoing | None = scope.get(KEY)
+    if outgoing is not None and has_successor(manager):
+        outgoing.successors += (manager,)
 
 
 @contextmanager

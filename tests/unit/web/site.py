@@ -29,8 +29,8 @@ class Site:
         self.clock = clock or Clock()
         self.store = options.pop("store", None) or InspectableStore(self.clock)
         self.events: list[SessionEvent] = []
-        options = {"token_sources": ("cookie", "bearer"), "absolute_max_age": 5000} | options
-        settings = SessionSettings(secret=SECRET, **options)
+        options = {"secret": SECRET, "token_sources": ("cookie", "bearer"), "absolute_max_age": 5000} | options
+        settings = SessionSettings(**options)
         self.cookie_name = settings.cookie_name
         self.sessions = SessionProvider(
             UserSession, settings=settings, store=self.store, clock=self.clock, on_event=self.events.append
