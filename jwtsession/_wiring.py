@@ -90,7 +90,7 @@ def wire(
     timeouts = Timeouts(settings.max_age, settings.max_age_limit or settings.max_age, settings.touch_interval, clock)
     cutoff = _cutoff(settings, store, clock)
     serializer = SessionSerializer(session_model, migrate, node_compatible=settings.is_node_compatible)
-    rotation = _rotation(settings, store, timeouts, keys, clock)
+    rotation = _rotation(settings, store, timeouts, keys, cutoff, clock)
     repository = SessionRepository(serializer, sealer, store, timeouts, cutoff, rotation)
     index = _user_index(settings, store, sealer, keys, clock, cutoff)
     uses = Uses(repository, index)
@@ -260,7 +260,12 @@ def _cutoff(settings: SessionSettings, store: SessionStore, clock: Callable[[], 
 
 
 def _rotation(
-    settings: SessionSettings, store: SessionStore, timeouts: Timeouts, keys: KeyRing, clock: Callable[[], float]
+    settings: SessionSettings,
+    store: SessionStore,
+    timeouts: Timeouts,
+    keys: KeyRing,
+    cutoff: Cutoff | None,
+    clock: Callable[[], float],
 ) -> Rotation | None:
     if settings.rotation.after is None:
         return None
@@ -275,6 +280,7 @@ def _rotation(
         after=settings.rotation.after,
         grace=settings.rotation.grace,
         silent=settings.rotation.mode == "silent" and keys.can_sign,
+        cutoff=cutoff,
         clock=clock,
     )
 

@@ -95,10 +95,7 @@ class InvalidTokenError(AuthenticationError):
 
 
 class InvalidClientError(AuthenticationError):
-    """401: another service asked about a token or ended a session, and its own credentials are missing or wrong.
-
-    See `client_credentials` (RFC 6749 section 5.2).
-    """
+    """401: a service's own credentials are missing or wrong (RFC 6749 section 5.2): see `client_credentials`."""
 
     code = "invalid_client"
 

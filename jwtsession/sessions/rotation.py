@@ -11,6 +11,7 @@ from typing import Protocol
 
 from ..errors import SessionConflictError, SessionNotFoundError, TokenReusedError
 from ..stores import Generation, RotationStore, Verdict, judge
+from .cutoff import Cutoff
 from .throttle import Throttle
 from .timeouts import SessionToken, Timeouts
 
@@ -51,6 +52,7 @@ class RotationCheck:
 
         Raises:
             TokenReusedError: The token was replaced, and the new one is in use.
+            InvalidTokenError: The token would be replaced, and was issued up to the time of `revoke_before()`.
         """
         rotation = self._rotation
         value, held = await rotation.store.load_generation(session_id, ttl)
@@ -64,6 +66,7 @@ class RotationCheck:
         self.rotated = verdict is Verdict.ROTATED
         if self.rotated or (verdict is Verdict.AGAIN and rotation.silent and self._may_replace()):
             self.successor = generation
+            await rotation.confirm(self._token)
         return value
 
 
@@ -77,6 +80,7 @@ class Rotation:
         after: The age of a token in seconds from which it is replaced.
         grace: How many seconds a replaced token stays good after the first use of the new one.
         silent: Whether any answer may take a new token to the client. If not, the client asks for one.
+        cutoff: Refuses old tokens of all users; None if the setting `revoke_before` is off.
         clock: Returns the time in seconds since the epoch.
     """
 
@@ -89,6 +93,7 @@ class Rotation:
         after: int,
         grace: int,
         silent: bool,
+        cutoff: Cutoff | None = None,
         clock: Callable[[], float],
     ) -> None:
         self.store = store
@@ -98,6 +103,7 @@ class Rotation:
         self.now = clock
         """The time in seconds since the epoch."""
         self._timeouts = timeouts
+        self._cutoff = cutoff
         self._after = after
         self._grace = grace * 1000
         # A generation is kept for two idle timeouts from its last extension, and what extends the session extends it
@@ -151,6 +157,16 @@ class Rotation:
         self._extensions.done(token.session_id)
         return verdict, generation
 
+    async def confirm(self, token: SessionToken) -> None:
+        """Ask the store whether a token may still be replaced: see `Cutoff.confirm`. Its successor's `iat` is earlier.
+
+        Raises:
+            InvalidTokenError: The token was issued up to the time of `revoke_before()`.
+            StoreUnavailableError: The store did not answer.
+        """
+        if self._cutoff is not None:
+            await self._cutoff.confirm(token)
+
     async def refresh(self, token: RotatedToken, now: float) -> tuple[int, bool]:
         """Begin the next generation because the client asks for it, or find the one that it has not used yet.
 
@@ -165,8 +181,10 @@ class Rotation:
             SessionNotFoundError: The session is gone.
             SessionConflictError: The client has a newer token, and has used it a moment ago.
             TokenReusedError: The token was replaced, and the new one is in use.
+            InvalidTokenError: The token was issued up to the time of `revoke_before()`.
             StoreUnavailableError: The store did not answer.
         """
+        await self.confirm(token)
         value, held = await self.store.load_generation(token.session_id)
         if value is None:
             raise SessionNotFoundError

@@ -8,7 +8,7 @@ from .durations import seconds
 from .encryption import EncryptionMode, EncryptionSettings
 from .group import SettingsGroup
 from .keys import Key
-from .options import CSRFMode, ReuseAction, SettingsOptions
+from .options import CSRFMode, ReuseAction, SettingsOptions, TokenSource
 from .rotation import RotationMode, RotationSettings
 from .session_settings import SessionSettings
 from .websocket import WebSocketSettings
@@ -29,6 +29,7 @@ __all__ = [
     "SessionSettings",
     "SettingsGroup",
     "SettingsOptions",
+    "TokenSource",
     "WebSocketSettings",
     "check_secret",
     "seconds",

@@ -1,16 +1,19 @@
 """`TokenChecks`: what a provider asks of a request's token, beside that it is genuine and that its session lives."""
 
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 from starlette.types import Scope
 
 from .._issuing import note_successor
 from ..manager import SessionManager
 from ..sessions import LoadCheck, Rotation, RotationCheck
+from ..settings import TokenSource
 from ..tokens import VerifiedToken
 from .outgoing import hand_out
 from .proofs import ProofPolicy, RequestProof
+
+_SOURCES = get_args(TokenSource)
 
 
 class TokenChecks:
@@ -68,7 +71,7 @@ def _may_replace(scope: Scope, source: str) -> bool:
 
     A browser that loads a page before the user wants it says so (Fetch, `Sec-Purpose`), and may drop the answer.
     """
-    is_answered = scope["type"] == "http" and source != "message"
+    is_answered = scope["type"] == "http" and source in _SOURCES  # not in a message, or in a gateway's question
     return is_answered and not any(
         name == b"sec-purpose" and value.strip().lower().startswith(b"prefetch") for name, value in scope["headers"]
     )

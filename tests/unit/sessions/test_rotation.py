@@ -270,7 +270,9 @@ async def test_messages_that_keep_a_socket_alive_keep_the_generation(clock: Cloc
     store, token = InspectableStore(clock), VerifiedToken("", ID, None, None, clock(), None, None, None, None, 0, None)
     timeouts = Timeouts(MAX_AGE, MAX_AGE, 10**9, clock)
     rotation = Rotation(store, timeouts, max_age=MAX_AGE, after=AFTER, grace=GRACE, silent=True, clock=clock)
-    repository = SessionRepository(SessionSerializer(UserSession), PlaintextSealer(), store, timeouts, rotation)
+    repository = SessionRepository(
+        SessionSerializer(UserSession), PlaintextSealer(), store, timeouts, rotation=rotation
+    )
     uses = Uses(repository, None)
     timeouts.extended(ID)  # the session itself is not due
     await rotation.settle(token, None, clock(), due=False)

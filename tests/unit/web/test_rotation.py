@@ -397,6 +397,43 @@ async def test_a_ticket_is_not_checked(site: Site) -> None:
     assert site.store.generations == {}
 
 
+async def test_a_gateway_that_asks_about_a_token_gets_none(site: Site) -> None:
+    """Its answer does not go to the client. A replaced token is not active there."""
+    site.app.include_router(site.sessions.token_router(lambda: True))
+    token = await site.token()
+    site.clock.advance(AFTER)
+    form = ("content-type", "application/x-www-form-urlencoded")
+
+    async def is_active(token: str) -> Any:
+        body = f"token={token}".encode()
+        answer = await ask(
+            site.app, "POST", "/introspect", form, ("content-length", str(len(body))), ("host", "a"), body=body
+        )
+        assert answer.all("session-token") == []
+        return answer.json()["active"]
+
+    assert await is_active(token)
+    assert held(site) == (0, int(site.clock() * 1000))
+    (new,) = (await get(site, token)).all("session-token")
+    assert await is_active(new)
+    site.clock.advance(GRACE)
+    assert not await is_active(token)
+
+
+async def test_a_worker_that_does_not_know_yet_that_everybody_is_out_replaces_no_token(clock: Clock) -> None:
+    """It asks before it hands one out: the new token would count as issued later."""
+    site = make(clock, revoke_before=True)
+    other = make(clock, revoke_before=True, store=site.store)
+    async with site.running(), other.running():
+        token = await other.token()
+        clock.advance(AFTER)
+        assert (await get(site, token, ("sec-purpose", "prefetch"))).status == 200  # it reads that nobody is out
+        await other.sessions.revoke_before()
+        clock.advance(0.5)
+        answer = await get(site, token)
+        assert (answer.status, answer.all("session-token")) == (401, [])
+
+
 async def test_explicit_answers_take_none(clock: Clock) -> None:
     """Only `refresh()` makes a new token, at any age."""
     async with make(clock, rotation={"mode": "explicit"}).running() as site:
