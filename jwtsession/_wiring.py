@@ -5,6 +5,7 @@ from typing import Generic, NamedTuple
 
 from ._request import Components
 from ._types import C, S, Transport
+from ._wiring_checks import checks_of, rotation_of
 from .errors import ConfigurationError
 from .observability import AuditTrail, SessionEvent
 from .sessions import (
@@ -13,7 +14,6 @@ from .sessions import (
     EvictionWatch,
     Migrate,
     PlaintextSealer,
-    Rotation,
     Sealer,
     SessionAdmin,
     SessionLifecycle,
@@ -32,24 +32,17 @@ from .stores import (
     RedisSessionStore,
     SessionStore,
     has_cutoff,
-    has_proofs,
-    has_rotation,
     has_user_index,
 )
-from .tokens import KeyRing, KeySpec, ProofNonces, ProofVerifier, TokenCodec
+from .tokens import KeyRing, KeySpec, TokenCodec
 from .transports import CookieTransport, CSRFCheck, TokenExtractor
 from .web import openapi
 from .web.authenticate import Authenticator
-from .web.checks import TokenChecks
 from .web.delivery import CookiePolicy
 from .web.dependencies import Dependencies
 from .web.lifespan import Lifespan
 from .web.outgoing import response_headers
-from .web.proofs import ProofPolicy
 from .web.tenants import Tenant
-
-_WORKERS_CLOCKS_SECONDS = 60
-"""By how many seconds the clocks of workers may differ. The store remembers a proof for so much longer."""
 
 
 class Parts(NamedTuple, Generic[S, C]):
@@ -90,7 +83,7 @@ def wire(
     timeouts = Timeouts(settings.max_age, settings.max_age_limit or settings.max_age, settings.touch_interval, clock)
     cutoff = _cutoff(settings, store, clock)
     serializer = SessionSerializer(session_model, migrate, node_compatible=settings.is_node_compatible)
-    rotation = _rotation(settings, store, timeouts, keys, cutoff, clock)
+    rotation = rotation_of(settings, store, timeouts, keys, cutoff, clock)
     repository = SessionRepository(serializer, sealer, store, timeouts, cutoff, rotation)
     index = _user_index(settings, store, sealer, keys, clock, cutoff)
     uses = Uses(repository, index)
@@ -103,7 +96,7 @@ def wire(
         clock=clock,
         cutoff=cutoff,
     )
-    checks = _checks(settings, store, keys, rotation, clock)
+    checks = checks_of(settings, store, keys, rotation, clock)
     lifecycle = SessionLifecycle(repository, index, audit, uses, watch, capture_client=settings.capture_client)
     components = Components(codec, repository, lifecycle)
 
@@ -174,46 +167,6 @@ def _extractor(settings: SessionSettings, sources: Sequence[str], cookies: Cooki
     )
 
 
-def _checks(
-    settings: SessionSettings,
-    store: SessionStore,
-    keys: KeyRing,
-    rotation: Rotation | None,
-    clock: Callable[[], float],
-) -> TokenChecks | None:
-    """What is asked of tokens beside that they are genuine; None for nothing."""
-    proofs = _proofs(settings, store, keys, clock)
-    return None if proofs is None and rotation is None else TokenChecks(proofs, rotation)
-
-
-def _proofs(
-    settings: SessionSettings, store: SessionStore, keys: KeyRing, clock: Callable[[], float]
-) -> ProofPolicy | None:
-    dpop = settings.dpop
-    if dpop.mode == "off":
-        return None
-    if dpop.replay and not has_proofs(store):
-        raise ConfigurationError(f"dpop.replay: {type(store).__name__} does not have the methods of ReplayStore")
-    nonces = ProofNonces(keys.derived_secrets(b"jwtsession dpop nonce"), clock) if dpop.nonce else None
-    verifier = ProofVerifier(
-        algorithms=dpop.algorithms,
-        max_age=dpop.max_age,
-        leeway=dpop.leeway,
-        public_url=settings.public_url or "",
-        nonces=nonces,
-        clock=clock,
-    )
-    return ProofPolicy(
-        verifier,
-        dpop.algorithms,
-        required=dpop.mode == "required",
-        nonces=nonces,
-        store=store if dpop.replay and has_proofs(store) else None,
-        place=f"{getattr(store, 'location', id(store))} {settings.keyspace}",
-        window=(dpop.max_age + dpop.leeway + _WORKERS_CLOCKS_SECONDS) * 1000,
-    )
-
-
 def _cookies(settings: SessionSettings) -> CookiePolicy | None:
     sources = settings.token_sources
     if "cookie" not in sources:
@@ -257,32 +210,6 @@ def _cutoff(settings: SessionSettings, store: SessionStore, clock: Callable[[], 
     if not has_cutoff(store):
         raise ConfigurationError(f"revoke_before: {type(store).__name__} does not have the methods of CutoffStore")
     return Cutoff(store, settings.leeway, clock)
-
-
-def _rotation(
-    settings: SessionSettings,
-    store: SessionStore,
-    timeouts: Timeouts,
-    keys: KeyRing,
-    cutoff: Cutoff | None,
-    clock: Callable[[], float],
-) -> Rotation | None:
-    if settings.rotation.after is None:
-        return None
-    if settings.is_node_compatible:
-        raise ConfigurationError("rotation.after: the Node original can't take a new token to the client")
-    if not has_rotation(store):
-        raise ConfigurationError(f"rotation.after: {type(store).__name__} does not have all methods of RotationStore")
-    return Rotation(
-        store,
-        timeouts,
-        max_age=settings.max_age,
-        after=settings.rotation.after,
-        grace=settings.rotation.grace,
-        silent=settings.rotation.mode == "silent" and keys.can_sign,
-        cutoff=cutoff,
-        clock=clock,
-    )
 
 
 def _user_index(

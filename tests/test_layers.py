@@ -44,10 +44,10 @@ RINGS = (
         ("fastapi", "pydantic", "starlette"),
     ),
     Ring(
-        ("_wiring", "_off_request", "provider"),
+        ("_wiring", "_wiring_checks", "_off_request", "provider"),
         (
             *ZERO, "tokens", "stores", "transports", "sessions", *THREE, "web",
-            "_wiring", "_off_request",
+            "_wiring", "_wiring_checks", "_off_request",
         ),
     ),
     Ring(("testing", "cli", "__main__"), ("*",), ("*",)),
