@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         SessionTooLargeError,
         StaleAuthenticationError,
         StoreUnavailableError,
+        TokenReusedError,
         TooManySessionsError,
     )
     from .manager import SessionManager
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     )
     from .stores import (
         CutoffStore,
+        ForwardStore,
         MemorySessionStore,
         RedisSessionStore,
         ReplayStore,
@@ -83,6 +85,7 @@ _MODULES = {
         "SessionTooLargeError",
         "StaleAuthenticationError",
         "StoreUnavailableError",
+        "TokenReusedError",
         "TooManySessionsError",
     ),
     "observability": ("SessionEvent", "TokenRedactionFilter"),
@@ -101,6 +104,7 @@ _MODULES = {
     ),
     "stores": (
         "CutoffStore",
+        "ForwardStore",
         "MemorySessionStore",
         "RedisSessionStore",
         "ReplayStore",
@@ -126,6 +130,7 @@ __all__ = [
     "DPoPSettings",
     "EncryptionSettings",
     "ExpiredTokenError",
+    "ForwardStore",
     "InsufficientScopeError",
     "InvalidArgumentError",
     "InvalidClientError",
@@ -161,6 +166,7 @@ __all__ = [
     "TicketStore",
     "Token",
     "TokenRedactionFilter",
+    "TokenReusedError",
     "TooManySessionsError",
     "UserIndexStore",
     "WebSocketSettings",

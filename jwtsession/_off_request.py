@@ -66,6 +66,8 @@ class OffRequest(Generic[S, C]):
     async def revoke(self, session_id: str, *, sub: str | None = None, wait_replicas: int = 0) -> bool:
         """End a session by its id: from now on no server accepts its token.
 
+        The id may be one that the session had before a `regenerate()`: this ends the session where it is now.
+
         Args:
             session_id: The `jti` of the session's token.
             sub: End the session only if it is this user's (the claim `sub`). Without it this method ends any session,

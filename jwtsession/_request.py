@@ -14,6 +14,7 @@ from .sessions import (
     Edits,
     Former,
     Record,
+    Reuse,
     SessionLifecycle,
     SessionRepository,
     remembered,
@@ -32,6 +33,7 @@ class Components(Generic[S, C]):
     codec: TokenCodec[C]
     repository: SessionRepository[S]
     lifecycle: SessionLifecycle[S]
+    reuse: Reuse
 
 
 class RequestSession(Generic[S, C]):

@@ -14,6 +14,7 @@ from .sessions import (
     EvictionWatch,
     Migrate,
     PlaintextSealer,
+    Reuse,
     Sealer,
     SessionAdmin,
     SessionLifecycle,
@@ -98,7 +99,8 @@ def wire(
     )
     checks = checks_of(settings, store, keys, rotation, clock)
     lifecycle = SessionLifecycle(repository, index, audit, uses, watch, capture_client=settings.capture_client)
-    components = Components(codec, repository, lifecycle)
+    reuse = Reuse(repository, lifecycle, action=settings.reuse_action, grace=settings.reuse_grace)
+    components = Components(codec, repository, lifecycle, reuse)
 
     name = f"SessionProvider({session_model.__name__}, request_key={settings.request_key!r})"
     cookie = (settings.cookie_name, settings.cookie.path) if "cookie" in settings.token_sources else None

@@ -116,7 +116,7 @@ class SessionNotFoundError(AuthenticationError):
 
 
 class TokenReusedError(SessionNotFoundError):
-    """401: the token was replaced, and the new one is in use: two clients have tokens of one session."""
+    """401: the token was replaced, by `regenerate()` or by `rotation`, and its session lives: a theft, perhaps."""
 
     code = "token_reused"
 

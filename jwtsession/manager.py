@@ -25,7 +25,7 @@ class SessionManager(IssuingSession[S, C], Generic[S, C]):
 
     The provider makes one manager for each request: `Depends(sessions.get_manager)` and `request.state.<request_key>`
     give it. Reading `session` needs no round trip to the store. `update`, `reload`, `touch` and `destroy` need one,
-    `create` and `regenerate` one or two, `mutate` at least two. With `user_index` each may need some more.
+    `create` one or two, `regenerate` four, `mutate` at least two. With `user_index` each may need some more.
     """
 
     __slots__ = ()
@@ -150,7 +150,7 @@ class SessionManager(IssuingSession[S, C], Generic[S, C]):
 
     @scrub_traceback
     async def destroy(self, *, wait_replicas: int = 0) -> None:
-        """End the session: from now on no server accepts its token. Does nothing if the session is already gone.
+        """End the session, also where `regenerate()` has moved it: no server accepts its token. A no-op if it is gone.
 
         Args:
             wait_replicas: How many replicas must confirm the end, so that a failover can't bring the session back.
@@ -193,8 +193,8 @@ class SessionManager(IssuingSession[S, C], Generic[S, C]):
         """Move the session to a new id and end the old id: after a login or a change of privileges.
 
         The new token gets to the client as the old one came from it, in the cookie or in the returned `Token`.
-
         If two requests regenerate one session at the same time, one succeeds; the other gets `SessionNotFoundError`.
+        `destroy()` by the old token ends the session under its new id; any other use of it is noticed: see `on_reuse`.
 
         Args:
             session: The data that replaces the loaded data. None moves `manager.session` with its changes in place.

@@ -40,17 +40,22 @@ def client_address(host: object) -> str | None:
     return str(getattr(address, "ipv4_mapped", None) or address)
 
 
+EventName = Literal["created", "regenerated", "rotated", "destroyed", "reuse_detected", "refused", "revoked_before"]
+"""What can happen to a session."""
+
+
 @dataclass(frozen=True, slots=True)
 class SessionEvent:
     """An event in the life of a session. It contains no token, session id, claim or session data."""
 
-    name: Literal["created", "regenerated", "rotated", "destroyed", "refused", "revoked_before"]
-    """What happened."""
+    name: EventName
+    """What happened. `reuse_detected`: somebody uses a token that was replaced, and its session lives."""
     session: str | None
     """The first 12 hex digits of the SHA-256 of the session's id; None if no genuine token named a session."""
     code: str | None = None
     """For `refused`, the error's `code`. For `regenerated`, the hash of the new id, as in `session`. For
-    `revoked_before`, the time that counts now."""
+    `reuse_detected`, the hash of the id under which the session lives now. For `revoked_before`, the time that counts
+    now."""
     client: str | None = None
     """The client's IP address as the server saw it; None outside a request, or if the server knows no address."""
 

@@ -5,10 +5,13 @@ from .cutoff import Cutoff
 from .edits import Edits, Verb
 from .encryption import AESGCMSealer, PlaintextSealer, Sealer
 from .eviction import EvictionWatch
+from .forwards import Forwards
 from .index_entries import Login, SessionInfo
 from .instances import Former, refuse_lost_changes, remembered
-from .lifecycle import NewSession, SessionLifecycle
+from .lifecycle import SessionLifecycle
+from .new_session import NewSession
 from .repository import LoadCheck, Record, SessionRepository
+from .reuse import Reuse
 from .rotation import RotatedToken, Rotation, RotationCheck
 from .roundtrip import check_model
 from .serialization import Migrate, SessionSerializer
@@ -27,12 +30,14 @@ __all__ = [
     "Ending",
     "EvictionWatch",
     "Former",
+    "Forwards",
     "LoadCheck",
     "Login",
     "Migrate",
     "NewSession",
     "PlaintextSealer",
     "Record",
+    "Reuse",
     "RotatedToken",
     "Rotation",
     "RotationCheck",

@@ -40,7 +40,9 @@ class SessionAdmin(Generic[S]):
         if not _can_be_id(session_id):
             return False
         if index is not None and not await index.has(check_sub(sub), session_id):
-            return False
+            moved = await self._repository.forwards.find(session_id)  # since the caller has listed it
+            if moved is None or not await index.has(check_sub(sub), moved.id):
+                return False
         return await self._lifecycle.end(session_id, sub, wait_replicas=wait_replicas)
 
     async def list_sessions(self, sub: str) -> list[SessionInfo]:

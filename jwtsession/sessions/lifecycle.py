@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Iterator, Sequence
-from typing import Generic, Literal, NamedTuple
+from typing import Generic
 
 from .._ids import hashed
 from .._types import S
@@ -15,8 +15,8 @@ from ..errors import (
     StoreUnavailableError,
     TooManySessionsError,
 )
-from ..observability import AuditTrail, SessionEvent, client_address
-from .index_entries import Login
+from ..observability import AuditTrail, EventName, SessionEvent, client_address
+from .new_session import NewSession
 from .repository import Record, SessionRepository
 from .timeouts import SessionToken
 from .user_index import UserIndex
@@ -24,21 +24,6 @@ from .uses import Uses
 from .watch import SessionWatch
 
 NO_INDEX = "the sessions of a user are not known: set user_index=True"
-
-
-class NewSession(NamedTuple, Generic[S]):
-    """A session that is about to be stored: a new one, or an old one under a new id."""
-
-    token: SessionToken
-    record: Record[S]
-    login: Login
-    host: str | None
-    """The client's address as the server saw it, for events."""
-    owner: object = None
-    """The manager that stores it: its own open socket goes on under the new session."""
-
-    def __repr__(self) -> str:
-        return "NewSession()"
 
 
 class SessionLifecycle(Generic[S]):
@@ -64,6 +49,7 @@ class SessionLifecycle(Generic[S]):
         capture_client: bool = False,
     ) -> None:
         self._repository = repository
+        self._forwards = repository.forwards
         self._index = index
         self._audit = audit
         self._warned = False
@@ -125,17 +111,23 @@ class SessionLifecycle(Generic[S]):
             if not moved and self._index is not None and new.token.sub:
                 # Now: after `take` there is no old session to go back to.
                 await self._index.check_limit(new.token.sub, new.token.session_id, old_id)
+            link = self._forwards.link(old, new.token)
             with self.watch.moving(old_id, new.token, new.owner, all_follow=moved):
+                forwarded = await self._forwards.add(old_id, link)
                 try:
                     await self._repository.take(old_id, record)
                 except (SessionNotFoundError, SessionConflictError):
                     await self._index_remove(new.token.sub, new.token.session_id)
                     raise
+                if not forwarded:
+                    await self._forwards.claim(old_id, link)
                 ended = await self._save_new(new, old_id, moved=moved)
-                if ended is None:
-                    # Somebody ended all sessions of the user while this one was between its two ids: it ends as well.
+                if ended is None or await self._forwards.is_ended(old_id):
+                    # Somebody ended this session by its old id, or all sessions of the user, while it was between its
+                    # two ids: it ends as well.
                     await self._repository.delete(new.token.session_id)
-                    self._tell_ended([old_id], new.host)
+                    await self._index_remove(new.token.sub, new.token.session_id)
+                    self._tell_ended([old_id, *(ended or ())], new.host)
                     raise SessionNotFoundError
             self.emit("regenerated", old_id, hashed(new.token.session_id), host=new.host)
             self._tell_ended(ended, new.host)
@@ -143,7 +135,7 @@ class SessionLifecycle(Generic[S]):
                 await self._index_remove(old.sub, old_id)
 
     async def end(self, session_id: str, sub: str | None, host: str | None = None, wait_replicas: int = 0) -> bool:
-        """End a session.
+        """End a session. If it has moved to another id, end it there.
 
         Args:
             session_id: The session.
@@ -157,12 +149,13 @@ class SessionLifecycle(Generic[S]):
         Raises:
             StoreUnavailableError: The store did not answer, or too few replicas confirmed.
         """
-        ended = await self._repository.delete(session_id, wait_replicas)
+        last_id, last_sub, ended = await self._forwards.end(session_id, sub, wait_replicas)
         if ended:
-            self._tell_ended([session_id], host)
-        else:
-            self.watch.ended([session_id])
-        await self._index_remove(sub, session_id)
+            self._tell_ended([last_id], host)
+        self.watch.ended([session_id, last_id])
+        await self._index_remove(last_sub, last_id)
+        if last_id != session_id:
+            await self._index_remove(sub, session_id)
         return ended
 
     async def end_all(self, sub: str, except_id: str | None, host: str | None = None) -> int:
@@ -192,7 +185,7 @@ class SessionLifecycle(Generic[S]):
 
     def emit(
         self,
-        name: Literal["created", "regenerated", "rotated", "destroyed", "refused", "revoked_before"],
+        name: EventName,
         session_id: str | None,
         code: str | None = None,
         host: str | None = None,

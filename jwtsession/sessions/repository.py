@@ -8,6 +8,7 @@ from ..errors import SessionConflictError, SessionNotFoundError, StoreUnavailabl
 from ..stores import Outcome, SessionStore
 from .cutoff import Cutoff
 from .encryption import Sealer
+from .forwards import Forwards
 from .rotation import Rotation
 from .serialization import SessionSerializer
 from .tickets import Tickets
@@ -76,6 +77,8 @@ class SessionRepository(Generic[S]):
         """The tickets of the provider's sessions."""
         self.rotation = rotation
         """The rotation of the sessions' tokens; None if none is replaced."""
+        self.forwards = Forwards(store, sealer, timeouts.now)
+        """Where the provider's sessions have moved to."""
         self._endings: set[asyncio.Future[bool]] = set()
 
     async def load(

@@ -16,6 +16,7 @@ from .base import (
     has_user_index,
     reports_changes,
 )
+from .forwards import ForwardStore, has_forwards
 from .generations import Generation, Rotated, RotatingSessionStore, RotationStore, Verdict, has_rotation, judge
 from .memory import MemorySessionStore
 from .redis import CachedSessionStore, RedisClient, RedisSessionStore
@@ -29,6 +30,7 @@ __all__ = [
     "CachedSessionStore",
     "CutoffStore",
     "Entry",
+    "ForwardStore",
     "Generation",
     "IndexAddition",
     "IndexPage",
@@ -47,6 +49,7 @@ __all__ = [
     "UserIndexStore",
     "Verdict",
     "has_cutoff",
+    "has_forwards",
     "has_proofs",
     "has_rotation",
     "has_tickets",

@@ -23,6 +23,7 @@ class MemorySessionStore:
         self._tickets: dict[str, tuple[bytes, float]] = {}
         self._proofs: dict[str, float] = {}
         self._generations: dict[str, tuple[Generation, float]] = {}
+        self._forwards: dict[str, tuple[bytes, float]] = {}
         self._entered = 0
         self._not_before: float | None = None
 
@@ -201,6 +202,28 @@ class MemorySessionStore:
     def _generation(self, session_id: str) -> Generation | None:
         newest, expires = self._generations.get(session_id, (None, 0.0))
         return newest if expires > self._clock() else None
+
+    async def forward_add(self, session_id: str, value: bytes, ttl: int) -> bool:
+        """See `ForwardStore.forward_add`."""
+        if self._forward(session_id) is not None:
+            return False
+        self._forwards[session_id] = (value, self._clock() + ttl / 1000)
+        return True
+
+    async def forward_replace(self, session_id: str, expected: bytes, value: bytes, ttl: int) -> bool:
+        """See `ForwardStore.forward_replace`."""
+        if self._forward(session_id) != expected:
+            return False
+        self._forwards[session_id] = (value, self._clock() + ttl / 1000)
+        return True
+
+    async def forward_get(self, session_id: str) -> bytes | None:
+        """See `ForwardStore.forward_get`."""
+        return self._forward(session_id)
+
+    def _forward(self, session_id: str) -> bytes | None:
+        value, expires = self._forwards.get(session_id, (None, 0.0))
+        return value if expires > self._clock() else None
 
     def _index(self, user: str) -> tuple[dict[str, Entry], float]:
         index, expires = self._users.get(user, ({}, 0.0))

@@ -14,7 +14,14 @@ from .._request import (
     unmet,
 )
 from .._types import C, S
-from ..errors import AmbiguousTokenError, AuthenticationError, CSRFError, ExpiredTokenError, MissingTokenError
+from ..errors import (
+    AmbiguousTokenError,
+    AuthenticationError,
+    CSRFError,
+    ExpiredTokenError,
+    MissingTokenError,
+    SessionNotFoundError,
+)
 from ..manager import SessionManager
 from ..tokens import VerifiedToken
 from ..transports import Found, TokenExtractor
@@ -133,7 +140,13 @@ class Authenticator(Generic[S, C]):
     async def _explained(
         self, refusal: AuthenticationError, verified: VerifiedToken | None, host: str | None
     ) -> AuthenticationError:
-        """Emit the event of a refused token, and return the error that says best why it is refused."""
+        """Emit the events of a refused token, and return the error that says best why it is refused.
+
+        Raises:
+            StoreUnavailableError: The session is gone, and the store did not say whether its token was replaced.
+        """
+        if verified is not None and isinstance(refusal, SessionNotFoundError):
+            refusal = await self._components.reuse.judge(refusal, verified, host)
         if not isinstance(refusal, MissingTokenError):  # `require()` emits that event, if the endpoint needs a token
             self._lifecycle.emit("refused", None if verified is None else verified.session_id, refusal.code, host)
         return refusal

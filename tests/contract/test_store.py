@@ -23,10 +23,12 @@ from jwtsession.stores import (
     CachedSessionStore,
     CutoffStore,
     Entry,
+    ForwardStore,
     Outcome,
     ReplayStore,
     TicketStore,
     has_cutoff,
+    has_forwards,
     has_proofs,
     has_tickets,
 )
@@ -702,6 +704,67 @@ class TestProofs:
 
 def proofs_of(subject: Subject) -> ReplayStore:
     assert has_proofs(subject.store)
+    return subject.store
+
+
+class TestForwards:
+    """Forwards: what a session's old id stands for."""
+
+    async def test_a_forward_is_there_until_it_expires(self, subject: Subject) -> None:
+        """Its value comes back to the byte, as often as somebody asks, and after its time to live it is gone."""
+        store, value = forwards_of(subject), bytes(range(256))
+        assert await store.forward_get(ID) is None
+        assert await store.forward_add(ID, value, HOUR)
+        assert [await store.forward_get(ID) for _ in range(2)] == [value, value]
+        await _expire_forward(subject)
+        assert await store.forward_get(ID) is None
+        assert not await store.forward_replace(ID, value, b"2", HOUR)
+        assert await store.forward_add(ID, b"2", HOUR)
+
+    async def test_of_many_who_add_a_forward_one_wins(self, subject: Subject) -> None:
+        """At the same time; the others change nothing, and neither does anybody later."""
+        store = forwards_of(subject)
+        values = [b"%d" % number for number in range(20)]
+        added = await asyncio.gather(*(store.forward_add(ID, value, HOUR) for value in values))
+        assert added.count(True) == 1
+        assert not await store.forward_add(ID, b"late", HOUR)
+        assert await store.forward_get(ID) == values[added.index(True)]
+
+    async def test_of_many_who_replace_a_forward_one_wins(self, subject: Subject) -> None:
+        """The value must still be what they have read; the time to live starts again."""
+        store = forwards_of(subject)
+        assert not await store.forward_replace(ID, b"0", b"1", HOUR)
+        assert await store.forward_get(ID) is None
+        await store.forward_add(ID, b"0", 1000)
+        values = [b"%d" % number for number in range(1, 21)]
+        replaced = await asyncio.gather(*(store.forward_replace(ID, b"0", value, HOUR) for value in values))
+        assert replaced.count(True) == 1
+        assert await store.forward_get(ID) == values[replaced.index(True)]
+        if not isinstance(subject.store, MemorySessionStore):
+            assert 1000 < await subject.ttl(f"fwd:{ID}") <= HOUR
+
+    async def test_a_forward_is_no_session(self, subject: Subject) -> None:
+        """The same id in both places is two things: removing one keeps the other."""
+        store = forwards_of(subject)
+        await subject.store.create(ID, b"session", HOUR)
+        await store.forward_add(ID, b"forward", HOUR)
+        assert await subject.store.load(ID) == b"session"
+        assert await subject.store.destroy(ID)
+        assert await subject.store.load(ID) is None
+        assert await store.forward_get(ID) == b"forward"
+
+
+async def _expire_forward(subject: Subject) -> None:
+    if isinstance(subject.store, MemorySessionStore):
+        await subject.store.create(ID, b"1", HOUR)
+        await subject.expire(ID)
+    else:
+        assert 0 < await subject.ttl(f"fwd:{ID}") <= HOUR
+        await subject.expire(f"fwd:{ID}")
+
+
+def forwards_of(subject: Subject) -> ForwardStore:
+    assert has_forwards(subject.store)
     return subject.store
 
 

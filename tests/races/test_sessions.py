@@ -112,7 +112,9 @@ def _what_is_wrong(attempts: list[Attempt], old: list[Raced], new: list[Raced]) 
         return "lives though it has ended"
     if len(moved) > 1:
         return "moved twice"
-    if len(new) != len(moved):
+    if ended and new:
+        return "lives under its new id though somebody logged out by the old token"
+    if not ended and len(new) != len(moved):
         return "moved and lost"
     if not old and not moved and not ended and not done("expire"):
         return "ended by nobody"

@@ -78,6 +78,7 @@ globals().update(
     }
 )
 TestUserIndex, TestTickets, TestCutoff = contract.TestUserIndex, contract.TestTickets, contract.TestCutoff
+TestForwards = contract.TestForwards
 
 
 @pytest.fixture(params=["cluster", "sentinel"])
@@ -174,6 +175,9 @@ async def test_a_durable_destroy_needs_wait(engine: servers.Server) -> None:
         ("+getdel", lambda store: store.ticket_take("a" * 64)),
         ("+get", lambda store: store.not_before_get()),
         ("+evalsha", lambda store: store.not_before_set(1)),
+        ("+set", lambda store: store.forward_add(ID, b"1", 1000)),
+        ("+get", lambda store: store.forward_get(ID)),
+        ("+evalsha", lambda store: store.forward_replace(ID, b"1", b"2", 1000)),
         ("+get", lambda store: store.update(ID, b"1", b"2", 1000)),
         ("+set", lambda store: store.update(ID, b"1", b"2", 1000)),
         ("+evalsha", lambda store: store.update(ID, b"1", b"2", 1000)),
@@ -239,6 +243,9 @@ async def test_other_keys_are_out_of_reach(engine: servers.Server) -> None:
         other.ticket_take("a" * 64),
         other.not_before_set(1),
         other.not_before_get(),
+        other.forward_add(ID, b"1", HOUR),
+        other.forward_replace(ID, b"1", b"2", HOUR),
+        other.forward_get(ID),
     ):
         with pytest.raises(StoreUnavailableError):
             await call

@@ -234,5 +234,22 @@ class RedisSessionStore:
         """See `RotationStore.extend_generation`: one command."""
         await self._generations.extend(session_id, ttl)
 
+    async def forward_add(self, session_id: str, value: bytes, ttl: int) -> bool:
+        """See `ForwardStore.forward_add`: one command."""
+        return await self._executor.call("SET", self._forward(session_id), value, "NX", "PX", ttl) is not None
+
+    async def forward_replace(self, session_id: str, expected: bytes, value: bytes, ttl: int) -> bool:
+        """See `ForwardStore.forward_replace`: one script."""
+        found = await self._executor.evaluate(_UPDATE, [self._forward(session_id)], expected, value, ttl)
+        return found in (b"done", b"same")  # the same: an earlier try of this call, or an equal change
+
+    async def forward_get(self, session_id: str) -> bytes | None:
+        """See `ForwardStore.forward_get`: one command."""
+        value: bytes | None = await self._executor.call("GET", self._forward(session_id))
+        return value
+
+    def _forward(self, session_id: str) -> str:
+        return f"{self._keyspace}fwd:{session_id}"
+
     async def _evaluate(self, script: Script, session_id: str, *args: str | bytes | int, call: Call) -> Any:
         return await self._executor.evaluate(script, [self._keyspace + session_id], *args, call=call)

@@ -60,6 +60,9 @@ class CachedSessionStore:
         self.not_before_set = store.not_before_set
         self.not_before_get = store.not_before_get
         self.proof_add = store.proof_add
+        self.forward_add = store.forward_add
+        self.forward_replace = store.forward_replace
+        self.forward_get = store.forward_get
 
     def __repr__(self) -> str:
         return f"CachedSessionStore({self._store!r})"
