@@ -53,8 +53,7 @@ class _HTTPError(JWTSessionError, HTTPException):
     body: ClassVar[str]
 
     def __init__(self, code: str | None = None) -> None:
-        if code is not None:
-            self.code = code
+        self.code = code or self.code
         HTTPException.__init__(self, self.status, self.body, self._headers())
 
     def __str__(self) -> str:
