@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .models import Claims, Session, Ticket, Token
     from .observability import SessionEvent, TokenRedactionFilter
     from .provider import SessionProvider
+    from .remote import Introspection
     from .sessions import SessionInfo
     from .settings import (
         CookieSettings,
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
         UserIndexStore,
     )
     from .sync import SyncSessionManager, SyncSessionProvider
+    from .verifier import SessionVerifier
     from .web.clients import client_credentials
     from .web.login_redirect import safe_next
     from .web.outgoing import SessionMiddleware
@@ -92,6 +94,7 @@ _MODULES = {
     "manager": ("SessionManager",),
     "models": ("Claims", "Session", "Ticket", "Token"),
     "provider": ("SessionProvider",),
+    "remote": ("Introspection",),
     "sessions": ("SessionInfo",),
     "settings": (
         "CookieSettings",
@@ -113,6 +116,7 @@ _MODULES = {
         "UserIndexStore",
     ),
     "sync": ("SyncSessionManager", "SyncSessionProvider"),
+    "verifier": ("SessionVerifier",),
     "web.clients": ("client_credentials",),
     "web.login_redirect": ("safe_next",),
     "web.outgoing": ("SessionMiddleware",),
@@ -132,6 +136,7 @@ __all__ = [
     "ExpiredTokenError",
     "ForwardStore",
     "InsufficientScopeError",
+    "Introspection",
     "InvalidArgumentError",
     "InvalidClientError",
     "InvalidProofError",
@@ -158,6 +163,7 @@ __all__ = [
     "SessionSettings",
     "SessionStore",
     "SessionTooLargeError",
+    "SessionVerifier",
     "StaleAuthenticationError",
     "StoreUnavailableError",
     "SyncSessionManager",

@@ -285,7 +285,10 @@ class SessionTooLargeError(_HTTPError):
 
 
 class StoreUnavailableError(_HTTPError):
-    """503: the store did not answer in time, or answered with an error. `__cause__` is the error of redis-py."""
+    """503: the store did not answer in time, or answered with an error. `__cause__` is the error of redis-py.
+
+    With `SessionVerifier`: the service that issued the token could not be asked.
+    """
 
     code = "store_unavailable"
     status = 503

