@@ -15,8 +15,8 @@ from tests.servers import free_port
 
 @contextlib.contextmanager
 def serving(app: Any, **options: Any) -> Iterator[httpx2.Client]:
-    """Serve the application for the length of a `with`; gives a client for it. Options are uvicorn's."""
-    port = free_port()
+    """Serve the application for the length of a `with`; gives a client for it. Options are uvicorn's, and `port`."""
+    port = options.pop("port", None) or free_port()
     # Without uvicorn's own configuration, which would change the loggers for every test that follows.
     options = {"log_level": "critical", "log_config": None, "ws": "websockets-sansio"} | options
     config = uvicorn.Config(app, host="127.0.0.1", port=port, **options)
