@@ -120,7 +120,7 @@ async def subject(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator
     url = server.url
     if kind == "restricted":
         # The rights that the documentation names, and no other.
-        server.command("ACL", "SETUSER", "app", "reset", "on", ">password", "~sess:*", "-@all", *RIGHTS)
+        server.command("ACL", "SETUSER", "app", "reset", "on", ">password", "~sess:*", "~{sess:*", "-@all", *RIGHTS)
         url = url.replace("redis://", "redis://app:password@")
     if engine == "cluster":
         url = f"redis+cluster://127.0.0.1:{server.port}"

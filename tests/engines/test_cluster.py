@@ -8,7 +8,7 @@ import pytest
 from redis.crc import key_slot
 
 from jwtsession import RedisSessionStore, StoreUnavailableError
-from jwtsession.stores import Outcome
+from jwtsession.stores import Outcome, Verdict
 from jwtsession.stores.redis._exchange import DEADLINE_SECONDS
 from tests import servers
 from tests.contract.test_store import RIGHTS
@@ -145,6 +145,32 @@ async def test_a_durable_destroy_follows_a_slot(cluster: servers.Cluster, store:
     (replica,) = cluster.replicas(target)
     assert replica.ask("CLUSTER", "COUNTKEYSINSLOT", SLOTS[0]) == 0
     assert [await store.load(each) for each in (kept, moving, left)] == [None] * 3
+
+
+async def test_a_generation_follows_a_slot(cluster: servers.Cluster, store: RedisSessionStore) -> None:
+    """While its slot moves each of the two keys is found where it is: no old token is believed, no call fails."""
+    ids = ids_in(SLOTS[:1], 8)
+    for each in ids:
+        assert await store.create(each, b"1", HOUR)
+    for each in ids[:4]:
+        assert await store.rotate(each, 0, 1, due=True, grace=1000, ttl=HOUR) == (Verdict.ROTATED, 1)
+    source = cluster.owner(f"sess:{ids[0]}")
+    target = next(each for each in cluster.primaries if each is not source)
+    cluster.open_slots(SLOTS, source, target)
+    keys = [[], ["sess:{}"], ["{{sess:{}}}:gen"], ["sess:{}", "{{sess:{}}}:gen"]]  # what has moved already
+    for each, moved in zip(ids, keys + keys, strict=True):
+        for key in moved:
+            source.ask("MIGRATE", "127.0.0.1", target.port, key.format(each), 0, 1000)
+    for each in ids[:4]:
+        assert await store.load_generation(each, HOUR) == (b"1", (1, 0))
+        assert await store.rotate(each, 0, 1, due=True, grace=1000, ttl=HOUR) == (Verdict.AGAIN, 1)
+        await store.extend_generation(each, HOUR)
+    for each in ids[4:]:
+        assert await store.load_generation(each) == (b"1", None)
+        assert await store.rotate(each, 0, 1, due=True, grace=1000, ttl=HOUR) == (Verdict.ROTATED, 1)
+    cluster.move_keys(SLOTS, source, target)
+    cluster.close_slots(SLOTS, source, target)
+    assert [await store.load_generation(each) for each in ids] == [(b"1", (1, 0))] * 8
 
 
 @pytest.mark.parametrize("asking", [True, False])

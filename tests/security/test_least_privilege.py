@@ -18,6 +18,7 @@ from jwtsession import RedisSessionStore, SessionProvider, StoreUnavailableError
 from jwtsession.stores import FORMER
 from tests import servers, verbs
 from tests.conftest import SECRET
+from tests.contract import test_generations as generations
 from tests.contract import test_store as contract
 from tests.contract.test_store import HOUR, RIGHTS, Subject
 
@@ -25,21 +26,25 @@ pytestmark = pytest.mark.server
 
 ID = "an-id-of-the-least-privilege-tests"
 CLUSTER = ["+cluster|slots", "+command"]
+ROTATION = ["+hmget", "+hset"]
 
 # redis-py tells a server its name and version, and with an index its eviction policy is asked for. This user may not,
 # and neither minds.
 HARMLESS = {"client|setinfo", "info"}
 
 
-def user_of(server: servers.Server, rights: list[str], keys: str = "~sess:*") -> str:
+KEYS = "~sess:* ~{sess:*"
+
+
+def user_of(server: servers.Server, rights: list[str], keys: str = KEYS) -> str:
     """Make a user with these rights and no other; the first part of a URL for it."""
-    reply = server.command("ACL", "SETUSER", "few", "reset", "on", ">password", keys, "-@all", *rights)
+    reply = server.command("ACL", "SETUSER", "few", "reset", "on", ">password", *keys.split(), "-@all", *rights)
     assert reply == b"+OK\r\n"
     server.command("ACL", "LOG", "RESET")
     return "few:password@"
 
 
-def store_of(server: servers.Server, rights: list[str], keys: str = "~sess:*") -> RedisSessionStore:
+def store_of(server: servers.Server, rights: list[str], keys: str = KEYS) -> RedisSessionStore:
     return RedisSessionStore(server.url.replace("redis://", "redis://" + user_of(server, rights, keys)))
 
 
@@ -67,6 +72,7 @@ def test_these_are_the_documented_rights() -> None:
     others = {"+wait", "+getdel"}
     assert all(f"`{right}`" in text for right in others)
     assert {*basic[2:], *index, *others} == set(RIGHTS)
+    assert ["~{sess:*", *ROTATION] in blocks
 
 
 # Every test of the contract that is of a store, with the fixture of this module: see tests/contract.
@@ -79,6 +85,7 @@ globals().update(
 )
 TestUserIndex, TestTickets, TestCutoff = contract.TestUserIndex, contract.TestTickets, contract.TestCutoff
 TestForwards = contract.TestForwards
+TestGenerations = generations.TestGenerations
 
 
 @pytest.fixture(params=["cluster", "sentinel"])
@@ -193,6 +200,28 @@ async def test_what_the_server_forbids_is_asked_once(engine: servers.Server, mis
     assert caught.value.__cause__ is not None
     assert denied(engine) == {missing.removeprefix("+"): 1}
     assert engine.command("GET", f"sess:{ID}") == b"$1\r\n1\r\n"
+
+
+@pytest.mark.parametrize("missing", ["~{sess:*", *ROTATION, "+get", "+pexpire", "+evalsha"])
+async def test_rotation_needs_its_key_and_two_rights(engine: servers.Server, missing: str) -> None:
+    """They are needed and, with the basic ones, enough. Without one it is 503: no old token is believed."""
+    basic = ["+get", "+getex", "+pexpire", "+eval", "+evalsha"]
+
+    async def ask_all(store: RedisSessionStore) -> None:
+        await store.load_generation(ID)
+        await store.rotate(ID, 0, 1, due=True, grace=0, ttl=HOUR)
+        await store.extend_generation(ID, HOUR)
+
+    store = store_of(engine, [*basic, *ROTATION], KEYS)
+    await ask_all(store)
+    await store.close()
+    assert denied(engine) == {}
+    engine.command("FLUSHALL")
+    rights = [each for each in (*basic, *ROTATION) if each != missing]
+    store = store_of(engine, rights, "~sess:*" if missing == "~{sess:*" else KEYS)
+    with pytest.raises(StoreUnavailableError):
+        await ask_all(store)
+    await store.close()
 
 
 @pytest.mark.parametrize("missing", CLUSTER)
