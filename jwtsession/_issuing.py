@@ -11,7 +11,7 @@ from ._possession import Possession
 from ._request import RequestSession, emit_refused
 from ._tracebacks import scrub_traceback
 from ._types import C, S, Transport
-from .errors import AuthenticationError, CSRFError, InvalidArgumentError, InvalidProofError
+from .errors import AuthenticationError, CSRFError, InvalidArgumentError, InvalidProofError, TokenReusedError
 from .models import Ticket, Token, TokenType
 from .observability import client_address
 from .sessions import TICKET_SECONDS, Login, NewSession, Record, new_ticket, origin_name, ticket_name
@@ -86,6 +86,8 @@ class IssuingSession(RequestSession[S, C], Generic[S, C]):
             generation, is_new = await rotation.refresh(verified, now)
         except AuthenticationError as error:
             self._forget(error)
+            if isinstance(error, TokenReusedError):
+                await self._reuse.judge(error, verified, self._host)
             emit_refused(self, error)
             raise
         if is_new:

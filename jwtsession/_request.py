@@ -67,6 +67,7 @@ class RequestSession(Generic[S, C]):
         "_record",
         "_refusal",
         "_repository",
+        "_reuse",
         "_successor",
         "_verified",
     )
@@ -84,6 +85,7 @@ class RequestSession(Generic[S, C]):
         possession: Possession | None = None,
     ) -> None:
         self._codec, self._repository, self._lifecycle = components.codec, components.repository, components.lifecycle
+        self._reuse = components.reuse
         self._host, self._headers = host, headers
         self._loop = asyncio.get_running_loop()
         self._former: Former = ()

@@ -9,6 +9,7 @@ from jwtsession import (
     InvalidArgumentError,
     MemorySessionStore,
     SessionConflictError,
+    SessionEvent,
     SessionNotFoundError,
     SessionProvider,
     SessionSettings,
@@ -71,8 +72,10 @@ class Client:
 
     def __init__(self, clock: Clock, **rotation: Any) -> None:
         self.clock, self.store = clock, CountingStore(clock)
-        options = {"after": AFTER, "grace": GRACE} | rotation
-        self.world = World(clock, self.store, rotation=options, max_age=MAX_AGE, absolute_max_age=None)  # type: ignore[arg-type]
+        self.events: list[SessionEvent] = []
+        options = {"on_reuse": rotation.pop("on_reuse", None), "on_event": self.events.append}
+        options["rotation"] = {"after": AFTER, "grace": GRACE} | rotation
+        self.world = World(clock, self.store, max_age=MAX_AGE, absolute_max_age=None, **options)
 
     async def load(self, token: str) -> Any:
         """The manager of a request with the token, which was not refused."""
@@ -192,6 +195,27 @@ async def test_after_the_grace_the_old_token_is_refused(client: Client) -> None:
     with pytest.raises(TokenReusedError) as refused:
         await client.load(token)
     assert refused.value.code == "token_reused"
+
+
+@pytest.mark.parametrize("on_reuse", ["refuse", None])
+async def test_a_reuse_ends_the_session_unless_the_setting_says_otherwise(clock: Clock, on_reuse: Any) -> None:
+    """By a load, and by the refresh of a manager that has lived on. The events tell of it."""
+    for by in ("load", "refresh"):
+        client = Client(clock, mode="explicit", on_reuse=on_reuse)
+        async with client.world.provider:
+            token = await client.world.log_in()
+            manager = await client.load(token)
+            new = await client.refresh(token)
+            await client.load(new)
+            clock.advance(GRACE)
+            with pytest.raises(TokenReusedError):
+                await (client.load(token) if by == "load" else manager.refresh())
+            assert by == "load" or manager.session is None
+            lives = (await client.world.request(new)).session is not None
+        ended = [] if on_reuse == "refuse" else ["destroyed"]
+        names = [event.name for event in client.events]
+        assert names[:5] == ["created", "rotated", "reuse_detected", *ended, "refused"][:5]
+        assert lives is (on_reuse == "refuse")
 
 
 async def test_a_session_that_is_gone_is_not_found_and_gets_no_generation(client: Client) -> None:
