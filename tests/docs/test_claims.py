@@ -173,16 +173,18 @@ def test_the_files_that_a_page_names_are_there(page: str) -> None:
         assert (ROOT / name).exists() or any(each.parts[-len(parts) :] == parts for each in there), name
 
 
-@pytest.mark.parametrize("user_index", [False, True])
-def test_the_rights_in_the_storage_guide_are_enough(valkey: servers.Server, user_index: bool) -> None:
+@pytest.mark.parametrize("feature", [None, "user_index", "rotation"])
+def test_the_rights_in_the_storage_guide_are_enough(valkey: servers.Server, feature: str | None) -> None:
     """A Redis user with just these rights does for every verb."""
     rights = re.findall(r"```text\n(.*?)\n```", (ROOT / "docs/guides/storage.md").read_text(encoding="utf-8"))
-    assert len(rights) == 2
+    assert len(rights) == 3
     assert rights[0].startswith("~sess:* -@all")
-    given = " ".join(rights if user_index else rights[:1]).split()
+    user_index, rotates = feature == "user_index", feature == "rotation"
+    given = " ".join([rights[0], *rights[1:2] * user_index, *rights[2:] * rotates]).split()
     assert valkey.command("ACL", "SETUSER", "sessions", "reset", "on", ">password", *given) == b"+OK\r\n"
     url = f"redis://sessions:password@127.0.0.1:{valkey.port}/0"
-    options = {"user_index": True, "max_sessions": 5} if user_index else {}
+    options: dict[str, Any] = {"user_index": True, "max_sessions": 5} if user_index else {}
+    options |= {"rotation": {"after": 1}} if rotates else {}
     # touch_interval=0: every read extends the session's life.
     sessions = SessionProvider(secret=SECRET, redis_url=url, touch_interval=0, **options)
     app = FastAPI(lifespan=sessions.lifespan)
@@ -198,6 +200,8 @@ def test_the_rights_in_the_storage_guide_are_enough(valkey: servers.Server, user
         await manager.update({"n": 2})
         await manager.mutate(lambda session: None)
         await manager.regenerate()
+        if rotates:
+            await manager.refresh()
         await manager.destroy()
         if user_index:
             await manager.create({"n": 1}, Claims(sub="1"))
