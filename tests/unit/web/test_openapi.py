@@ -325,6 +325,44 @@ def test_a_login_s_answer_has_a_token_unless_there_is_a_cookie(path: str) -> Non
     assert token["properties"]["token_type"]["const"] == "bearer"
 
 
+@pytest.mark.parametrize("path", ["/openapi.json", "/sub/openapi.json"])
+@pytest.mark.parametrize(
+    ("mode", "sources", "shown", "types"),
+    [
+        ("optional", ("bearer", "header"), ["session_bearer", "session_dpop"], ["bearer", "DPoP"]),
+        ("required", ("bearer", "header"), ["session_dpop"], ["DPoP"]),
+        (
+            "optional",
+            ("cookie", "bearer"),
+            ["session_bearer", "session_cookie", "session_dpop"],
+            ["bearer", "cookie", "DPoP"],
+        ),
+        ("optional", ("header", "bearer"), ["session_header", "session_dpop"], ["bearer", "DPoP"]),
+    ],
+)
+def test_tokens_that_are_bound_to_keys_have_a_scheme(
+    path: str, mode: Literal["optional", "required"], sources: Any, shown: list[str], types: list[str]
+) -> None:
+    """Of `http`, beside the other one or in its place; and a login's answer says which tokens there are."""
+    sessions = provider(token_sources=sources, dpop={"mode": mode}, public_url="https://api.example.com")
+    schema = document(sessions, path)
+    assert schema["paths"]["/session"]["get"]["security"] == [{name: []} for name in shown]
+    scheme = schema["components"]["securitySchemes"]["session_dpop"]
+    assert (scheme["type"], scheme["scheme"]) == ("http", "DPoP")
+    token = schema["components"]["schemas"]["Token"]
+    kind = token["properties"]["token_type"]
+    assert (kind.get("enum") or [kind["const"]]) == types
+    assert kind["default"] in types
+    assert ("required" in token) is ("cookie" not in sources)
+
+
+def test_a_password_form_has_no_place_where_keys_are_required() -> None:
+    """Swagger UI can't make proofs, so its dialog could not log in."""
+    options: Any = {"dpop": {"mode": "required"}, "public_url": "https://api.example.com"}
+    schemes = document(provider("login", **options))["components"]["securitySchemes"]
+    assert set(schemes) == {"session_dpop"}
+
+
 def test_a_token_in_the_body_is_a_member_of_the_body() -> None:
     """OpenAPI has no scheme for it: where it is all there is, endpoints without a body of their own show one."""
     paths = document(provider(token_sources=("body",)))["paths"]
