@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 from redis.asyncio.connection import Connection
 from redis.exceptions import ConnectionError
 
@@ -365,6 +366,52 @@ class TestRedis:
             "get": 1,
             "getex": 1,
         }
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("kind", ["valkey", "redis", "cluster", "sentinel", "near-valkey", "near-cluster", "client"])
+async def test_a_load_with_a_proof_is_one_round_trip(
+    kind: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two commands: in one write, or to two nodes of a cluster at the same time."""
+    near, _, engine = kind.rpartition("-")
+    server: servers.Server = request.getfixturevalue(f"{'valkey' if engine == 'client' else engine}_server")
+    data = request.getfixturevalue("valkey_server") if engine == "sentinel" else server
+    data.command("FLUSHALL")
+    urls = {
+        "cluster": f"redis+cluster://127.0.0.1:{server.port}",
+        "sentinel": f"redis+sentinel://127.0.0.1:{server.port}/mymaster/0",
+    }
+    client = Redis(port=server.port) if engine == "client" else None
+    inner = RedisSessionStore(None if client else urls.get(engine, server.url), client=client)
+    store = CachedSessionStore(inner, 1_000_000) if near else inner
+    await store.open()
+    await store.create(ID, b"1", HOUR)
+    for number in range(20):  # connects, to each node and on each connection
+        await store.load_once(ID, None, f"{number}", HOUR)
+    order: list[str] = []
+    send, read = Connection.send_packed_command, Connection.read_response
+
+    async def note_sent(connection: Connection, command: Any, *args: Any, **options: Any) -> None:
+        sent = command if isinstance(command, bytes) else b"".join(command)
+        order.extend(word for word in ("GETEX", "SET") if f"\r\n{word}\r\n".encode() in sent)
+        await send(connection, command, *args, **options)
+
+    async def note_read(connection: Connection, *args: Any, **options: Any) -> Any:
+        reply = await read(connection, *args, **options)
+        if options.get("timeout") != 0:
+            order.append("reply")
+        return reply
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Connection, "send_packed_command", note_sent)
+        patch.setattr(Connection, "read_response", note_read)
+        assert await store.load_once(ID, HOUR, PROOF, HOUR) == (b"1", True)
+    await store.close()
+    if client is not None:
+        await client.aclose()
+    assert sorted(order[:2]) == ["GETEX", "SET"]
+    assert order[2:] == ["reply", "reply"]
 
 
 @pytest.mark.server
