@@ -130,6 +130,8 @@ class Authenticator(Generic[S, C]):
                 await self._lifecycle.note_use(verified)
         if refusal is not None:
             refusal = await self._explained(refusal, verified, host)
+            if proof is not None and not proof.permits:
+                verified = None  # who does not have the token's key must not even end its session
             if delivery is not None and isinstance(refusal, ExpiredTokenError):
                 delivery.clear()  # no other 401 clears the cookie: another request may just have replaced it
         manager = SessionManager(self._components, host, headers, verified, record, refusal, extend, delivery, proof)

@@ -64,7 +64,7 @@ class RequestProof:
         scope: The request's ASGI scope.
     """
 
-    __slots__ = ("_answers", "_by_dpop", "_method", "_path", "_policy", "_proof", "_used", "_values")
+    __slots__ = ("_answers", "_by_dpop", "_method", "_path", "_policy", "_proof", "_used", "_values", "permits")
 
     def __init__(self, policy: ProofPolicy, scope: Scope) -> None:
         headers = scope["headers"]
@@ -75,6 +75,8 @@ class RequestProof:
         self._method: str = scope.get("method", "GET")
         self._path = path_below_root(scope) if self._values else ""
         self._proof: Proof | None = None
+        self.permits = True
+        """Whether the request may use its token; False once a check has refused it."""
         self._used = _Used.of(scope, self._values)
         has_origin = any(name == b"origin" for name, _ in headers)
         self._answers = ProofAnswers(
@@ -112,6 +114,12 @@ class RequestProof:
             InvalidProofError: The proof is wrong, or not of the token's key.
             ProofNonceError: The proof needs another nonce.
         """
+        self.permits = False  # until all that follows is good
+        check = self._checked(verified, source)
+        self.permits = True
+        return check
+
+    def _checked(self, verified: VerifiedToken, source: str) -> LoadCheck | None:
         by_dpop = source == "bearer" and self._by_dpop
         if verified.jkt is None:
             if by_dpop or self._policy.required:
@@ -161,6 +169,7 @@ class RequestProof:
 
     def _note(self, is_new: bool) -> None:
         if not is_new:
+            self.permits = False
             raise InvalidProofError("proof_replayed", self._policy.algorithms)
         self._used.names.add(self._key)
 

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from fastapi import Depends
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.requests import Request
 
@@ -212,6 +213,26 @@ async def test_each_request_needs_its_own_proof(site: DPoPSite) -> None:
     assert (await site.get(scheme, proof)).status == 200
     assert is_refused(await site.get(scheme, proof), "proof_replayed")
     assert (await site.get(*site.headers(token))).status == 200
+
+
+async def test_who_has_not_the_key_can_not_end_the_session(site: DPoPSite) -> None:
+    """Neither by a logout nor by a login of his own, nor is he let in where a genuine token is enough."""
+
+    @site.app.get("/genuine", dependencies=[Depends(site.sessions.get_required_manager)])
+    async def genuine() -> None: ...
+
+    token = await site.bound_token()
+    used = site.headers(token, "DELETE")
+    assert (await ask(site.app, "DELETE", "/session", *used[:1], used[1])).status == 204
+    token = await site.bound_token()
+    for headers in ([("authorization", f"Bearer {token}")], [("authorization", f"DPoP {token}")], used):
+        assert (await ask(site.app, "DELETE", "/session", *headers)).status == 401
+        assert (await ask(site.app, "POST", "/session", headers[0])).status == 200
+        assert (await site.get(*headers, path="/genuine")).status == 401
+    thief = ("dpop", site.proof("DELETE", token=token, key=OTHER))
+    assert (await ask(site.app, "DELETE", "/session", ("authorization", f"DPoP {token}"), thief)).status == 401
+    assert (await site.get(*site.headers(token))).status == 200
+    assert (await ask(site.app, "DELETE", "/session", *site.headers(token, "DELETE"))).status == 204
 
 
 async def test_a_proof_is_used_also_by_a_request_whose_session_is_gone(site: DPoPSite) -> None:
