@@ -616,7 +616,8 @@ from jwtsession import ConfigurationError, SessionProvider
 common = {"secret": SECRET, "redis_url": "redis://localhost"}
 SessionProvider(**common)
 at_rest = {"encryption": {"keys": [base64.urlsafe_b64encode(bytes(range(200, 232))).decode()]}}
-for options in [{"algorithm": name} for name in ("RS256", "PS384", "ES512", "EdDSA")] + [at_rest]:
+proofs = {"dpop": {"mode": "optional"}, "public_url": "https://a.com"}
+for options in [{"algorithm": name} for name in ("RS256", "PS384", "ES512", "EdDSA")] + [at_rest, proofs]:
     try:
         SessionProvider(**common, **options)
     except ConfigurationError as error:
@@ -629,7 +630,7 @@ def test_without_cryptography_the_error_names_the_extra() -> None:
     program = f"SECRET = {SECRET!r}\n{WITHOUT_CRYPTOGRAPHY}"
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     lines = told.splitlines()
-    assert [line.partition(": ")[0] for line in lines] == ["algorithm"] * 4 + ["encryption.keys"]
+    assert [line.partition(": ")[0] for line in lines] == ["algorithm"] * 4 + ["encryption.keys", "dpop.algorithms"]
     assert all("fastapi-jwtsession[crypto]" in line for line in lines)
 
 
