@@ -26,6 +26,7 @@ class ClientCredentials(SecurityBase):
     def __init__(self, clients: Mapping[str, str | SecretStr]) -> None:
         self.scheme_name = "client_credentials"
         self.model = HTTPBase(scheme="basic", description="The name and the secret of the calling service.")
+        self._refused = 0
         self._digests: dict[bytes, str] = {}
         for client, secret in _checked(clients).items():
             # RFC 6749 section 2.3.1 encodes both as in a form. Most gateways don't.
@@ -49,7 +50,9 @@ class ClientCredentials(SecurityBase):
             if hmac.compare_digest(digest, expected):
                 found = client
         if found is None:
-            logger.warning("a caller of the token endpoints was refused: its credentials are wrong")
+            self._refused += 1
+            if self._refused.bit_count() == 1:  # the 1st, 2nd, 4th, ...: who guesses must not flood the log
+                logger.warning("the credentials of a calling service are wrong (%d times)", self._refused)
             raise InvalidClientError
         return found
 

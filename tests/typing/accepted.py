@@ -14,10 +14,12 @@ from jwtsession import (
     SessionManager,
     SessionProvider,
     SessionSettings,
+    SessionVerifier,
     SyncSessionManager,
     Ticket,
     Token,
 )
+from jwtsession.web.claims import ClaimsDependency
 from jwtsession.web.dependencies import SessionDependency
 
 
@@ -38,6 +40,11 @@ assert_type(SessionProvider(claims_model=UserClaims), SessionProvider[Session, U
 assert_type(sessions.get_editable_session, SessionDependency[UserSession])
 assert_type(SessionProvider().get_editable_session, SessionDependency[Session])
 unnamed: SessionProvider = SessionProvider()
+
+verifier = SessionVerifier(UserClaims, jwks_url="...", issuer="...", audience=None, algorithm="ES256")
+assert_type(verifier, SessionVerifier[UserClaims])
+assert_type(verifier.get_claims, ClaimsDependency[UserClaims])
+assert_type(SessionVerifier(jwks_url="...", issuer="...", audience=None, algorithm="ES256"), SessionVerifier[Claims])
 assert_type(unnamed, SessionProvider[Session, Claims])
 unnamed_claims: SessionProvider[UserSession] = SessionProvider(UserSession)
 

@@ -1,6 +1,15 @@
 """What type checkers must refuse: each marked line is an error; `test_typing.py` runs them on this file."""
 
-from jwtsession import Claims, EncryptionSettings, Key, Session, SessionManager, SessionProvider, SessionSettings
+from jwtsession import (
+    Claims,
+    EncryptionSettings,
+    Key,
+    Session,
+    SessionManager,
+    SessionProvider,
+    SessionSettings,
+    SessionVerifier,
+)
 
 
 class UserSession(Session):
@@ -19,6 +28,8 @@ SessionProvider(int)  # refused
 SessionProvider(UserSession, max_agee=5)  # refused
 SessionProvider(UserSession, max_age="5")  # refused
 SessionProvider(UserSession, algorithm="none")  # refused
+SessionVerifier(jwks_url="...", issuer="...", audience="...", algorithm="HS256")  # refused
+SessionVerifier(jwks_url="...", audience="...", algorithm="ES256")  # refused
 SessionSettings(touch_intervall=5)  # refused
 SessionSettings(token_sources=("cookies",))  # refused
 SessionSettings(maxage=5)  # refused

@@ -21,7 +21,9 @@ from jwtsession import (
     client_credentials,
 )
 from jwtsession.testing import InspectableStore
+from tests import proofs
 from tests.conftest import SECRET, Clock
+from tests.proofs import PUBLIC_URL
 from tests.security import forge
 from tests.web import bearer, in_process
 
@@ -197,6 +199,56 @@ def test_a_refused_token_is_an_event(world: World) -> None:
     world.introspect(forge.signed(key=b"another"))
     world.client.__exit__(None, None, None)
     assert [(each.name, each.code) for each in world.events] == [("refused", "token_signature")]
+
+
+@each_world({}, {"user_index": True})
+def test_a_revocation_by_a_replaced_token_ends_the_session(world: World) -> None:
+    """The token from before `regenerate()` still names its session, as for a logout."""
+    old = world.log_in()
+    new = world.client.put("/session", headers=bearer(old)).json()["access_token"]
+    assert world.ask("revoke", data={"token": old}).status_code == 200
+    assert not world.lives(new)
+    assert not world.store.contents
+
+
+@each_world({"on_reuse": "refuse"}, {"on_reuse": "end"})
+def test_a_question_about_a_replaced_token_is_a_reuse(world: World) -> None:
+    """Inactive, as any other; the event is the same as where an endpoint meets the token, and so is what follows."""
+    old = world.log_in()
+    new = world.client.put("/session", headers=bearer(old)).json()["access_token"]
+    world.clock.advance(60)
+    assert world.introspect(old) == INACTIVE
+    ends = world.introspect(new) == INACTIVE
+    world.client.__exit__(None, None, None)
+    assert "reuse_detected" in [each.name for each in world.events]
+    assert ends is ("destroyed" in [each.name for each in world.events])
+
+
+@each_world({"rotation": {"after": 900, "grace": 30}})
+def test_a_question_replaces_no_token(world: World) -> None:
+    """A token that is due stays the newest; one that was replaced and is beyond the grace is inactive."""
+    first = world.log_in()
+    world.clock.advance(901)
+    for _ in range(3):
+        answer = world.ask("introspect", data={"token": first})
+        assert answer.json()["active"] is True
+        assert "session-token" not in answer.headers
+    second = world.client.get("/session", headers=bearer(first)).headers["session-token"]
+    assert b"true" in world.introspect(second)
+    world.clock.advance(31)
+    assert world.introspect(first) == INACTIVE
+
+
+@each_world({"dpop": {"mode": "optional"}, "public_url": PUBLIC_URL})
+def test_a_bound_token_comes_with_its_key(world: World) -> None:
+    """No proof is asked for: whoever asks checks it, by `cnf` (RFC 9449 section 6.2)."""
+    proof = proofs.proof(PUBLIC_URL + "/session", "POST", iat=world.clock()).decode()
+    token = world.client.post("/session", headers={"DPoP": proof}).json()["access_token"]
+    told = world.ask("introspect", data={"token": token}).json()
+    assert (told["active"], told["token_type"], [*told["cnf"]]) == (True, "DPoP", ["jkt"])
+    assert world.ask("introspect", data={"token": world.log_in()}).json()["token_type"] == "Bearer"
+    world.ask("revoke", data={"token": token})
+    assert world.introspect(token) == INACTIVE
 
 
 BAD: dict[str, dict[str, Any]] = {
