@@ -5,6 +5,7 @@ import fcntl
 import importlib.util
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -142,6 +143,10 @@ class Server:
         once = Retry(NoBackoff(), 0)
         with Redis(port=self.port, socket_timeout=2, decode_responses=True, retry=once, driver_info=None) as client:
             return client.execute_command(*words)
+
+    def sessions(self) -> list[str]:
+        """The ids of all sessions of the keyspace `sess:`, without what is kept beside them."""
+        return [key[5:] for key in self.ask("KEYS", "sess:*") if re.fullmatch(r"sess:[\w-]{22,}", key)]
 
     def wait_until(self, expected: bytes, *words: str, seconds: float = 20) -> None:
         """Repeat a command until its reply has these bytes in it."""

@@ -13,7 +13,6 @@ from typing import Any
 import httpx2
 import pytest
 from fastapi import FastAPI
-from redis import Redis
 from starlette.requests import Request
 
 from jwtsession import (
@@ -64,8 +63,7 @@ def count_one(session: Numbered) -> None:
 
 def living(server: servers.Server) -> set[str]:
     """The ids of all sessions on the server."""
-    with Redis(port=server.port) as redis:
-        return {key.decode().removeprefix("sess:") for key in redis.scan_iter() if not key.startswith(b"sess:user:")}
+    return {*server.sessions()}
 
 
 # --- the storm -------------------------------------------------------------------------------------------------------

@@ -56,6 +56,10 @@ async def _do(entrant: Entrant, manager: Manager, verb: str, mark: str) -> str |
             await manager.touch()
         case "destroy":
             await manager.destroy()
+        case "destroy later":
+            # While the others are between the steps of their move, or have just done it.
+            await asyncio.sleep(entrant.random.uniform(0, 0.02))
+            await manager.destroy()
         case "regenerate":
             add(manager.require())
             return (await manager.regenerate()).access_token

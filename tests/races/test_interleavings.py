@@ -108,9 +108,8 @@ async def world(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator[W
     with Redis(port=server.port) as redis:
 
         def living() -> set[str]:
-            return {
-                key.decode().removeprefix("sess:") for key in redis.scan_iter() if not key.startswith(b"sess:user:")
-            }
+            others = (b"sess:user:", b"sess:fwd:")
+            return {key.decode().removeprefix("sess:") for key in redis.scan_iter() if not key.startswith(others)}
 
         yield World(store, clock, living)
     await store.close()

@@ -73,6 +73,8 @@ AGAINST = [
     ("destroy", "touch", "update"),
     ("destroy", "regenerate", "update"),
     ("destroy", "regenerate", "regenerate"),
+    ("destroy later", "regenerate"),
+    ("destroy later", "regenerate", "regenerate", "sign in"),
     ("expire", "update", "mutate"),
     ("expire", "touch", "regenerate"),
     ("regenerate", "update", "update"),
@@ -104,7 +106,7 @@ def _what_is_wrong(attempts: list[Attempt], old: list[Raced], new: list[Raced]) 
     def done(*verbs: str) -> list[Attempt]:
         return [each for each in attempts if each.verb in verbs and each.outcome == "done"]
 
-    moved, ended = done("regenerate", "sign in"), done("destroy")
+    moved, ended = done("regenerate", "sign in"), done("destroy", "destroy later")
     gone = [each for each in attempts if each.outcome == "gone"]
     if any(each.came_back for each in attempts):
         return "found again after it was gone"

@@ -25,7 +25,7 @@ def living(course: Course) -> dict[str, set[str]]:
     for server in course.primaries:
         with Redis.from_url(server.url) as redis:
             for key in redis.scan_iter("sess:*", count=10_000):
-                if not key.startswith(b"sess:user:") and (value := redis.get(key)) is not None:
+                if not key.startswith((b"sess:user:", b"sess:fwd:")) and (value := redis.get(key)) is not None:
                     found[json.loads(value)["owner"]].add(key.decode().removeprefix("sess:"))
     return found
 

@@ -389,7 +389,8 @@ def test_nothing_readable_stands_in_the_server(valkey: servers.Server) -> None:
         for path in ("/session", "/change", "/change"):
             token = client.post(path, headers=bearer(token or "none")).raise_for_status().json()["access_token"]
             found = stored(valkey)
-            assert len(found) == 3  # the session, and its user's index in two
+            forwards = [key for key in found if key.startswith(b"sess:fwd:")]
+            assert len(found) - len(forwards) == 3  # the session, and its user's index in two
             told = repr(found).encode()
             for secret in (CANARY, "127.0.0.1", "name", "nested", token, token.split(".")[1]):
                 assert secret.encode() not in told
