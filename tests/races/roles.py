@@ -58,7 +58,7 @@ async def _do(entrant: Entrant, manager: Manager, verb: str, mark: str) -> str |
             await manager.destroy()
         case "destroy later":
             # While the others are between the steps of their move, or have just done it.
-            await asyncio.sleep(entrant.random.uniform(0, 0.02))
+            await asyncio.sleep(entrant.random.uniform(0, 0.2))
             await manager.destroy()
         case "regenerate":
             add(manager.require())
@@ -212,5 +212,5 @@ async def hunt(entrant: Entrant, subject: tuple[str, ...]) -> None:
 
 async def destroy_others(entrant: Entrant, subject: tuple[str, ...]) -> None:
     manager = await entrant.manager(subject[-1])
-    await asyncio.sleep(entrant.random.uniform(0, 0.02))
+    await asyncio.sleep(entrant.random.uniform(0, 0.2))
     await manager.destroy_others()

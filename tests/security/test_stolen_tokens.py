@@ -347,11 +347,14 @@ class GivingWay:
         call = getattr(self._store, name)
 
         async def giving_way(*args: Any, **options: Any) -> Any:
-            for _ in range(self._random.randrange(6)):
-                await asyncio.sleep(0)
+            await self._wait()
             found = await call(*args, **options)
-            for _ in range(self._random.randrange(6)):
-                await asyncio.sleep(0)
+            await self._wait()
             return found
 
         return giving_way
+
+    async def _wait(self) -> None:
+        # Now and then long: then the others take several steps meanwhile.
+        for _ in range(self._random.choice((0, 0, 0, 1, 2, 40))):
+            await asyncio.sleep(0)
