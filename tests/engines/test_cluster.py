@@ -18,7 +18,7 @@ from tests.web import bearer
 pytestmark = [pytest.mark.caches("near"), pytest.mark.ci, pytest.mark.alone]
 
 HOUR = 3_600_000
-LONGEST = 2 * DEADLINE_SECONDS
+LONGEST = 2 * DEADLINE_SECONDS + 2  # two calls, and a machine that has other work to do
 
 SLOTS = range(40)
 """What the migrations move."""

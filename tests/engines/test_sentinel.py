@@ -15,7 +15,7 @@ from tests.engines.load import Load, application, opened, serving
 pytestmark = [pytest.mark.caches("near"), pytest.mark.ci, pytest.mark.alone]
 
 # A request takes two calls at most, and each has the deadline.
-LONGEST = 2 * DEADLINE_SECONDS
+LONGEST = 2 * DEADLINE_SECONDS + 2  # two calls, and a machine that has other work to do
 
 
 @contextlib.asynccontextmanager
