@@ -189,10 +189,8 @@ class Rotation:
         if value is None:
             raise SessionNotFoundError
         if held is not None and held == (token.gen or 0, 0):
-            return (
-                held.number,
-                False,
-            )  # its own request has made it: if that answer is lost, the client has the older one
+            # Its own request has made it. If that answer is lost, the client has the older one.
+            return held.number, False
         verdict, generation = await self.settle(token, held, now, due=True)
         if verdict is Verdict.REUSE:
             raise TokenReusedError

@@ -31,7 +31,7 @@ class RedisProofs:
             window: How long to remember it, in milliseconds.
         """
         command, own = self._note(proof, window)
-        value, noted = await self._executor.each([load, command])
+        value, noted = await self._executor.read_together(load, command)
         return value, noted is not None or await self._is_own(proof, own)
 
     async def add(self, proof: str, window: int) -> bool:

@@ -72,7 +72,7 @@ class Executor:
         return await self._run(lambda servers: servers.read(command, ttl, node, call), call, failed=failed, since=since)
 
     async def read_together(self, *commands: Read) -> list[Any]:
-        """The replies to commands that may run twice, with keys of one slot, in one round trip."""
+        """The replies to a few commands that may run twice, in one round trip; in a cluster one to each node."""
         connections, failed, since = self._connections, None, None
         if connections.pipeline is not None and (loop := asyncio.get_running_loop()) is connections.loop:
             since = loop.time()
