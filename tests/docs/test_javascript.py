@@ -74,20 +74,52 @@ def module(start: str) -> str:
     return found
 
 
-def node(folder: Path, main: str, *arguments: Any) -> dict[str, Any]:
+def node(folder: Path, main: str, *arguments: Any) -> Any:
     """What a script prints that may import the guide's modules."""
     files = {"main.js": main, "send.js": module("// send.js"), "follow.js": module("// follow.js")}
     for name, text in (files | {"package.json": '{"type": "module"}'}).items():
         (folder / name).write_text(text, encoding="utf-8")
     command = [servers.program("node"), "main.js", *map(json.dumps, arguments)]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=30, check=True)
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    return json.loads(done.stdout)
+
+
+# An API whose answers have these tokens, each after so many ticks; the requests begin together.
+ROTATING = """
+import { call, setToken } from "./rotating.js";
+
+const rounds = JSON.parse(process.argv[2]);
+const asked = [];
+let answers;
+globalThis.fetch = async (url, { method, headers }) => {
+  asked.push([method, headers.Accept, headers.Authorization]);
+  const [ticks, token] = answers.shift();
+  for (let tick = 0; tick < ticks; tick++) await new Promise((done) => setImmediate(done));
+  return new Response("{}", { headers: token === null ? {} : { "Session-Token": token } });
+};
+setToken("first");
+for (answers of rounds) {
+  const request = () => call("/cart", { method: "POST", headers: { Accept: "a" } });
+  await Promise.all(Array.from({ length: answers.length }, request));
+}
+console.log(JSON.stringify(asked));
+"""
+
+
+def test_a_client_takes_the_token_that_replaces_its_own(tmp_path: Path) -> None:
+    """The next request has it. Of parallel answers the first counts, and a late one with an older token does not."""
+    (code,) = (code for page, code in BLOCKS if page.name == "rotation.md")
+    (tmp_path / "rotating.js").write_text(code, encoding="utf-8")
+    rounds = [[(0, None)], [(0, "second")], [(0, "third"), (9, "late")], [(0, None)]]
+    sent = [token.removeprefix("Bearer ") for _, _, token in node(tmp_path, ROTATING, rounds)]
+    assert sent == ["first", "first", "second", "second", "third"]
+    assert node(tmp_path, ROTATING, [[(0, None)]]) == [["POST", "a", "Bearer first"]]
 
 
 def run(tmp_path: Path, method: str, data: Any, *answers: tuple[int, Any, dict[str, str]]) -> dict[str, Any]:
     """What the guide's `send()` does if the server gives these answers: status, body and headers."""
-    return node(tmp_path, SCRIPT, [method, data, answers])
+    found: dict[str, Any] = node(tmp_path, SCRIPT, [method, data, answers])
+    return found
 
 
 @pytest.mark.parametrize(("page", "code"), BLOCKS, ids=lambda each: each.name if isinstance(each, Path) else "")
