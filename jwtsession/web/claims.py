@@ -1,7 +1,7 @@
 """`ClaimsDependency`: gives an endpoint the claims of a token that another service issued."""
 
 from collections.abc import Awaitable, Callable
-from typing import Generic
+from typing import Any, Generic
 
 from fastapi import FastAPI
 from fastapi.openapi.models import HTTPBearer
@@ -51,8 +51,7 @@ class ClaimsDependency(openapi.Documented, Generic[C]):
         """
         verified = None
         try:
-            token, _ = await self._extractor.extract(connection, body=False)
-            verified, claims = await self._verify(token)
+            verified, claims = await self._verified(connection)
             demand = scope_demand(scopes.scopes) if scopes is not None else None
             refusal = None if demand is None else demand(verified)
             if refusal is not None:
@@ -67,9 +66,20 @@ class ClaimsDependency(openapi.Documented, Generic[C]):
                 host = address[0] if address else None
                 AuditTrail().emit(SessionEvent("refused", session, error.code, client_address(host)))
             del connection, scopes
-            token = verified = None
+            verified = None
             clear_frame_locals(error)
             raise
+
+    async def _verified(self, connection: HTTPConnection) -> tuple[VerifiedToken, C]:
+        """Verify the request's token once, however many dependencies ask: each may cost a question to the issuer."""
+        kept: dict[object, Any] = connection.scope.setdefault("jwtsession_claims", {})
+        headers = connection.scope["headers"]
+        # Drivers may share the scope, but another request has other headers.
+        if self not in kept or kept[self][0] is not headers:
+            token, _ = await self._extractor.extract(connection, body=False)
+            kept[self] = headers, await self._verify(token)
+        verified: tuple[VerifiedToken, C] = kept[self][1]
+        return verified
 
 
 def document_claims(app: FastAPI) -> None:

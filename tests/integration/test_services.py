@@ -123,6 +123,10 @@ def orders_app(verifier: SessionVerifier[UserClaims]) -> FastAPI:
     @app.post("/orders")
     async def order(claims: Annotated[UserClaims, Security(verifier.get_claims, scopes=["orders:write"])]) -> None: ...
 
+    @app.get("/twice", dependencies=[Depends(verifier.get_claims)])
+    async def twice(claims: Annotated[UserClaims, Security(verifier.get_claims, scopes=["a"])]) -> str:
+        return claims.role
+
     @app.websocket("/socket")
     async def socket(websocket: WebSocket, claims: Annotated[UserClaims, Depends(verifier.get_claims)]) -> None:
         await websocket.accept()
@@ -333,6 +337,15 @@ def test_with_introspection_a_logout_is_seen_at_once() -> None:
         asked = world.issuer.questions
         assert world.read(forged({"alg": "ES256", "kid": "k1"}, None)).status_code == 401
         assert world.issuer.questions == asked == 4
+
+
+def test_a_request_asks_once() -> None:
+    """Also where a route and its router both ask for the claims; the scopes count all the same."""
+    with services(0) as world:
+        for scope, status in (("a", 200), ("b", 403)):
+            before = world.issuer.questions
+            assert world.orders.get("/twice", headers=bearer(world.log_in(scope=scope))).status_code == status
+            assert world.issuer.questions == before + 1
 
 
 def test_the_issuer_can_not_be_asked() -> None:

@@ -172,9 +172,8 @@ def test_the_store_down_is_503_and_never_an_answer(world: World, monkeypatch: py
         assert b"active" not in answer.content
 
 
-@each_world({"user_index": True}, {})
 def test_a_revocation_ends_the_session(world: World) -> None:
-    """At once, in the index of users too, with an event; and again it is 200 and nothing."""
+    """At once, with an event; and again it is 200 and nothing."""
     token, other = world.log_in(), world.log_in()
     for _ in range(2):
         answer = world.ask("revoke", data={"token": token})
@@ -185,6 +184,37 @@ def test_a_revocation_ends_the_session(world: World) -> None:
     assert world.introspect(token) == INACTIVE
     world.client.__exit__(None, None, None)  # the end of the application delivers what waits
     assert [each.name for each in world.events].count("destroyed") == 1
+
+
+@each_world({"user_index": True})
+def test_a_revocation_clears_the_users_index(world: World) -> None:
+    """The user's list has the other sessions alone."""
+    tokens = [world.log_in() for _ in range(3)]
+
+    @world.app.get("/count")
+    async def count() -> int:
+        return len(await world.sessions.list_sessions("ann"))
+
+    assert world.client.get("/count").json() == 3
+    world.ask("revoke", data={"token": tokens[0]})
+    assert world.client.get("/count").json() == 2
+
+
+@each_world({"revoke_before": True})
+def test_everybody_out_counts_here_too(world: World) -> None:
+    """A token from before `revoke_before()` is inactive; one from after is active."""
+    token = world.log_in()
+
+    @world.app.post("/everybody-out")
+    async def everybody_out() -> None:
+        await world.sessions.revoke_before()
+
+    assert b"true" in world.introspect(token)
+    world.clock.advance(2)
+    assert world.client.post("/everybody-out").status_code == 200
+    world.clock.advance(2)
+    assert world.introspect(token) == INACTIVE
+    assert b"true" in world.introspect(world.log_in())
 
 
 @pytest.mark.parametrize("token", ["x", forge.signed(key=b"another"), forge.with_claims(exp=forge.NOW - 1)])
