@@ -79,6 +79,10 @@ def application(**options: Any) -> tuple[FastAPI, SessionProvider[UserSession, C
         async for text in websocket.iter_text():
             await websocket.send_text(text)
 
+    def gateway() -> None:
+        """A service that may ask."""
+
+    app.include_router(sessions.token_router(gateway))
     return app, sessions
 
 
@@ -192,6 +196,20 @@ def test_the_thief_is_out_when_the_victim_goes_on(site: Make, action: str, way: 
     assert shop.status(other) == (401 if action == "end_all" else 200)
     assert shop.status(foreign) == 200
     assert shop.told().count("reuse_detected") == 1
+
+
+@pytest.mark.parametrize("how", ["revoke", "introspect"])
+def test_a_gateway_that_presents_the_old_token_does_the_same(site: Make, how: str) -> None:
+    """A revocation (RFC 7009) is a logout, and an introspection (RFC 7662) is a use."""
+    shop = site(on_reuse="end")
+    stolen = shop.log_in()
+    thiefs = shop.regenerate(stolen)
+    shop.clock.advance(LATER)
+    answer = shop.client.post(f"/{how}", data={"token": stolen})
+    assert answer.status_code == 200
+    assert how == "revoke" or answer.json() == {"active": False}
+    assert shop.status(thiefs) == 401
+    assert shop.told().count("reuse_detected") == (how == "introspect")
 
 
 def test_a_socket_of_the_thief_closes_when_the_victim_logs_out(site: Make) -> None:

@@ -245,7 +245,7 @@ class RedisSessionStore:
 
     async def forward_get(self, session_id: str) -> bytes | None:
         """See `ForwardStore.forward_get`: one command."""
-        value: bytes | None = await self._executor.call("GET", self._forward(session_id))
+        value: bytes | None = await self._executor.read(("GET", self._forward(session_id)))
         return value
 
     def _forward(self, session_id: str) -> str:
