@@ -105,7 +105,8 @@ def wire(
     name = f"SessionProvider({session_model.__name__}, request_key={settings.request_key!r})"
     cookie = (settings.cookie_name, settings.cookie.path) if "cookie" in settings.token_sources else None
     tenant = Tenant(name, settings.request_key, session_model, store, codec, shares_with, cookie)
-    at_risk = {"has_index": index is not None, "has_cutoff": cutoff is not None}
+    remembers = settings.dpop.mode != "off" and settings.dpop.replay
+    at_risk = {"has_index": index is not None, "has_proofs": remembers, "has_cutoff": cutoff is not None}
     eviction = EvictionWatch(store, clock, **at_risk) if any(at_risk.values()) else None
     lifespan = Lifespan(tenant, audit, watch, settings.request_arg, eviction, _weaknesses(settings))
     cookies = _cookies(settings)

@@ -27,6 +27,7 @@ _INDEX = (
     "a user's index before the sessions. revoke_all, destroy_others and max_sessions then miss these sessions, and"
     " raise no error."
 )
+_PROOFS = "the proofs of possession that were used. Somebody who has such a proof can then use it once more."
 _CUTOFF = "the time of revoke_before(). The tokens that it refused are then good again."
 
 
@@ -40,16 +41,23 @@ class EvictionWatch:
         store: Its `eviction_policies` gives the policies. The watch does nothing for a store without this method.
         clock: Returns the time in seconds.
         has_index: Whether there is an index of each user's sessions.
+        has_proofs: Whether the store remembers which proofs of possession (DPoP) were used.
         has_cutoff: Whether the setting `revoke_before` is on. Its key has no time to live.
     """
 
     def __init__(
-        self, store: SessionStore, clock: Callable[[], float], *, has_index: bool = True, has_cutoff: bool = False
+        self,
+        store: SessionStore,
+        clock: Callable[[], float],
+        *,
+        has_index: bool = True,
+        has_proofs: bool = False,
+        has_cutoff: bool = False,
     ) -> None:
         self._ask: Callable[[], Any] | None = getattr(store, "eviction_policies", None)
         self._clock = clock
-        self._at_risk = " and ".join([_INDEX] * has_index + [_CUTOFF] * has_cutoff)
-        self._harmless = ("noeviction",) if has_index else ("noeviction", "volatile")
+        self._at_risk = " and ".join([_INDEX] * has_index + [_PROOFS] * has_proofs + [_CUTOFF] * has_cutoff)
+        self._harmless = ("noeviction",) if has_index or has_proofs else ("noeviction", "volatile")
         self._looked: float | None = None
         self._said: object = None
 

@@ -83,6 +83,16 @@ async def test_the_time_of_revoke_before_can_be_lost_too(
         assert ("a user's index" in record.getMessage()) is index
 
 
+@pytest.mark.parametrize(("policy", "is_bad"), [("noeviction", False), ("volatile-ttl", True), ("allkeys-lru", True)])
+async def test_used_proofs_can_be_lost_too(
+    policy: str, is_bad: bool, clock: Clock, log: pytest.LogCaptureFixture
+) -> None:
+    """They have a time to live, so each policy that evicts can evict them."""
+    store: Any = Telling({"one": (policy, 1)})
+    await EvictionWatch(store, clock, has_index=False, has_proofs=True).look()
+    assert ["the proofs of possession" in record.getMessage() for record in log.records] == [True] * is_bad
+
+
 @pytest.mark.parametrize("store", [Telling(SAFE), MemorySessionStore()])
 async def test_of_a_safe_server_nothing_is_said(store: object, clock: Clock, log: pytest.LogCaptureFixture) -> None:
     """Nor of a store that evicts nothing at all."""
