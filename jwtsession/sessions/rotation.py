@@ -147,9 +147,10 @@ class Rotation:
         Raises:
             StoreUnavailableError: The store did not answer.
         """
+        # A reuse keeps the generation too: its load has extended the session, which must not outlive the generation.
         presented, milliseconds = token.gen or 0, max(1, int(now * 1000))
         verdict, newest = judge(held, presented, milliseconds, due=due, grace=self._grace)
-        if newest == held and (verdict is Verdict.REUSE or not self.is_due(token)):
+        if newest == held and not self.is_due(token):
             return verdict, newest.number
         verdict, generation = await self.store.rotate(
             token.session_id, presented, milliseconds, due=due, grace=self._grace, ttl=self._ttl(token)

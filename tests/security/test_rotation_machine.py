@@ -6,7 +6,7 @@ calls of the store, so two requests interleave in every order. `pytest -rP` show
 
 import asyncio
 import types
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Generator
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -51,7 +51,7 @@ PATIENCE = 20
 
 
 @types.coroutine
-def stop() -> Iterator[None]:
+def stop() -> Generator[None, None, None]:
     """Where a request stops: before a call of the store."""
     yield
 
@@ -260,13 +260,18 @@ class World(RuleBasedStateMachine):
             self.refresh(self.jar, worker, thief=False)
 
     @precondition(lambda self: self.jar is not None)
-    @rule(seconds=st.sampled_from([0, AFTER, 2 * AFTER]), times=st.integers(1, 3), arrives=st.booleans())
-    def a_tab_is_used(self, seconds: float, times: int, arrives: bool) -> None:
+    @rule(
+        seconds=st.sampled_from([0, AFTER, 2 * AFTER]),
+        times=st.integers(1, 3),
+        arrives=st.booleans(),
+        worker=st.integers(0, 1),
+    )
+    def a_tab_is_used(self, seconds: float, times: int, arrives: bool, worker: int) -> None:
         """Whole requests, one after the other. The last answer may get lost."""
         self.time_passes(seconds, finishes=True)
         for number in range(times):
             if self.jar is not None:
-                self.exchange(self.jar, thief=False, arrives=arrives or number < times - 1)
+                self.exchange(self.jar, worker, thief=False, arrives=arrives or number < times - 1)
 
     @precondition(lambda self: self.jar is not None)
     @rule(really=st.integers(0, 5))
@@ -298,18 +303,36 @@ class World(RuleBasedStateMachine):
             self.send(self.stolen, worker, page, thief=True)
 
     @precondition(lambda self: self.stolen is not None)
-    @rule(seconds=st.sampled_from([0, 1, GRACE, AFTER]), times=st.integers(1, 2), keeps=st.booleans())
-    def the_thief_uses_it(self, seconds: float, times: int, keeps: bool) -> None:
+    @rule(
+        seconds=st.sampled_from([0, 1, GRACE, AFTER]),
+        times=st.integers(1, 2),
+        keeps=st.booleans(),
+        worker=st.integers(0, 1),
+    )
+    def the_thief_uses_it(self, seconds: float, times: int, keeps: bool, worker: int) -> None:
         """Whole requests, after a while."""
         self.time_passes(seconds, finishes=True)
         for _ in range(times):
             if self.stolen is not None:
                 self.count("thefts")
                 self.thief_acted = True
-                self.exchange(self.stolen, thief=True, arrives=keeps)
+                self.exchange(self.stolen, worker, thief=True, arrives=keeps)
 
-    def exchange(self, token: Token, *, thief: bool, arrives: bool) -> None:
-        self.send(token, 0, True, thief=thief)
+    @precondition(lambda self: self.jar is not None)
+    @rule(
+        before=st.integers(0, 2),
+        after=st.sampled_from([1, GRACE - 1, GRACE]),
+        victim=st.integers(0, 1),
+        thief=st.integers(0, 1),
+    )
+    def a_theft(self, before: int, after: float, victim: int, thief: int) -> None:
+        """The thief copies, the user goes on for a while, and then the thief comes."""
+        self.the_thief_copies()
+        self.a_tab_is_used(AFTER, 1 + before, arrives=True, worker=victim)
+        self.the_thief_uses_it(after, 1, keeps=True, worker=thief)
+
+    def exchange(self, token: Token, worker: int, *, thief: bool, arrives: bool) -> None:
+        self.send(token, worker, True, thief=thief)
         sent = self.sent[-1]
         self.go_on(sent, whole=True)
         if sent in self.sent:
@@ -496,7 +519,7 @@ def play(machine: type[World], examples: int, steps: int) -> None:
             max_examples=examples,
             stateful_step_count=steps,
             deadline=None,
-            suppress_health_check=list(HealthCheck),
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
             phases=PHASES,
             report_multiple_bugs=False,
         ),
@@ -519,7 +542,7 @@ def test_the_script_in_the_server_does_the_same(valkey_server: servers.Server) -
     StoppingServer.inner = RedisSessionStore(valkey_server.url)
     StoppingServer.client = Redis(port=valkey_server.port)
     try:
-        play(WorldOnServer, 60, 40)
+        play(WorldOnServer, 150, 40)
     finally:
         StoppingServer.loop.run_until_complete(StoppingServer.inner.close())
         StoppingServer.loop.close()

@@ -289,6 +289,25 @@ async def test_whatever_keeps_a_session_alive_keeps_its_generation(client: Clien
         assert kept(client) >= MAX_AGE
 
 
+async def test_a_thief_who_asks_again_and_again_does_not_outlast_the_generation(clock: Clock) -> None:
+    """Each refused load extends the session's time to live. Were its generation forgotten, the old token would count."""
+    world = World(
+        clock,
+        rotation={"after": AFTER, "grace": GRACE, "mode": "explicit"},
+        on_reuse="refuse",
+        max_age=MAX_AGE,
+        absolute_max_age=None,
+    )
+    stolen = await world.log_in()
+    new = (await (await world.request(stolen)).refresh()).access_token
+    await world.request(new)
+    clock.advance(GRACE)
+    for _ in range(8):
+        assert (await world.request(stolen)).session is None
+        clock.advance(MAX_AGE * 0.9)
+    assert (await world.request(new)).session is not None
+
+
 async def test_messages_that_keep_a_socket_alive_keep_the_generation(clock: Clock) -> None:
     """They are counted as uses (`websocket.keeps_alive`), which are due for the generation too."""
     store, token = InspectableStore(clock), VerifiedToken("", ID, None, None, clock(), None, None, None, None, 0, None)
