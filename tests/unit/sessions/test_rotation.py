@@ -290,7 +290,7 @@ async def test_whatever_keeps_a_session_alive_keeps_its_generation(client: Clien
 
 
 async def test_a_thief_who_asks_again_and_again_does_not_outlast_the_generation(clock: Clock) -> None:
-    """Each refused load extends the session's time to live. Were its generation forgotten, the old token would count."""
+    """Each refused load keeps the session alive. Were its generation forgotten then, the old token would count."""
     world = World(
         clock,
         rotation={"after": AFTER, "grace": GRACE, "mode": "explicit"},
