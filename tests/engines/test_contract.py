@@ -22,7 +22,7 @@ globals().update(
     }
 )
 del globals()["test_a_durable_destroy_needs_its_replicas"]  # they are there
-TestUserIndex, TestTickets = test_store.TestUserIndex, test_store.TestTickets
+TestUserIndex, TestTickets, TestForwards = test_store.TestUserIndex, test_store.TestTickets, test_store.TestForwards
 
 REPLICAS = {"replicated": 2, "cluster": 1}
 
