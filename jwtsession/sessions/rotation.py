@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from ..errors import SessionConflictError, SessionNotFoundError, TokenReusedError
-from ..stores import Generation, RotationStore, Verdict, judge
+from ..stores import LoadedGeneration, RotationStore, Verdict, judge
 from .cutoff import Cutoff
 from .throttle import Throttle
 from .timeouts import SessionToken, Timeouts
@@ -55,19 +55,19 @@ class RotationCheck:
             InvalidTokenError: The token would be replaced, and was issued up to the time of `revoke_before()`.
         """
         rotation = self._rotation
-        value, held = await rotation.store.load_generation(session_id, ttl)
-        if value is None:
+        found = await rotation.store.load_generation(session_id, ttl)
+        if found.value is None:
             return None
         self.began = rotation.now()
         due = rotation.replaces(self._token, self.began) and self._may_replace()
-        verdict, generation = await rotation.settle(self._token, held, self.began, due=due)
+        verdict, generation = await rotation.settle(self._token, found, self.began, due=due)
         if verdict is Verdict.REUSE:
             raise TokenReusedError
         self.rotated = verdict is Verdict.ROTATED
         if self.rotated or (verdict is Verdict.AGAIN and rotation.silent and self._may_replace()):
             self.successor = generation
             await rotation.confirm(self._token)
-        return value
+        return found.value
 
 
 class Rotation:
@@ -106,9 +106,10 @@ class Rotation:
         self._cutoff = cutoff
         self._after = after
         self._grace = grace * 1000
-        # A generation is kept for two idle timeouts from its last extension, and what extends the session extends it
-        # too, if the last time was a quarter of one ago. So it is never forgotten before its session: an old token
-        # would be believed then.
+        self._max_age = max_age
+        # A generation is kept for two idle timeouts, and what extends the session extends it too, if that was last
+        # done a quarter of one ago. So it is never forgotten before its session: an old token would be believed then.
+        # A load knows from the store when that was; whatever else extends a session asks here.
         self._extensions = Throttle(max_age / 4, clock)
 
     def is_due(self, token: SessionToken) -> bool:
@@ -131,13 +132,13 @@ class Rotation:
         return self.silent and token.iat is not None and now - token.iat >= self._after
 
     async def settle(
-        self, token: RotatedToken, held: Generation | None, now: float, *, due: bool
+        self, token: RotatedToken, found: LoadedGeneration, now: float, *, due: bool
     ) -> tuple[Verdict, int]:
         """Judge a presented token by what the store holds, and change that in one atomic step if it has to change.
 
         Args:
             token: The presented token.
-            held: What the store holds.
+            found: What the store holds.
             now: The time in seconds since the epoch.
             due: Whether to begin the next generation if the token is the newest one.
 
@@ -149,11 +150,13 @@ class Rotation:
         """
         # A reuse keeps the generation too: its load has extended the session, which must not outlive the generation.
         presented, milliseconds = token.gen or 0, max(1, int(now * 1000))
-        verdict, newest = judge(held, presented, milliseconds, due=due, grace=self._grace)
-        if newest == held and not self.is_due(token):
+        verdict, newest = judge(found.newest, presented, milliseconds, due=due, grace=self._grace)
+        ttl = self._ttl(token)
+        is_kept = milliseconds + ttl - found.until < self._idle_timeout(token) * 250
+        if newest == found.newest and is_kept:
             return verdict, newest.number
         verdict, generation = await self.store.rotate(
-            token.session_id, presented, milliseconds, due=due, grace=self._grace, ttl=self._ttl(token)
+            token.session_id, presented, milliseconds, due=due, grace=self._grace, ttl=ttl
         )
         self._extensions.done(token.session_id)
         return verdict, generation
@@ -186,18 +189,23 @@ class Rotation:
             StoreUnavailableError: The store did not answer.
         """
         await self.confirm(token)
-        value, held = await self.store.load_generation(token.session_id)
-        if value is None:
+        found = await self.store.load_generation(token.session_id)
+        if found.value is None:
             raise SessionNotFoundError
-        if held is not None and held == (token.gen or 0, 0):
+        presented = token.gen or 0
+        if found.newest == (presented, 0):
             # Its own request has made it. If that answer is lost, the client has the older one.
-            return held.number, False
-        verdict, generation = await self.settle(token, held, now, due=True)
+            return presented, False
+        verdict, generation = await self.settle(token, found, now, due=True)
         if verdict is Verdict.REUSE:
             raise TokenReusedError
         if verdict is Verdict.LATE:
             raise SessionConflictError
         return generation, verdict is Verdict.ROTATED
+
+    def _idle_timeout(self, token: SessionToken) -> int:
+        own = self._timeouts.permitted(token.jwtsession_idle_timeout)
+        return self._max_age if own is None else own
 
     def _ttl(self, token: SessionToken) -> int:
         """Milliseconds for which to keep a generation: two idle timeouts, but never beyond the token's `exp`."""

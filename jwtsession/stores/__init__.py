@@ -17,7 +17,16 @@ from .base import (
     reports_changes,
 )
 from .forwards import ForwardStore, has_forwards
-from .generations import Generation, Rotated, RotatingSessionStore, RotationStore, Verdict, has_rotation, judge
+from .generations import (
+    Generation,
+    LoadedGeneration,
+    Rotated,
+    RotatingSessionStore,
+    RotationStore,
+    Verdict,
+    has_rotation,
+    judge,
+)
 from .memory import MemorySessionStore
 from .redis import CachedSessionStore, RedisClient, RedisSessionStore
 from .replay import ReplayStore, has_proofs
@@ -35,6 +44,7 @@ __all__ = [
     "IndexAddition",
     "IndexPage",
     "IndexedSessionStore",
+    "LoadedGeneration",
     "MemorySessionStore",
     "Outcome",
     "RedisClient",

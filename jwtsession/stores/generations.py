@@ -30,6 +30,17 @@ class Generation(NamedTuple):
     """When a token of this generation was first presented, in milliseconds since the epoch; 0 for not yet."""
 
 
+class LoadedGeneration(NamedTuple):
+    """What `RotationStore.load_generation` found."""
+
+    value: bytes | None
+    """The session's value; None if the session is gone."""
+    newest: Generation | None
+    """The newest generation of its tokens; None for not known."""
+    until: int
+    """How long the last `rotate` wanted to keep the generation, in milliseconds since the epoch; 0 for not known."""
+
+
 class Rotated(NamedTuple):
     """What `RotationStore.rotate` found, and did."""
 
@@ -46,8 +57,8 @@ class RotationStore(Protocol):
     something else.
     """
 
-    async def load_generation(self, session_id: str, ttl: int | None = None) -> tuple[bytes | None, Generation | None]:
-        """Return the session's value, as `SessionStore.load` does, and its newest generation; None for not known.
+    async def load_generation(self, session_id: str, ttl: int | None = None) -> LoadedGeneration:
+        """Return the session's value, as `SessionStore.load` does, and its newest generation.
 
         Args:
             session_id: The session.
@@ -66,7 +77,7 @@ class RotationStore(Protocol):
             now: The time in milliseconds since the epoch.
             due: Whether to begin the next generation if this is the newest one.
             grace: How many milliseconds a replaced token stays good after the first use of the next generation.
-            ttl: How long to keep the generation from now on, in milliseconds.
+            ttl: How long to keep the generation from now on, in milliseconds. The store notes `now + ttl` too.
         """
         ...
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from ..errors import StoreUnavailableError
 from .base import Entry, IndexAddition, IndexPage, Outcome
-from .generations import Generation, Rotated, judge
+from .generations import Generation, LoadedGeneration, Rotated, judge
 
 
 class MemorySessionStore:
@@ -22,7 +22,7 @@ class MemorySessionStore:
         self._users: dict[str, tuple[dict[str, Entry], float]] = {}
         self._tickets: dict[str, tuple[bytes, float]] = {}
         self._proofs: dict[str, float] = {}
-        self._generations: dict[str, tuple[Generation, float]] = {}
+        self._generations: dict[str, tuple[Generation, int, float]] = {}
         self._forwards: dict[str, tuple[bytes, float]] = {}
         self._entered = 0
         self._not_before: float | None = None
@@ -183,25 +183,25 @@ class MemorySessionStore:
         self._proofs.setdefault(proof, now + window / 1000)
         return is_new
 
-    async def load_generation(self, session_id: str, ttl: int | None = None) -> tuple[bytes | None, Generation | None]:
+    async def load_generation(self, session_id: str, ttl: int | None = None) -> LoadedGeneration:
         """See `RotationStore.load_generation`."""
-        return await self.load(session_id, ttl), self._generation(session_id)
+        return LoadedGeneration(await self.load(session_id, ttl), *self._generation(session_id))
 
     async def rotate(self, session_id: str, presented: int, now: int, *, due: bool, grace: int, ttl: int) -> Rotated:
         """See `RotationStore.rotate`."""
-        verdict, newest = judge(self._generation(session_id), presented, now, due=due, grace=grace)
-        self._generations[session_id] = (newest, self._clock() + ttl / 1000)
+        verdict, newest = judge(self._generation(session_id)[0], presented, now, due=due, grace=grace)
+        self._generations[session_id] = (newest, now + ttl, self._clock() + ttl / 1000)
         return Rotated(verdict, newest.number)
 
     async def extend_generation(self, session_id: str, ttl: int) -> None:
         """See `RotationStore.extend_generation`."""
-        newest = self._generation(session_id)
+        newest, until = self._generation(session_id)
         if newest is not None:
-            self._generations[session_id] = (newest, self._clock() + ttl / 1000)
+            self._generations[session_id] = (newest, until, self._clock() + ttl / 1000)
 
-    def _generation(self, session_id: str) -> Generation | None:
-        newest, expires = self._generations.get(session_id, (None, 0.0))
-        return newest if expires > self._clock() else None
+    def _generation(self, session_id: str) -> tuple[Generation | None, int]:
+        newest, until, expires = self._generations.get(session_id, (None, 0, 0.0))
+        return (newest, until) if expires > self._clock() else (None, 0)
 
     async def forward_add(self, session_id: str, value: bytes, ttl: int) -> bool:
         """See `ForwardStore.forward_add`."""

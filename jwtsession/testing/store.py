@@ -43,7 +43,7 @@ class InspectableStore(MemorySessionStore):
     def generations(self) -> dict[str, StoredGeneration]:
         """A copy of all newest generations of tokens that have not expired, by their sessions' ids."""
         now = self._clock()
-        stored = {each: StoredGeneration(*newest, end) for each, (newest, end) in self._generations.items()}
+        stored = {each: StoredGeneration(*newest, end) for each, (newest, _, end) in self._generations.items()}
         return {session_id: each for session_id, each in stored.items() if each.expires > now}
 
     def lose_generations(self) -> None:

@@ -225,10 +225,11 @@ class SessionMiddleware:
 def hand_out(manager: SessionManager[Any, Any], scope: Scope) -> None:
     """Let the request's answer take the manager's new token to the client, if it has one.
 
-    For a manager that a middleware asked for, the answer is there only later, and finds the manager itself.
+    For a manager that a middleware asked for, the answer is there only later, and finds the manager itself. An answer
+    that has started already takes nothing: the next one does.
     """
     outgoing: Outgoing | None = scope.get(KEY)
-    if outgoing is not None and has_successor(manager):
+    if outgoing is not None and not outgoing.started and has_successor(manager):
         outgoing.successors += (manager,)
 
 

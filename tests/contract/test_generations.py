@@ -48,29 +48,29 @@ class TestGenerations:
                     elif held is not None:
                         await ask(store, held[0] - 1, due=True, session_id=session_id)
                     newest = None if held is None else Generation(*held)
-                    assert (await store.load_generation(session_id))[1] == newest
+                    assert (await store.load_generation(session_id)).newest == newest
                     verdict, after = judge(newest, presented, NOW, due=due, grace=GRACE)
                     assert await ask(store, presented, due=due, session_id=session_id) == (verdict, after.number)
-                    assert (await store.load_generation(session_id))[1] == after
+                    assert (await store.load_generation(session_id)).newest == after
 
     async def test_large_generations_are_exact(self, subject: Subject) -> None:
         """Up to the last one that a token can have."""
         store = rotating(subject)
         assert await ask(store, 2**53 - 1) == (Verdict.CURRENT, 2**53 - 1)
         assert await ask(store, 2**53 - 1, due=True) == (Verdict.ROTATED, 2**53)
-        assert (await store.load_generation(ID))[1] == (2**53, 0)
+        assert (await store.load_generation(ID)).newest == (2**53, 0)
 
     async def test_a_session_is_loaded_with_its_generation(self, subject: Subject) -> None:
         """Either may be without the other, and the load extends the session only if it is told to."""
         store = rotating(subject)
-        assert await store.load_generation(ID) == (None, None)
+        assert await store.load_generation(ID) == (None, None, 0)
         await subject.store.create(ID, b"1", HOUR)
-        assert await store.load_generation(ID) == (b"1", None)
+        assert await store.load_generation(ID) == (b"1", None, 0)
         await ask(store, 2)
-        assert await store.load_generation(ID, 2 * HOUR) == (b"1", (2, NOW))
+        assert await store.load_generation(ID, 2 * HOUR) == (b"1", (2, NOW), NOW + HOUR)
         assert HOUR < await subject.ttl(ID) <= 2 * HOUR
         await subject.store.destroy(ID)
-        assert await store.load_generation(ID, HOUR) == (None, (2, NOW))
+        assert await store.load_generation(ID, HOUR) == (None, (2, NOW), NOW + HOUR)
 
     async def test_no_method_brings_a_session_back(self, subject: Subject) -> None:
         """What is kept of its tokens is no session."""
@@ -95,7 +95,7 @@ class TestGenerations:
         """Nothing springs up."""
         store = rotating(subject)
         await store.extend_generation(ID, HOUR)
-        assert await store.load_generation(ID) == (None, None)
+        assert await store.load_generation(ID) == (None, None, 0)
 
 
 async def test_the_memory_forgets_a_generation_after_its_time() -> None:
@@ -106,9 +106,9 @@ async def test_the_memory_forgets_a_generation_after_its_time() -> None:
     now = 0.9
     await store.extend_generation(ID, 1000)
     now = 1.8
-    assert (await store.load_generation(ID))[1] == (1, NOW)
+    assert (await store.load_generation(ID)).newest == (1, NOW)
     now = 1.9
-    assert (await store.load_generation(ID))[1] is None
+    assert (await store.load_generation(ID)).newest is None
 
 
 def left(engine: servers.Server, key: str) -> int:
@@ -153,7 +153,10 @@ class TestOnTheServer:
         assert await counted(engine, store.load_generation, ID, HOUR) == {"getex": 1, "hmget": 1}
         await store.close()
 
-    @pytest.mark.parametrize("value", [("SET", "x"), ("HSET", "gen", "x"), ("HSET", "gen", "1", "used", "x")])
+    @pytest.mark.parametrize(
+        "value",
+        [("SET", "x"), ("HSET", "gen", "x"), ("HSET", "gen", "1", "used", "x"), ("HSET", "gen", "1", "until", "x")],
+    )
     async def test_a_key_that_holds_something_else_is_corrupt(
         self, engine: servers.Server, value: tuple[str, ...]
     ) -> None:
@@ -173,7 +176,7 @@ class TestOnTheServer:
             store = RedisSessionStore(client=client)
             await store.create(ID, b"1", HOUR)
             assert await ask(store, 0, due=True) == (Verdict.ROTATED, 1)
-            assert await store.load_generation(ID, HOUR) == (b"1", (1, 0))
+            assert await store.load_generation(ID, HOUR) == (b"1", (1, 0), NOW + HOUR)
 
 
 async def counted(engine: servers.Server, call: Callable[..., Awaitable[Any]], *args: Any) -> dict[str, int]:
@@ -205,7 +208,7 @@ class TestLostGenerations:
         await ask(store, 0)  # the script is there from here on
         TestLostReplies.lose(monkeypatch, reply_is=([b"rotated", b"1"],))  # type: ignore[arg-type]
         assert await ask(store, 0, due=True) == (Verdict.AGAIN, 1)
-        assert (await store.load_generation(ID))[1] == (1, 0)
+        assert (await store.load_generation(ID)).newest == (1, 0)
 
     async def test_a_first_use_whose_reply_got_lost_is_noted_once(
         self, store: RedisSessionStore, monkeypatch: pytest.MonkeyPatch
@@ -214,4 +217,4 @@ class TestLostGenerations:
         await ask(store, 0, due=True)
         TestLostReplies.lose(monkeypatch, reply_is=([b"current", b"1"],))  # type: ignore[arg-type]
         assert await ask(store, 1) == (Verdict.CURRENT, 1)
-        assert (await store.load_generation(ID))[1] == (1, NOW)
+        assert (await store.load_generation(ID)).newest == (1, NOW)

@@ -162,15 +162,15 @@ async def test_a_generation_follows_a_slot(cluster: servers.Cluster, store: Redi
         for key in moved:
             source.ask("MIGRATE", "127.0.0.1", target.port, key.format(each), 0, 1000)
     for each in ids[:4]:
-        assert await store.load_generation(each, HOUR) == (b"1", (1, 0))
+        assert await store.load_generation(each, HOUR) == (b"1", (1, 0), 1 + HOUR)
         assert await store.rotate(each, 0, 1, due=True, grace=1000, ttl=HOUR) == (Verdict.AGAIN, 1)
         await store.extend_generation(each, HOUR)
     for each in ids[4:]:
-        assert await store.load_generation(each) == (b"1", None)
+        assert await store.load_generation(each) == (b"1", None, 0)
         assert await store.rotate(each, 0, 1, due=True, grace=1000, ttl=HOUR) == (Verdict.ROTATED, 1)
     cluster.move_keys(SLOTS, source, target)
     cluster.close_slots(SLOTS, source, target)
-    assert [await store.load_generation(each) for each in ids] == [(b"1", (1, 0))] * 8
+    assert [await store.load_generation(each) for each in ids] == [(b"1", (1, 0), 1 + HOUR)] * 8
 
 
 @pytest.mark.parametrize("asking", [True, False])

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ...errors import SessionCorruptError
-from ..generations import Generation, Rotated, Verdict
+from ..generations import Generation, LoadedGeneration, Rotated, Verdict
 from ._script import Script
 from .executor import Executor
 
@@ -25,13 +25,14 @@ class RedisGenerations:
         # session's is, of which all counts, unless the keyspace has braces of its own.
         self._before, self._after = ("", ":gen") if "{" in keyspace else ("{", "}:gen")
 
-    async def load(self, session_id: str, ttl: int | None) -> tuple[bytes | None, Generation | None]:
+    async def load(self, session_id: str, ttl: int | None) -> LoadedGeneration:
         """See `RotationStore.load_generation`: two commands, one round trip."""
         key = self._keyspace + session_id
         value, held = await self._executor.read_together(
-            ("GET", key) if ttl is None else ("GETEX", key, "PX", ttl), ("HMGET", self._key(session_id), "gen", "used")
+            ("GET", key) if ttl is None else ("GETEX", key, "PX", ttl),
+            ("HMGET", self._key(session_id), "gen", "used", "until"),
         )
-        return value, _generation(*held)
+        return LoadedGeneration(value, *_found(*held))
 
     async def rotate(self, session_id: str, presented: int, now: int, *, due: bool, grace: int, ttl: int) -> Rotated:
         """See `RotationStore.rotate`: one script."""
@@ -48,8 +49,8 @@ class RedisGenerations:
         return f"{self._before}{self._keyspace}{session_id}{self._after}"
 
 
-def _generation(number: Any, used: Any) -> Generation | None:
+def _found(number: Any, used: Any, until: Any) -> tuple[Generation | None, int]:
     try:
-        return None if number is None else Generation(int(number), int(used or 0))
+        return (None, 0) if number is None else (Generation(int(number), int(used or 0)), int(until or 0))
     except ValueError:
         raise SessionCorruptError from None

@@ -8,7 +8,7 @@ from redis.asyncio import Redis, RedisCluster
 from ..._tracebacks import scrub_traceback
 from ...errors import ConfigurationError, StoreUnavailableError
 from ..base import Entry, IndexAddition, IndexPage, Outcome
-from ..generations import Generation, Rotated
+from ..generations import LoadedGeneration, Rotated
 from ._exchange import Call, Read
 from ._generations import RedisGenerations
 from ._not_before import RedisCutoff
@@ -222,7 +222,7 @@ class RedisSessionStore:
         """See `ReplayStore.proof_add`: one command."""
         return await self._proofs.add(proof, window)
 
-    async def load_generation(self, session_id: str, ttl: int | None = None) -> tuple[bytes | None, Generation | None]:
+    async def load_generation(self, session_id: str, ttl: int | None = None) -> LoadedGeneration:
         """See `RotationStore.load_generation`: two commands, one round trip."""
         return await self._generations.load(session_id, ttl)
 

@@ -23,7 +23,7 @@ from jwtsession.sessions import (
     Timeouts,
     Uses,
 )
-from jwtsession.stores import Generation, Rotated, Verdict
+from jwtsession.stores import LoadedGeneration, Rotated, Verdict
 from jwtsession.testing import InspectableStore
 from jwtsession.tokens import VerifiedToken
 from tests.conftest import SECRET, Clock
@@ -45,7 +45,7 @@ class CountingStore(InspectableStore):
         self.asked.append("load")
         return await super().load(session_id, ttl, allow_cached=allow_cached)
 
-    async def load_generation(self, session_id: str, ttl: int | None = None) -> tuple[bytes | None, Generation | None]:
+    async def load_generation(self, session_id: str, ttl: int | None = None) -> LoadedGeneration:
         asked = [*self.asked, "load_generation"]
         found = await super().load_generation(session_id, ttl)
         self.asked = asked  # without the load that the store itself makes
@@ -71,7 +71,7 @@ class Client:
     """A provider on such a store, and one client that sends bearer tokens."""
 
     def __init__(self, clock: Clock, **rotation: Any) -> None:
-        self.clock, self.store = clock, CountingStore(clock)
+        self.clock, self.store = clock, rotation.pop("store", None) or CountingStore(clock)
         self.events: list[SessionEvent] = []
         options = {"on_reuse": rotation.pop("on_reuse", None), "on_event": self.events.append}
         options["rotation"] = {"after": AFTER, "grace": GRACE} | rotation
@@ -276,6 +276,21 @@ async def test_a_generation_is_kept_for_two_idle_timeouts(client: Client) -> Non
     assert kept(client) == 2 * MAX_AGE
 
 
+async def test_workers_do_not_extend_for_each_other_again(clock: Clock, client: Client) -> None:
+    """The store tells when a generation was extended: neither another worker nor a forgetful one does it twice."""
+    token = await client.world.log_in()
+    await client.load(token)
+    other = Client(clock, mode="explicit", store=client.store)
+    client.store.taken()
+    clock.advance(MAX_AGE / 4 - 1)
+    await other.load(token)
+    assert client.store.taken() == ["load_generation"]
+    clock.advance(1)
+    await other.load(token)
+    await client.load(token)
+    assert client.store.taken() == ["load_generation", "rotate", "load_generation"]
+
+
 @pytest.mark.parametrize("verb", ["touch", "update", "mutate"])
 async def test_whatever_keeps_a_session_alive_keeps_its_generation(client: Client, verb: str) -> None:
     """A manager may outlive its request, in a job that stores its progress."""
@@ -318,7 +333,7 @@ async def test_messages_that_keep_a_socket_alive_keep_the_generation(clock: Cloc
     )
     uses = Uses(repository, None)
     timeouts.extended(ID)  # the session itself is not due
-    await rotation.settle(token, None, clock(), due=False)
+    await rotation.settle(token, LoadedGeneration(b"", None, 0), clock(), due=False)
     assert not uses.is_due(token)
     for _ in range(20):
         clock.advance(MAX_AGE / 4)
@@ -384,4 +399,4 @@ async def test_an_old_token_is_due_by_its_own_age(clock: Clock) -> None:
     without_time = VerifiedToken("", ID, None, None, None, None, None, None, None, 0, None)
     assert not silent.replaces(without_time, clock() + AFTER)
     assert not explicit.replaces(token, clock() + AFTER)
-    assert (await silent.settle(token, None, clock(), due=True))[0] is Verdict.ROTATED
+    assert (await silent.settle(token, LoadedGeneration(b"", None, 0), clock(), due=True))[0] is Verdict.ROTATED

@@ -234,3 +234,38 @@ def test_claims_without_a_form_in_json_are_refused(value: Any) -> None:
     """Bytes that are no text, an object, half a character: each is the application's mistake, and told as one."""
     with pytest.raises(InvalidArgumentError):
         codec().encode(ID, UserClaims(x=value))
+
+
+def test_a_renewed_token_has_all_claims_of_the_old_one_but_two() -> None:
+    """Its number and its time: no other claim is filled in, rounded or moved, and the model need not know it."""
+    clock = Clock()
+    made = codec(clock)
+    given = {
+        "sub": "ann",
+        "role": "admin",
+        "exp": NOW + 90.5,
+        "since": datetime(2026, 1, 2, tzinfo=UTC),
+        "x": [1.5, None],
+    }
+    old, _ = made.encode(ID, UserClaims(**given), persistent=True, idle_timeout=7, gen=4)
+    clock.advance(60)
+    new, told = made.renew(old, 5, NOW + 42.9)
+    assert new == made.verify(new.token)
+    changed = {"gen": 5, "iat": NOW + 42}
+    assert made.claims(new).model_dump() == told.model_dump() == made.claims(old).model_dump() | changed
+
+
+def test_a_token_that_the_model_refuses_by_now_is_not_renewed() -> None:
+    """The old one is refused too, when a worker that does not know it verifies it."""
+
+    class Strict(UserClaims):
+        @field_validator("role")
+        @classmethod
+        def _is_short(cls, value: str) -> str:
+            if len(value) > 4:
+                raise ValueError
+            return value
+
+    old, _ = codec().encode(ID, UserClaims(role="admin"))
+    with pytest.raises(InvalidArgumentError, match="token_claims"):
+        codec(model=Strict).renew(old, 1, NOW)

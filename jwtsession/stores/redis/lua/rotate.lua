@@ -22,9 +22,9 @@ elseif presented == newest - 1 and tonumber(ARGV[2]) - used < tonumber(ARGV[3]) 
 else
     verdict = 'reuse'
 end
-local fields = { string.format('%.0f', newest), string.format('%.0f', used) }
-if fields[1] ~= held[1] or fields[2] ~= held[2] then
-    redis.call('HSET', KEYS[1], 'gen', fields[1], 'used', fields[2])
+local function exact(number)
+    return string.format('%.0f', number)
 end
+redis.call('HSET', KEYS[1], 'gen', exact(newest), 'used', exact(used), 'until', exact(ARGV[2] + ARGV[5]))
 redis.call('PEXPIRE', KEYS[1], ARGV[5])
-return { verdict, fields[1] }
+return { verdict, exact(newest) }
