@@ -39,7 +39,7 @@ from jwtsession.sessions import (
     SessionSerializer,
     Timeouts,
 )
-from jwtsession.stores import Generation, Rotated, Verdict, judge
+from jwtsession.stores import Generation, LoadedGeneration, Rotated, Verdict, judge
 from jwtsession.testing import Clock
 from tests import servers
 from tests.unit.conftest import UserSession
@@ -120,7 +120,7 @@ class Stopping(MemorySessionStore):
         self.states = self.states[: max(1, len(self.states) - lost)]
         vars(self).update({name: dict(value) for name, value in self.states[-1].items()})
 
-    async def load_generation(self, session_id: str, ttl: int | None = None) -> tuple[bytes | None, Generation | None]:
+    async def load_generation(self, session_id: str, ttl: int | None = None) -> LoadedGeneration:
         await stop()
         found = await super().load_generation(session_id, ttl)
         self.keep()
@@ -134,8 +134,8 @@ class Stopping(MemorySessionStore):
 
     def seen(self, session_id: str) -> tuple[bool, Generation | None]:
         """Whether there is a session, and the newest generation."""
-        value, newest = run(MemorySessionStore.load_generation(self, session_id))
-        return value is not None, newest
+        found = run(MemorySessionStore.load_generation(self, session_id))
+        return found.value is not None, found.newest
 
     def end(self, session_id: str) -> None:
         run(self.destroy(session_id))
@@ -169,7 +169,7 @@ class StoppingServer:
     async def create(self, session_id: str, value: bytes, ttl: int) -> bool:
         return self.loop.run_until_complete(self.inner.create(session_id, value, ttl))
 
-    async def load_generation(self, session_id: str, ttl: int | None = None) -> tuple[bytes | None, Generation | None]:
+    async def load_generation(self, session_id: str, ttl: int | None = None) -> LoadedGeneration:
         await stop()
         found = self.loop.run_until_complete(self.inner.load_generation(session_id, ttl))
         self.keep()
@@ -183,8 +183,8 @@ class StoppingServer:
         return found
 
     def seen(self, session_id: str) -> tuple[bool, Generation | None]:
-        value, newest = self.loop.run_until_complete(self.inner.load_generation(session_id))
-        return value is not None, newest
+        found = self.loop.run_until_complete(self.inner.load_generation(session_id))
+        return found.value is not None, found.newest
 
     def end(self, session_id: str) -> None:
         self.loop.run_until_complete(self.inner.destroy(session_id))
@@ -282,6 +282,18 @@ class World(RuleBasedStateMachine):
         self.count("logouts")
         self.store.end(self.jar.session_id)
         self.dead, self.existed, self.jar = True, False, None
+
+    @precondition(lambda self: self.jar is not None and len(self.sent) < 6)
+    @rule(worker=st.integers(0, 1), really=st.integers(0, 2))
+    def the_user_logs_out_meanwhile(self, worker: int, really: int) -> None:
+        """While a request is between its two calls of the store."""
+        assert self.jar is not None
+        if really:
+            return
+        self.send(self.jar, worker, True, thief=False)
+        self.go_on(self.sent[-1], whole=False)
+        if self.jar is not None:
+            self.the_user_logs_out(0)
 
     # --- the thief ----------------------------------------------------------------------------------------------------
 
