@@ -29,7 +29,8 @@ TOKEN = "x" * 300
 def checks(algorithm: str, key: ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey) -> list[Callable[[], object]]:
     """The signature check alone, all checks with a known key, and all checks with a new key each time."""
     used = jwt.get_algorithm_by_name(algorithm)
-    public = {name: value for name, value in used.to_jwk(key.public_key(), as_dict=True).items() if name != "key_ops"}
+    own = key.public_key()
+    public = {name: value for name, value in used.to_jwk(own, as_dict=True).items() if name != "key_ops"}
     ath = base64.urlsafe_b64encode(hashlib.sha256(TOKEN.encode()).digest()).rstrip(b"=").decode()
     claims = {"jti": "x" * 22, "htm": "GET", "htu": f"{URL}/session", "iat": NOW, "ath": ath}
     proof = jwt.encode(claims, key, algorithm=algorithm, headers={"typ": "dpop+jwt", "jwk": public}).encode()
@@ -43,7 +44,7 @@ def checks(algorithm: str, key: ec.EllipticCurvePrivateKey | ed25519.Ed25519Priv
 
     known = verifier()
     return [
-        lambda: used.verify(signed, key.public_key(), raw),
+        lambda: used.verify(signed, own, raw),
         lambda: known.verify([proof], "GET", "/session", TOKEN),
         lambda: verifier().verify([proof], "GET", "/session", TOKEN),
     ]

@@ -81,8 +81,10 @@ def read_json(value: bytes) -> dict[str, Any]:
         InvalidTokenError: The bytes are no such object.
     """
     try:
-        text = value.decode("utf-8")
-        found = _json.decode(text)
+        text = value.decode("utf-8").strip(" \t\n\r")  # the white space of JSON (RFC 8259 section 2)
+        found, end = _json.raw_decode(text)
+        if end != len(text):
+            raise ValueError
         if "\\u" in text:
             # Refuse half of a surrogate pair here: it is no character, and encoding it later would fail.
             json.dumps(found, ensure_ascii=False).encode("utf-8")

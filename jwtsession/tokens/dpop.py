@@ -103,9 +103,14 @@ class ProofVerifier:
         if len(headers) > 1:
             raise InvalidProofError("proof_malformed", self._algorithms)
         try:
-            header, payload, signature = split(headers[0].decode("latin-1"), MAX_PROOF_BYTES)
-            known = self._known.get(header)
-            fields = {} if known is not None else self._header(header)
+            text = headers[0].decode("latin-1")
+            header, _, rest = text.partition(".")
+            known = self._known.get(header) if len(text) <= MAX_PROOF_BYTES else None
+            if known is None:
+                header, payload, signature = split(text, MAX_PROOF_BYTES)
+                fields = self._header(header)
+            else:
+                payload, _, signature = rest.partition(".")  # `decode` refuses what is not the form of these
             claims = read_json(decode(payload))
             signature_bytes = decode(signature)
         except InvalidTokenError:
@@ -157,12 +162,12 @@ class ProofVerifier:
         now = self._clock()
         if not now - self._max_age <= claims["iat"] <= now + self._leeway:
             raise InvalidProofError("proof_expired", self._algorithms)
-        if token is not None and not hmac.compare_digest(claims["ath"].encode(), _hash(token)):
+        if token is not None and not hmac.compare_digest(claims["ath"].encode(), _hash(token).encode()):
             raise InvalidProofError("proof_token", self._algorithms)
         # The lengths keep the parts apart, whatever they contain. The thumbprint always has 43 characters.
         once = f"{jkt}{len(method)}:{method}{len(url)}:{url}{claims['jti']}"
         return Proof(jkt, hashlib.sha256(once.encode()).hexdigest())
 
 
-def _hash(token: str) -> bytes:
-    return _base64.encode(hashlib.sha256(token.encode()).digest()).encode()
+def _hash(token: str) -> str:
+    return _base64.encode(hashlib.sha256(token.encode()).digest())

@@ -4,7 +4,7 @@ import re
 
 # RFC 3986 appendix B, for a URL with an authority. A URI is of printable ASCII characters alone (section 2).
 _URL = re.compile(r"(?=[!-~]*\Z)([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)([^?#]*)(?:\?[^#]*)?(?:#.*)?")
-_PATH = re.compile(r"(?:/[!-~]*)?")
+_PATH = re.compile(r"(?:/[!\"$->@-~]*)?")
 _ENCODED = re.compile(r"%[0-9A-Fa-f]{2}")
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]")  # RFC 3986 section 2.3
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
@@ -29,7 +29,7 @@ def is_path(path: str) -> bool:
 
     A client can write a `#` into a request, and a proof for that would be one for another path too.
     """
-    return _PATH.fullmatch(path) is not None and "#" not in path and "?" not in path
+    return _PATH.fullmatch(path) is not None
 
 
 def normal_path(path: str) -> str:
