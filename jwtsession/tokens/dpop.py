@@ -100,23 +100,23 @@ class ProofVerifier:
         """
         if not headers:
             raise InvalidProofError("proof_missing", self._algorithms)
-        if len(headers) > 1:
+        if len(headers) > 1 or len(headers[0]) > MAX_PROOF_BYTES:
             raise InvalidProofError("proof_malformed", self._algorithms)
+        text = headers[0].decode("latin-1")
+        header, _, rest = text.partition(".")
+        payload, _, signature = rest.partition(".")
+        known = self._known.get(header)
+        fields: dict[str, Any] = {}
         try:
-            text = headers[0].decode("latin-1")
-            header, _, rest = text.partition(".")
-            known = self._known.get(header) if len(text) <= MAX_PROOF_BYTES else None
-            if known is None:
-                header, payload, signature = split(text, MAX_PROOF_BYTES)
+            if known is None:  # else the header has the right form, and `decode` refuses a wrong one of the rest
+                split(text, MAX_PROOF_BYTES)
                 fields = self._header(header)
-            else:
-                payload, _, signature = rest.partition(".")  # `decode` refuses what is not the form of these
             claims = read_json(decode(payload))
             signature_bytes = decode(signature)
         except InvalidTokenError:
             raise InvalidProofError("proof_malformed", self._algorithms) from None
         self._check_types(claims, token)
-        key = self._key(fields) if known is None else known
+        key = known or self._key(fields)
         if not key.verify(headers[0][: -len(signature) - 1], signature_bytes):
             raise InvalidProofError("proof_signature", self._algorithms)
         if known is None:

@@ -216,11 +216,17 @@ class PublicKeyReader:
 
     def __init__(self, algorithms: Sequence[str]) -> None:
         try:
-            self._algorithms = {name: jwt.get_algorithm_by_name(name) for name in algorithms}
+            self._algorithms: dict[str, Any] = {name: jwt.get_algorithm_by_name(name) for name in algorithms}
         except NotImplementedError:
             raise ConfigurationError(
                 "dpop.algorithms: needs the extra: pip install 'fastapi-jwtsession[crypto]'"
             ) from None
+        self._verifying = dict[str, Any](self._algorithms)
+        for name, algorithm in self._algorithms.items():
+            if name.startswith("ES"):
+                from .ecdsa import ECDSAVerifier  # not every installation has cryptography
+
+                self._verifying[name] = ECDSAVerifier(algorithm.hash_alg())
 
     def read(self, jwk: object, algorithm: str) -> PublicKey:
         """Read a key. All members are checked before PyJWT sees it, because PyJWT also reads private and secret keys.
@@ -232,8 +238,8 @@ class PublicKeyReader:
         Raises:
             ValueError: The value is no such key.
         """
-        used = self._algorithms[algorithm]
         with contextlib.suppress(Exception):  # PyJWT and cryptography raise errors of many kinds
             public = public_members(jwk, algorithm)
-            return PublicKey(thumbprint(public), used, used.from_jwk(public))
+            key = self._algorithms[algorithm].from_jwk(public)
+            return PublicKey(thumbprint(public), self._verifying[algorithm], key)
         raise ValueError(f"no public key for {algorithm}")

@@ -115,3 +115,11 @@ def test_the_readme_says_what_the_committed_run_measured() -> None:
     assert 1 / 3 < plain < 0.38
     assert "with the near cache about a seventh" in line
     assert 0.125 < near < 0.16
+
+
+def test_the_benchmark_of_proofs_runs() -> None:
+    """It prints for both algorithms what a proof costs beside its signature."""
+    command = [sys.executable, "-m", "benchmarks.proofs", "--rounds", "1"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    assert [line.partition(":")[0] for line in done.stdout.splitlines()] == ["ES256", "EdDSA"]
+    assert done.stdout.count("times that") == 2

@@ -206,6 +206,20 @@ def test_a_known_key_still_needs_a_good_signature() -> None:
     assert refused.value.code == "proof_signature"
 
 
+@pytest.mark.parametrize("wrong", [".x", ".", "=", "+", "é", "A" * 4000, " "])
+def test_a_known_key_still_needs_the_form_of_a_proof(wrong: str) -> None:
+    """Beside a header that is known, the rest of a proof is read as strictly as the first time."""
+    asked = verifier()
+    good = proof()
+    header, payload, signature = good.split(b".")
+    asked.verify([good], "GET", "/me", None)
+    more = wrong.encode("latin-1")
+    for changed in (good + more, b".".join([header, payload + more, signature]), b".".join([header, more, signature])):
+        with pytest.raises(InvalidProofError) as refused:
+            asked.verify([changed], "GET", "/me", None)
+        assert refused.value.code == "proof_malformed"
+
+
 def test_the_name_of_a_proof_is_of_its_key_method_url_and_id() -> None:
     """Two proofs have one name if all four are the same, however the URL is spelled; the time changes nothing."""
 
