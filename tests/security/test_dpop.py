@@ -13,10 +13,12 @@ from typing import Annotated, Any
 
 import httpx2
 import pytest
-from fastapi import Depends, FastAPI, Request
+from fastapi import Depends, FastAPI, Request, WebSocket
 from fastapi.responses import JSONResponse, Response
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 from jwtsession import AuthenticationError, Claims, Session, SessionManager, SessionProvider, Token
 from tests import servers
@@ -60,6 +62,11 @@ def application(redis_url: str, clock: Clock, **options: Any) -> FastAPI:
     @app.post("/session/id")
     async def regenerate(manager: manager_) -> Token:
         return await manager.regenerate()
+
+    @app.websocket("/socket")
+    async def talk(socket: WebSocket, session: Annotated[UserSession, Depends(sessions.get_session)]) -> None:
+        await socket.accept()
+        await socket.send_text(str(session.user_id))
 
     @app.delete("/session", status_code=204)
     async def log_out(manager: manager_) -> None:
@@ -212,6 +219,20 @@ def test_a_client_is_let_in_behind_a_proxy(worker: str, valkey: servers.Server, 
         if "hypercorn-root" not in worker:  # Starlette finds no mount there: the path does not begin with the root
             assert client.ask(path="/v1/session").status_code == 200
             assert code_of(client.ask(path="/v1/session", url=PUBLIC_URL + "/session")) == "proof_url"
+
+
+def test_a_program_opens_a_socket(valkey: servers.Server, clock: Clock) -> None:
+    """With the headers of a request, for the URL with `https://`; the same proof again is refused."""
+    with serving(application(valkey.url, clock)) as http, serving(proxy(str(http.base_url).rstrip("/"))) as outside:
+        client = Client(outside, clock).log_in()
+        url = str(http.base_url).replace("http:", "ws:").rstrip("/") + "/socket"
+        headers = client.headers(path="/socket")
+        with connect(url, additional_headers=headers) as socket:
+            assert socket.recv(5) == "1"
+        for wrong in (headers, client.headers(), {"Authorization": f"Bearer {client.token}"}):
+            with pytest.raises(InvalidStatus) as refused, connect(url, additional_headers=wrong):
+                pass
+            assert refused.value.response.status_code == 401
 
 
 def test_the_nonce_dance(valkey: servers.Server, clock: Clock) -> None:

@@ -351,6 +351,32 @@ async def test_a_store_that_knows_no_proofs_is_refused_at_the_start() -> None:
         DPoPSite(store=StoreWithoutProofs())
 
 
+async def test_rotation_leaves_bound_tokens_as_they_are() -> None:
+    """And replaces the others of the same provider."""
+    site = DPoPSite(rotation={"after": 10})
+    async with site.running():
+        bound, bearer = await site.bound_token(), await site.bearer_token()
+        for _ in range(3):
+            site.clock.advance(11)
+            answer = await site.get(*site.headers(bound))
+            assert (answer.status, answer.all("session-token")) == (200, [])
+        (successor,) = (await site.get(("authorization", f"Bearer {bearer}"))).all("session-token")
+        assert (await site.get(("authorization", f"Bearer {successor}"))).status == 200
+        headers = site.headers(bound)
+        assert (await site.get(*headers)).status == 200
+        assert is_refused(await site.get(*headers), "proof_replayed")
+
+
+async def test_the_replaced_token_of_a_bound_session_is_a_reuse_only_with_its_key(site: DPoPSite) -> None:
+    """Nobody else can cause what is done at a reuse: not even by a stolen token."""
+    token = await site.bound_token()
+    await ask(site.app, "POST", "/session/move", *site.headers(token, "POST", "/session/move"))
+    site.clock.advance(11)
+    assert is_refused(await site.get(("authorization", f"Bearer {token}")), "token_bound")
+    assert is_refused(await site.get(*site.headers(token, key=OTHER)), "proof_key_mismatch")
+    assert is_refused(await site.get(*site.headers(token)), "token_reused")
+
+
 # --- WebSockets, tickets, messages -----------------------------------------------------------------------------------
 
 
