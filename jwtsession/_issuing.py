@@ -87,7 +87,7 @@ class IssuingSession(RequestSession[S, C], Generic[S, C]):
         except AuthenticationError as error:
             self._forget(error)
             if isinstance(error, TokenReusedError):
-                await self._reuse.judge(error, verified, self._host)
+                await self._components.reuse.judge(error, verified, self._host)
             emit_refused(self, error)
             raise
         if is_new:

@@ -53,21 +53,18 @@ class RequestSession(Generic[S, C]):
 
     __slots__ = (
         "__weakref__",
-        "_codec",
+        "_components",
         "_delivery",
         "_edits",
         "_extended",
         "_former",
         "_headers",
         "_host",
-        "_lifecycle",
         "_loop",
         "_own_claims",
         "_possession",
         "_record",
         "_refusal",
-        "_repository",
-        "_reuse",
         "_successor",
         "_verified",
     )
@@ -84,8 +81,7 @@ class RequestSession(Generic[S, C]):
         delivery: Delivery | None = None,
         possession: Possession | None = None,
     ) -> None:
-        self._codec, self._repository, self._lifecycle = components.codec, components.repository, components.lifecycle
-        self._reuse = components.reuse
+        self._components = components  # in one attribute: every request makes a manager, and most use no more of it
         self._host, self._headers = host, headers
         self._loop = asyncio.get_running_loop()
         self._former: Former = ()
@@ -98,6 +94,18 @@ class RequestSession(Generic[S, C]):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({'session' if self._record is not None else 'no session'})"
+
+    @property
+    def _codec(self) -> TokenCodec[C]:
+        return self._components.codec
+
+    @property
+    def _repository(self) -> SessionRepository[S]:
+        return self._components.repository
+
+    @property
+    def _lifecycle(self) -> SessionLifecycle[S]:
+        return self._components.lifecycle
 
     @property
     def id(self) -> str | None:

@@ -90,7 +90,8 @@ class Authenticator(Generic[S, C]):
         host = address[0] if address else None
         headers = connection.scope["headers"]
         delivery = None if self._cookies is None else CookieDelivery(self._cookies, connection.scope)
-        proof = None if self._checks is None else self._checks.proof_of(connection.scope)
+        checks = self._checks
+        proof = None if checks is None else checks.proof_of(connection.scope)
         verified = record = refusal = token = check = None
         try:
             token, source = found or await self._extractor.extract(connection, body=body)
@@ -116,7 +117,7 @@ class Authenticator(Generic[S, C]):
             # Check the demand before the load, because the load restarts the idle timeout. The dependency refuses the
             # request later: a session that is gone is a 401 even if the demand is not met.
             extend = extend and (demand is None or demand(verified) is None)
-            check = None if self._checks is None else self._checks.begin(connection.scope, verified, source, proof)
+            check = None if checks is None else checks.begin(connection.scope, verified, source, proof)
             record = await self._repository.load(verified, allow_cached=True, extend=extend, check=check)
         except AuthenticationError as error:
             # Drop the frames that raised the error: they hold the token, and would hold this manager in a cycle.
@@ -135,8 +136,8 @@ class Authenticator(Generic[S, C]):
             if delivery is not None and isinstance(refusal, ExpiredTokenError):
                 delivery.clear()  # no other 401 clears the cookie: another request may just have replaced it
         manager = SessionManager(self._components, host, headers, verified, record, refusal, extend, delivery, proof)
-        if check is not None and self._checks is not None and record is not None:
-            self._checks.end(check, manager, connection.scope)
+        if check is not None and checks is not None and record is not None:
+            checks.end(check, manager, connection.scope)
         return manager, token
 
     async def _explained(

@@ -25,7 +25,9 @@ async def client_of(*values: str) -> str:
     return await client_credentials(CLIENTS)(HTTPConnection({"type": "http", "headers": headers}))
 
 
-@pytest.mark.parametrize(("name", "secret"), [("gateway", ONE), ("orders", OTHER), ("odd name+", ODD)])
+@pytest.mark.parametrize(
+    ("name", "secret"), [("gateway", ONE), ("orders", OTHER), ("odd name+", ODD)], ids=["text", "secret", "odd"]
+)
 async def test_the_name_of_the_service(name: str, secret: str) -> None:
     """By its secret, a text or a `SecretStr`, as it is or encoded as in a form (RFC 6749 section 2.3.1)."""
     assert await client_of(basic(name, secret)) == name
