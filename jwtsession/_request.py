@@ -138,7 +138,8 @@ class RequestSession(Generic[S, C]):
         """When the user logged in, in seconds since the epoch; None if there is no session.
 
         This is the token's `auth_time`, which `regenerate()` keeps. A token without `auth_time` (a visitor's, or one
-        after a change of user) gives its `iat`: when the session was created or last regenerated.
+        after a change of user) gives its `iat`: when the session was created or last regenerated, or its token last
+        replaced (`rotation`).
         """
         if self._record is None or self._verified is None:
             return None
