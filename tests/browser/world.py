@@ -2,7 +2,8 @@
 
 import contextlib
 import datetime
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -71,9 +72,11 @@ class Recorder:
         return None
 
 
-def shop(settings: SessionSettings, store: InspectableStore, trusted: str) -> FastAPI:
+def shop(
+    settings: SessionSettings, store: InspectableStore, trusted: str, clock: Callable[[], float] = time.time
+) -> FastAPI:
     """The shop. Another origin may use it with the cookie: that of its own front end."""
-    sessions = SessionProvider(UserSession, settings=settings, store=store)
+    sessions = SessionProvider(UserSession, settings=settings, store=store, clock=clock)
     app = FastAPI(lifespan=sessions.lifespan)
     app.add_middleware(
         CORSMiddleware, allow_origins=[trusted], allow_credentials=True, allow_methods=["*"], allow_headers=["*"]
@@ -152,10 +155,12 @@ class World:
 
 
 @contextlib.contextmanager
-def open_world(scheme: str, same_site: Any, folder: Path) -> Iterator[World]:
-    """Both servers, over TLS with a certificate that nobody trusts, or without."""
+def open_world(
+    scheme: str, same_site: Any, folder: Path, clock: Callable[[], float] = time.time, **others: Any
+) -> Iterator[World]:
+    """Both servers, over TLS with a certificate that nobody trusts, or without; `others` are more settings."""
     options = dict(zip(("ssl_certfile", "ssl_keyfile"), certificate(folder), strict=True)) if scheme == "https" else {}
-    world = World(scheme, same_site, InspectableStore())
+    world = World(scheme, same_site, InspectableStore(clock))
 
     async def blank(request: Any) -> Response:
         return HTMLResponse(PAGE)
@@ -168,8 +173,9 @@ def open_world(scheme: str, same_site: Any, folder: Path) -> Iterator[World]:
             token_sources=("cookie", "bearer"),
             cookie={"secure": scheme == "https", "same_site": same_site},
             trusted_origins=[trusted],
+            **others,
         )
-        world.recorder = Recorder(shop(settings, world.store, trusted), settings.cookie_name)
+        world.recorder = Recorder(shop(settings, world.store, trusted, clock), settings.cookie_name)
         with serving(world.recorder, **options) as own:
             world.port = own.base_url.port or 0
             yield world

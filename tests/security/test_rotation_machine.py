@@ -203,11 +203,11 @@ class World(RuleBasedStateMachine):
         self.played[what] = self.played.get(what, 0) + 1
 
     @initialize(
-        adopts=st.sampled_from([True, True, True, False]),
+        adopts=st.sampled_from(["the last one", "the next one", "none"]),
         silent=st.sampled_from([True, True, False]),
         ends=st.booleans(),
     )
-    def begin(self, adopts: bool, silent: bool, ends: bool) -> None:
+    def begin(self, adopts: str, silent: bool, ends: bool) -> None:
         self.clock = Clock()
         self.store = self.make_store()
         self.adopts, self.silent, self.ends_sessions = adopts, silent, ends
@@ -251,7 +251,7 @@ class World(RuleBasedStateMachine):
         assert self.jar is not None
         self.send(self.jar, worker, page, thief=False)
 
-    @precondition(lambda self: self.jar is not None and not self.silent and self.adopts)
+    @precondition(lambda self: self.jar is not None and not self.silent and self.adopts != "none")
     @rule(worker=st.integers(0, 1))
     def the_client_refreshes(self, worker: int) -> None:
         """One refresh at a time, as the guide says."""
@@ -272,6 +272,19 @@ class World(RuleBasedStateMachine):
         for number in range(times):
             if self.jar is not None:
                 self.exchange(self.jar, worker, thief=False, arrives=arrives or number < times - 1)
+
+    @precondition(lambda self: self.jar is not None)
+    @rule(worker=st.integers(0, 1), times=st.integers(1, 2))
+    def a_tab_is_overtaken(self, worker: int, times: int) -> None:
+        """Between two questions of its request to the store, whole requests of another tab replace the token."""
+        assert self.jar is not None
+        self.time_passes(AFTER, finishes=True)
+        self.send(self.jar, worker, True, thief=False)
+        slow = self.sent[-1]
+        self.go_on(slow, whole=False)
+        self.a_tab_is_used(0, times, arrives=True, worker=worker)
+        if slow in self.sent and not slow.done:
+            self.go_on(slow, whole=True)
 
     @precondition(lambda self: self.jar is not None)
     @rule(really=st.integers(0, 5))
@@ -436,17 +449,19 @@ class World(RuleBasedStateMachine):
     @precondition(lambda self: any(each.done for each in self.sent))
     @rule(data=st.data(), arrives=st.sampled_from([True, True, False]), keeps=st.booleans())
     def an_answer_is_there(self, data: st.DataObject, arrives: bool, keeps: bool) -> None:
-        """It arrives, or it gets lost. Whichever arrives last is what a cookie jar has."""
+        """It arrives, or it gets lost."""
         sent = data.draw(st.sampled_from([each for each in self.sent if each.done]))
         self.arrives(sent, arrives=arrives and (keeps or not sent.thief))
 
     def arrives(self, sent: Sent, *, arrives: bool) -> None:
         self.sent.remove(sent)
+        # A cookie jar has what comes last. The page in the guide takes only what replaces the token that it has.
+        takes = self.adopts == "the last one" or (self.adopts == "the next one" and self.jar == sent.token)
         if not arrives:
             self.count("lost answers")
         elif sent.successor is not None and sent.thief:
             self.stolen = sent.successor
-        elif sent.successor is not None and not sent.thief and self.jar is not None and self.adopts:
+        elif sent.successor is not None and self.jar is not None and takes:
             self.jar = sent.successor
 
     @precondition(lambda self: any(not each.done for each in self.sent))
