@@ -2,8 +2,10 @@
 
 from typing import Any
 
+import httpx2
 import pytest
 from fastapi import FastAPI, Request
+from fastapi.testclient import TestClient
 from starlette.applications import Starlette
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.routing import Mount
@@ -80,3 +82,21 @@ async def test_a_middleware_that_rewrites_the_path_does_not_change_what_the_clie
     app.add_middleware(BaseHTTPMiddleware, dispatch=rewrite)
     assert (await ask(app, "GET", "/me")).status == 200
     assert seen == ["/me"]
+
+
+@pytest.mark.parametrize("root", ["", "/api"])
+async def test_the_drivers_of_tests_tell_the_path(root: str) -> None:
+    """With a root, which they do not put before the path."""
+    app, seen = FastAPI(), []
+
+    @app.get("/a/{rest:path}")
+    async def note(request: Request) -> None:
+        seen.append(path_below_root(request.scope))
+
+    path = "/a/%C3%A4%20b;c=1"
+    assert TestClient(app, root_path=root).get(f"{path}?x=/y").status_code == 200
+    transport = httpx2.ASGITransport(app, root_path=root)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
+        assert (await client.get(f"{path}?x=/y")).status_code == 200
+    assert set(seen) == {path}
+    assert len(seen) == 2
