@@ -177,11 +177,13 @@ class MemorySessionStore:
     async def proof_add(self, proof: str, window: int) -> bool:
         """See `ReplayStore.proof_add`."""
         now = self._clock()
-        for name in [each for each, expires in self._proofs.items() if expires <= now]:
-            del self._proofs[name]
-        is_new = proof not in self._proofs
-        self._proofs.setdefault(proof, now + window / 1000)
-        return is_new
+        while self._proofs and (oldest := next(iter(self._proofs.items())))[1] <= now:
+            del self._proofs[oldest[0]]
+        if self._proofs.get(proof, now) > now:
+            return False
+        self._proofs.pop(proof, None)
+        self._proofs[proof] = now + window / 1000
+        return True
 
     async def load_generation(self, session_id: str, ttl: int | None = None) -> LoadedGeneration:
         """See `RotationStore.load_generation`."""

@@ -424,10 +424,10 @@ class BrokenStore(InspectableStore):
 
     is_down = True
 
-    async def load_once(self, *args: Any) -> Any:
+    async def load_once(self, session_id: str, ttl: int | None, proof: str, window: int) -> tuple[bytes | None, bool]:
         if self.is_down:
             raise StoreUnavailableError
-        return await super().load_once(*args)
+        return await super().load_once(session_id, ttl, proof, window)
 
     async def proof_add(self, proof: str, window: int) -> bool:
         if self.is_down:
