@@ -232,18 +232,22 @@ def has_successor(manager: RequestSession[Any, Any]) -> bool:
     return manager._successor is not None
 
 
-def issue_successor(manager: IssuingSession[Any, Any]) -> str | None:
+async def issue_successor(manager: IssuingSession[Any, Any]) -> str | None:
     """Sign the new token that a request's answer has to take to the client, now that the answer starts.
 
     Returns:
         The token; None if it is in the cookie, or if there is none: not if the request has ended the session, or has
-        got another token meanwhile.
+        got another token meanwhile. And not if another request has ended or moved the session: its answer may have
+        arrived already, and this token would take the place of the new one.
 
     Raises:
         InvalidArgumentError: The token can't be signed, or browsers would drop its cookie, because it is too large.
+        StoreUnavailableError: The store did not answer.
     """
     successor, manager._successor = manager._successor, None
-    if successor is None or manager._record is None or manager._verified is not successor[0]:
+    if successor is None or not await manager._repository.exists(successor[0].session_id):
+        return None
+    if manager._record is None or manager._verified is not successor[0]:
         return None
     renewed, issued = manager._codec.renew(*successor)
     if manager._delivery is None or not manager._delivery.by_cookie:

@@ -121,19 +121,23 @@ class Outgoing:
         """Pass on a message of the application, the first one with the headers."""
         if message["type"] == "http.response.start" and self.answered is None:
             self.started = True
-            if self.before_start is not None:
-                return self._start(message, self.before_start)
+            if self.before_start is not None or self.successors:
+                return self._start(message)
             message = self._completed(message)
         if self.stream is not None:
             return self.stream.send(message)
         return self._send(message) if self.answered is None else _nothing()
 
-    async def _start(self, message: Message, before_start: BeforeStart) -> None:
-        self.before_start = None  # for `send`, which goes on below
-        self.answered = await before_start(message["status"], self._pass_on)
-        if self.answered is not None:
-            # A stream does not begin, background tasks do not run, and dependencies with `yield` can roll back.
-            raise self.answered
+    async def _start(self, message: Message) -> None:
+        before_start, self.before_start = self.before_start, None  # for `send`, which goes on below
+        successors, self.successors = self.successors, ()
+        if before_start is not None:
+            self.answered = await before_start(message["status"], self._pass_on)
+            if self.answered is not None:
+                # A stream does not begin, background tasks do not run, and dependencies with `yield` can roll back.
+                raise self.answered
+        if successors and message["status"] < 400 and self.scope is not None:
+            message = await with_successors(message, successors, self.scope)
         await self.send(message)
         self.before_start = before_start
 
@@ -158,10 +162,6 @@ class Outgoing:
 
     def _completed(self, message: Message) -> Message:
         """A copy of the answer's first message, with the headers. An application may use the same message again."""
-        if self.successors and self.scope is not None:
-            successors, self.successors = self.successors, ()  # they refer to this
-            if message["status"] < 400:
-                message = with_successors(message, successors, self.scope)
         if not self._headers and not self.cookies and (self.scope is None or "jwtsession" not in self.scope):
             return message  # nobody asked for a session
         headers = [*message.get("headers", ())]

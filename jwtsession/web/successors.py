@@ -7,7 +7,7 @@ from typing import Any
 from starlette.types import Message, Scope
 
 from .._issuing import issue_successor
-from ..errors import InvalidArgumentError
+from ..errors import InvalidArgumentError, StoreUnavailableError
 from ..manager import SessionManager
 from ..observability import AuditTrail
 
@@ -17,7 +17,7 @@ NAME = b"session-token"
 _warned: set[str] = set()
 
 
-def with_successors(message: Message, managers: Iterable[SessionManager[Any, Any]], scope: Scope) -> Message:
+async def with_successors(message: Message, managers: Iterable[SessionManager[Any, Any]], scope: Scope) -> Message:
     """Return an answer's first message with the new tokens, and kept out of caches.
 
     Cookies are not in the message yet. A page of another origin may read the header `Session-Token` too (CORS).
@@ -30,12 +30,14 @@ def with_successors(message: Message, managers: Iterable[SessionManager[Any, Any
     headers = [*message.get("headers", ())]
     for manager in managers:
         try:
-            token = issue_successor(manager)
+            token = await issue_successor(manager)
         except InvalidArgumentError as error:
             if str(error) not in _warned:  # the old token stays good, and each of its requests would log this
                 _warned.add(str(error))
                 AuditTrail.log(logging.WARNING, "rotation: a token can't be replaced: %s", error)
             continue
+        except StoreUnavailableError:
+            continue  # the next answer takes it
         if token is not None and all(name.lower() != NAME for name, _ in headers):
             headers.append((NAME, token.encode()))
             if any(name == b"origin" for name, _ in scope["headers"]):

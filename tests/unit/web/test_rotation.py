@@ -2,15 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Literal
 
 import jwt
 import pytest
 from fastapi import Depends, FastAPI, HTTPException, Request, Response, WebSocket
 from starlette.responses import FileResponse, JSONResponse, StreamingResponse
 
-from jwtsession import ConfigurationError, InvalidArgumentError, SessionMiddleware, Token
+from jwtsession import ConfigurationError, InvalidArgumentError, SessionMiddleware, StoreUnavailableError, Token
 from jwtsession.stores import Generation
+from jwtsession.testing import InspectableStore
 from tests.asgi import Answer, Header, ask, call, scope_of
 from tests.conftest import Clock
 from tests.keymaterial import pem, private_key
@@ -323,18 +324,55 @@ async def test_a_request_that_gets_another_token_or_ends_the_session_takes_none(
         assert gen(value_of(answer)) == (1 if verb == "refresh" else 0)
 
 
-async def test_a_session_that_another_request_has_ended_stays_ended(site: Site) -> None:
-    """The answer takes a token to the client that names no session: a rotation brings nothing back."""
+@pytest.mark.parametrize("by", ["cookie", "bearer"])
+@pytest.mark.parametrize("verb", ["destroy", "regenerate"])
+async def test_a_session_that_another_request_has_ended_or_moved_gets_no_token(
+    site: Site, verb: str, by: Literal["cookie", "bearer"]
+) -> None:
+    """That request's answer may be there first, and the browser would lose its new cookie. Nothing is brought back."""
+    other: dict[str, Any] = {}
 
-    @site.app.get("/race")
-    async def race(manager: site.manager) -> None:  # type: ignore[name-defined]
-        await site.sessions.revoke(manager.id)
+    @site.app.get("/slow")
+    async def slow(session: site.session) -> None:  # type: ignore[name-defined]
+        path, method = ("/session/move", "POST") if verb == "regenerate" else ("/session", "DELETE")
+        other["answer"] = await site.ask(method, path, cookie=token)
 
-    token = await site.token()
+    token = await site.log_in()
     site.clock.advance(AFTER)
-    (new,) = (await get(site, token, path="/race")).all("session-token")
-    assert (await get(site, new)).status == 401
-    assert site.store.contents == {}
+    if by == "cookie":
+        answer = await site.ask("GET", "/slow", cookie=token)
+    else:
+        answer = await get(site, token, path="/slow")
+    assert (answer.status, answer.cookies, answer.all("session-token")) == (200, [], [])
+    assert len(site.store.contents) == (1 if verb == "regenerate" else 0)
+    if verb == "regenerate":
+        assert (await site.ask("GET", "/session", cookie=value_of(other["answer"]))).status == 200
+
+
+async def test_a_store_that_is_down_at_the_start_of_the_answer_costs_the_token_only(clock: Clock) -> None:
+    """The answer goes out as it is, and the next one takes the token."""
+    is_down = False
+
+    class Failing(InspectableStore):
+        async def load(self, session_id: str, ttl: int | None = None, *, allow_cached: bool = False) -> bytes | None:
+            if is_down:
+                raise StoreUnavailableError
+            return await super().load(session_id, ttl, allow_cached=allow_cached)
+
+    site = make(clock, store=Failing(clock))
+
+    @site.app.get("/down")
+    async def down(session: site.session) -> None:  # type: ignore[name-defined]
+        nonlocal is_down
+        is_down = True
+
+    async with site.running():
+        token = await site.token()
+        clock.advance(AFTER)
+        answer = await get(site, token, path="/down")
+        assert (answer.status, answer.all("session-token")) == (200, [])
+        is_down = False
+        assert len((await get(site, token)).all("session-token")) == 1
 
 
 @pytest.mark.parametrize("purpose", ["prefetch", "prefetch;prerender", " Prefetch"])
