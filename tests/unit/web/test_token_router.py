@@ -416,3 +416,14 @@ def test_the_document(world: World) -> None:
     assert "null" not in str(status)
     assert "title" in status["properties"]["aud"]
     assert document["components"]["securitySchemes"]["client_credentials"]["scheme"] == "basic"
+
+
+@pytest.mark.parametrize("world", [{"revoke_before": True}], indirect=True)
+def test_a_token_from_before_revoke_before_is_inactive(world: World) -> None:
+    """A gateway learns at once that everybody was logged out. A new login is active."""
+    token = world.log_in()
+    assert world.introspect(token) != INACTIVE
+    world.sessions.sync.revoke_before()
+    assert world.introspect(token) == INACTIVE
+    world.clock.advance(1)
+    assert world.introspect(world.log_in()) != INACTIVE
