@@ -121,6 +121,7 @@ def wire(
         request_arg=settings.request_arg,
         headers=response_headers(settings),
         max_sessions=settings.max_sessions is not None,
+        hands_out=rotation is not None and rotation.silent and settings.token_sources != ("cookie",),
         shown={"schemes": schemes, "body_name": None if schemes else settings.request_arg},
     )
     messages = Authenticator(components, extractor, checks=checks)

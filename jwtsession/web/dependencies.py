@@ -79,6 +79,7 @@ class Dependencies(Generic[S, C]):
         request_arg: The parameter of a URL that may have a token.
         headers: The headers of every answer.
         max_sessions: Whether a login may be refused because the user has too many sessions.
+        hands_out: Whether any answer may have a new token in its header `Session-Token`.
         shown: What OpenAPI shows for every dependency: keyword arguments of `Documented`.
     """
 
@@ -92,6 +93,7 @@ class Dependencies(Generic[S, C]):
         request_arg: str,
         headers: Headers,
         max_sessions: bool,
+        hands_out: bool,
         shown: dict[str, Any],
     ) -> None:
         self._authenticator = authenticator
@@ -102,6 +104,7 @@ class Dependencies(Generic[S, C]):
         self._hidden = (request_arg,)
         self._headers = headers
         self._max_sessions = max_sessions
+        self._always = ("ambiguous", "unavailable", "successor") if hands_out else ("ambiguous", "unavailable")
         self._shown = shown
 
     def session(self) -> SessionDependency[S]:
@@ -190,7 +193,7 @@ class Dependencies(Generic[S, C]):
         saves: bool = False,
         answers: Sequence[str] = (),
     ) -> SessionDependency[T]:
-        shown = self._shown | {"answers": (*answers, "ambiguous", "unavailable")}
+        shown = self._shown | {"answers": (*answers, *self._always)}
         return SessionDependency(resolve, optional=optional, changes=changes, saves=saves, **shown)
 
     async def _required(

@@ -26,6 +26,7 @@ from ..settings import SessionSettings
 from ..transports import SAFE_METHODS
 from .dependants import applications, nodes, routes, scopes
 from .injection import make_async
+from .successors import show_successor
 
 _ERROR_SCHEMA = {
     "title": "SessionError",
@@ -255,6 +256,8 @@ def _complete_operation(
     responses = operation.setdefault("responses", {})
     for status, answer in _answers(reasons).items():
         responses.setdefault(status, answer)
+    if "successor" in reasons:
+        show_successor(responses)
     for each in found:
         if each.body_name is not None and method not in ("GET", "HEAD") and "requestBody" not in operation:
             token = {"type": "object", "properties": {each.body_name: {"type": "string", "description": "The JWT"}}}

@@ -45,6 +45,14 @@ async def with_successors(message: Message, managers: Iterable[SessionManager[An
     return {**message, "headers": _listed(headers, b"cache-control", b"no-store")}
 
 
+def show_successor(responses: dict[str, Any]) -> None:
+    """Show the header in OpenAPI, on each answer that may have it."""
+    text = "The token that replaces the request's, if the token was old and in no cookie: use this one from now on"
+    for status, answer in responses.items():
+        if status[:1] in ("2", "3"):
+            answer.setdefault("headers", {})["Session-Token"] = {"description": text, "schema": {"type": "string"}}
+
+
 def _listed(headers: list[tuple[bytes, bytes]], name: bytes, member: bytes) -> list[tuple[bytes, bytes]]:
     """The headers, in which the list of this name has the member."""
     own = [value for its_name, value in headers if its_name.lower() == name]

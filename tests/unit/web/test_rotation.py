@@ -584,6 +584,25 @@ async def test_the_router_stands_in_openapi(router: Site) -> None:
     assert "422" not in shown["responses"]
 
 
+@pytest.mark.parametrize(
+    ("sources", "mode", "shown"),
+    [
+        (("cookie", "bearer"), "silent", True),
+        (("bearer",), "silent", True),
+        (("cookie",), "silent", False),
+        (("bearer",), "explicit", False),
+    ],
+)
+async def test_openapi_shows_the_header(clock: Clock, sources: tuple[str, ...], mode: str, shown: bool) -> None:
+    """On each good answer of an endpoint that asks for the session, where any answer may have it."""
+    async with make(clock, token_sources=sources, rotation={"mode": mode}).running() as site:
+        paths = site.app.openapi()["paths"]
+        for path, method, status in (("/session", "get", "200"), ("/session", "delete", "204")):
+            answers = paths[path][method]["responses"]
+            assert ("Session-Token" in answers[status].get("headers", {})) is shown
+            assert not any("Session-Token" in answers[each].get("headers", {}) for each in answers if each >= "4")
+
+
 async def test_silent_rotation_and_the_router_work_together(site: Site) -> None:
     """The request of the router may be the one that is due: its answer has one new token."""
     site.app.include_router(site.sessions.refresh_router("/again"))
