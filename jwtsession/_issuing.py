@@ -60,14 +60,14 @@ class IssuingSession(RequestSession[S, C], Generic[S, C]):
         for the setting `rotation.grace` after that.
 
         Returns:
-            The new token.
+            The new token. If the request's token is bound to a key (DPoP), that token: it is never replaced.
 
         Raises:
             SessionNotFoundError: There is no session, or it is gone.
             TokenReusedError: The token was replaced before, and the new one is in use.
             SessionConflictError: The token was replaced before, and the client has used the new one a moment ago.
-            InvalidArgumentError: The setting `rotation.after` is not set, the token is bound to a key, or the cookie
-                can't be set: it would be too large, or the answer has started.
+            InvalidArgumentError: The setting `rotation.after` is not set, or the cookie can't be set: it would be too
+                large, or the answer has started.
             ConfigurationError: The token would be in a cookie, and nothing puts it on the answer.
             ExpiredTokenError: The token has expired since it was verified.
             StoreUnavailableError: The store did not answer. The old token stays good.
@@ -76,9 +76,9 @@ class IssuingSession(RequestSession[S, C], Generic[S, C]):
         rotation = self._repository.rotation
         if rotation is None:
             raise InvalidArgumentError("refresh() needs the setting rotation.after")
-        if verified.jkt is not None:
-            raise InvalidArgumentError("refresh(): a token that is bound to a key is never replaced")
         self._ttl(verified)  # raises if the token has expired
+        if verified.jkt is not None:
+            return self._delivered(verified, None)
         now = rotation.now()
         # Sign the most likely generation before the store knows of it: if that fails, nothing has happened.
         signed = self._renewed(verified, (verified.gen or 0) + 1, now)

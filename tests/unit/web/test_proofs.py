@@ -367,6 +367,22 @@ async def test_rotation_leaves_bound_tokens_as_they_are() -> None:
         assert is_refused(await site.get(*headers), "proof_replayed")
 
 
+async def test_a_client_that_asks_to_replace_a_bound_token_gets_the_same_one() -> None:
+    """A client may do so at any time, so it is no error. The token of a bearer client is replaced."""
+    site = DPoPSite(rotation={"after": 10})
+    site.app.include_router(site.sessions.refresh_router())
+    async with site.running():
+        bound, bearer = await site.bound_token(), await site.bearer_token()
+        for _ in range(2):
+            answer = await ask(site.app, "POST", "/session/refresh", *site.headers(bound, "POST", "/session/refresh"))
+            assert (answer.status, answer.all("session-token")) == (200, [])
+            assert (answer.json()["access_token"], answer.json()["token_type"]) == (bound, "DPoP")
+        assert (await site.get(*site.headers(bound))).status == 200
+        answer = await ask(site.app, "POST", "/session/refresh", ("authorization", f"Bearer {bearer}"))
+        assert (answer.status, answer.json()["token_type"]) == (200, "bearer")
+        assert answer.json()["access_token"] != bearer
+
+
 async def test_the_replaced_token_of_a_bound_session_is_a_reuse_only_with_its_key(site: DPoPSite) -> None:
     """Nobody else can cause what is done at a reuse: not even by a stolen token."""
     token = await site.bound_token()
