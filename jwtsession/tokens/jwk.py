@@ -13,6 +13,13 @@ KEY_TYPES = {"RS": "RSA", "PS": "RSA", "ES": "EC", "Ed": "OKP"}
 # RFC 7518 section 3.4 and RFC 8037 section 3.1: the curve of each algorithm, and the bytes of a coordinate.
 _CURVES = {"ES256": ("P-256", 32), "ES384": ("P-384", 48), "ES512": ("P-521", 66), "EdDSA": ("Ed25519", 32)}
 
+# The prime of each curve (NIST SP 800-186 section 3.2.1): a coordinate is less than it. OpenSSL takes a larger one too.
+_PRIMES = {
+    "P-256": 2**256 - 2**224 + 2**192 + 2**96 - 1,
+    "P-384": 2**384 - 2**128 - 2**96 + 2**32 - 1,
+    "P-521": 2**521 - 1,
+}
+
 # RFC 7638 section 3.2 and RFC 8037 section 2: the members that make a public key, beside `kty`.
 _MEMBERS = {"EC": ("crv", "x", "y"), "OKP": ("crv", "x"), "RSA": ("e", "n")}
 
@@ -58,6 +65,8 @@ def public_members(jwk: object, algorithm: str) -> dict[str, str]:
         raise ValueError
     if kind == "OKP":
         _check_ed25519(numbers["x"])
+    elif any(int.from_bytes(number) >= _PRIMES[curve] for number in numbers.values()):
+        raise ValueError  # a second form of the point, by which the key would have a second thumbprint
     return public
 
 

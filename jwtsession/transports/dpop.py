@@ -31,8 +31,11 @@ def came_by_dpop(headers: Iterable[tuple[bytes, bytes]]) -> bool:
 
 
 def find_proofs(headers: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
-    """Return the values of all headers `DPoP` of a request: there should be one (RFC 9449 section 4.3)."""
-    return [value.strip(WHITESPACE) for name, value in headers if name == b"dpop"]
+    """Return the values of all headers `DPoP` of a request: there should be one (RFC 9449 section 4.3).
+
+    They are the objects that the server made, with white space around them if it left it there.
+    """
+    return [value for name, value in headers if name == b"dpop"]
 
 
 def _found(headers: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, str]]:

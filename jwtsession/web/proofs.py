@@ -161,7 +161,9 @@ class RequestProof:
             self._note(await policy.store.proof_add(proof.name, policy.window))
 
     def _verify(self, token: str | None) -> Proof:
-        return self._policy.verifier.verify(self._values, self._method, self._path, token)
+        # White space around a header's value is no part of it (RFC 9110 section 5.5).
+        proofs = [value.strip(b" \t") for value in self._values]
+        return self._policy.verifier.verify(proofs, self._method, self._path, token)
 
     def _is_used(self) -> bool:
         """Whether the store need not be asked: this request has used the proof already, or nobody asks."""

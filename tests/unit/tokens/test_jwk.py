@@ -1,5 +1,7 @@
 """Public keys that clients send as JWK: which are read, and which are refused."""
 
+import base64
+import contextlib
 import json
 from typing import Any
 
@@ -127,6 +129,20 @@ def test_what_is_no_public_key_for_the_algorithm_is_refused(key: object, algorit
     """A key of another type or curve, in another spelling, too weak, too slow or for another use raises ValueError."""
     with pytest.raises(ValueError, match="no public key"):
         READER.read(key, algorithm)
+
+
+def test_a_point_has_one_form() -> None:
+    """A coordinate plus the curve's prime is the same point for the library: the key would have a second thumbprint."""
+    point = public_jwk(private_key("ES512"))
+    for name in ("x", "y"):
+        number = int.from_bytes(base64.urlsafe_b64decode(point[name])) + 2**521 - 1
+        with pytest.raises(ValueError, match="no public key"):
+            READER.read(point | {name: encoded(number.to_bytes(66))}, "ES512")
+    x, y = 5, 0x459243B9AA581806FE913BCE99817ADE11CA503C64D9A3C533415C083248FBCC  # a point of P-256 that is small
+    for number, is_read in ((x, True), (x + P256, False)):
+        key = EC | {"x": encoded(number.to_bytes(32)), "y": encoded(y.to_bytes(32))}
+        with contextlib.nullcontext() if is_read else pytest.raises(ValueError, match="no public key"):
+            READER.read(key, "ES256")
 
 
 def test_the_checks_come_before_the_library() -> None:
