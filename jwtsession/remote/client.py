@@ -83,9 +83,9 @@ class RemoteClient:
         return await self._request("POST", url, form, auth)
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the connections of this event loop. Those of another one can only be closed there."""
         client, self._client = self._client, None
-        if client is not None:
+        if client is not None and self._loop is asyncio.get_running_loop():
             await client.aclose()
 
     async def _request(

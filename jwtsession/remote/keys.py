@@ -80,9 +80,9 @@ class RemoteKeys:
         return None
 
     async def close(self) -> None:
-        """End a fetch that is under way."""
+        """End a fetch that is under way in this event loop. Who waits for it gets a `StoreUnavailableError`."""
         task, self._fetching = self._fetching, None
-        if task is not None:
+        if task is not None and not task.done() and task.get_loop() is asyncio.get_running_loop():
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
@@ -94,7 +94,12 @@ class RemoteKeys:
         """Wait for a fetch: for the one that is under way, or for a new one, if one may begin."""
         task = self._start(interval)
         if task is not None:
-            await asyncio.shield(task)  # a caller that goes away ends nobody else's fetch
+            try:
+                await asyncio.shield(task)  # a caller that goes away ends nobody else's fetch
+            except asyncio.CancelledError:
+                if task.cancelled():  # not the caller: `close` has ended the fetch
+                    raise StoreUnavailableError("keys_unavailable") from None
+                raise
 
     def _start(self, interval: float) -> asyncio.Task[None] | None:
         task, loop = self._fetching, asyncio.get_running_loop()

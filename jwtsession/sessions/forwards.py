@@ -1,7 +1,9 @@
 """`Forwards`: what a session's old id stands for after `regenerate()`, so that an old token still names its session."""
 
+import contextlib
 import json
 import logging
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -16,6 +18,9 @@ logger = logging.getLogger("jwtsession")
 MAX_STEPS = 32
 """One call follows at most so many forwards. The next call goes on where this one stopped."""
 
+LONG_STEPS = 4
+"""A chain that takes more steps than this is made shorter, so that who uses an old token again and again costs less."""
+
 FORWARD_SECONDS = 30 * 86_400
 """How long the forward of a token without `exp` is kept."""
 
@@ -24,6 +29,8 @@ _MOST_SECONDS = 10**10
 
 _ATTEMPTS = 8
 """How often a forward that others change at the same time is written, before the store counts as failed."""
+
+_NOT_READABLE = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
 
 
 class Link(NamedTuple):
@@ -69,6 +76,18 @@ class End(NamedTuple):
 
     def __repr__(self) -> str:
         return "End()"
+
+
+class _Way(NamedTuple):
+    """How far somebody has gone along a chain, up to an id that was stored: the way to it does not change any more.
+
+    The id behind it may be of a move that failed, whose forward another move is about to replace.
+    """
+
+    start: str
+    steps: int = 0
+    link: Link | None = None
+    """Leads to the last id."""
 
 
 class Forwards:
@@ -144,14 +163,16 @@ class Forwards:
         """
         link = await self._get(session_id)
         since = 0.0 if link is None else link.at
-        for _ in range(MAX_STEPS):
-            if link is None:
-                return None
+        way = _Way(session_id)
+        while link is not None and way.steps < MAX_STEPS:
             if await self._lives(link.id):
+                await self._shorten_if_long(_Way(session_id, way.steps + 1, link))
                 return Living(link.id, since, link.ended)
-            link = _after(link, await self._get(link.id))
-        if link is not None:
-            await self._shorten(session_id, link)
+            following = await self._get(link.id)
+            if following is not None:
+                way = _Way(session_id, way.steps + 1, link)
+            link = _after(link, following)
+        await (self._shorten_if_long(way) if link is None else self._shorten(way))
         return None
 
     async def end(self, session_id: str, sub: str | None, wait_replicas: int = 0) -> End:
@@ -166,7 +187,7 @@ class Forwards:
             StoreUnavailableError: The store did not answer, too few replicas confirmed, or the session has moved more
                 than `MAX_STEPS` times. Another call goes on.
         """
-        last, link, unconfirmed = session_id, None, None
+        last, link, unconfirmed, way = session_id, None, None, _Way(session_id)
         for _ in range(MAX_STEPS + 1):
             ended = False
             try:
@@ -177,13 +198,14 @@ class Forwards:
                 unconfirmed = error  # it is not known whether this one lived: the next one must end as well
             following = None if ended else _after(link, await self._change(last, _marked))
             if following is None:
+                await self._shorten_if_long(way)
                 if unconfirmed is not None:
                     raise unconfirmed
                 (sub,) = (link and link.new_sub) or (sub,)
                 return End(last, sub, ended)
+            way = way if link is None else _Way(session_id, way.steps + 1, link)
             last, link = following.id, following
-        if link is not None:
-            await self._shorten(session_id, link)
+        await self._shorten(way)
         raise StoreUnavailableError("session_moved_too_often")
 
     async def _lives(self, session_id: str) -> bool:
@@ -192,13 +214,20 @@ class Forwards:
         except SessionCorruptError:
             return False
 
-    async def _shorten(self, session_id: str, link: Link) -> None:
-        """Let an id lead to a later one at once: the next call gets further along a very long chain."""
+    async def _shorten_if_long(self, way: "_Way") -> None:
+        with contextlib.suppress(StoreUnavailableError):  # the answer is known without it
+            if way.steps > LONG_STEPS:
+                await self._shorten(way)
+
+    async def _shorten(self, way: "_Way") -> None:
+        """Let an id lead to a later one at once: the next call takes fewer steps, or gets further along the chain."""
 
         def shortened(found: Link | None) -> Link | None:
-            return found and link._replace(at=found.at, until=found.until, ended=found.ended or link.ended)
+            if found is None or way.link is None:
+                return found
+            return way.link._replace(at=found.at, until=found.until, ended=found.ended or way.link.ended)
 
-        await self._change(session_id, shortened)
+        await self._change(way.start, shortened)
 
     async def _change(self, session_id: str, change: Callable[[Link | None], Link | None]) -> Link | None:
         """Change the forward of an id, in one step with the look at what it was. Return what it is now."""
@@ -236,7 +265,7 @@ class Forwards:
         if link.ended:
             written["ended"] = True
         value = self._sealer.seal(_bound_to(session_id), json.dumps(written, separators=(",", ":")).encode())
-        return value, max(1, int((link.until - self._clock()) * 1000))
+        return value, max(1, int(min(link.until - self._clock(), _MOST_SECONDS) * 1000))
 
     def _opened(self, session_id: str, stored: bytes | None) -> Link | None:
         """Read a forward. One that can't be read leads nowhere: no later try could read it, so the request must end."""
@@ -244,12 +273,11 @@ class Forwards:
             return None
         try:
             found = json.loads(self._sealer.open(_bound_to(session_id), stored))
-            next_id, sub = found["id"], found.get("sub")
-            if not is_session_id(next_id) or not isinstance(sub, str | None):
+            next_id, sub, at, until = found["id"], found.get("sub"), float(found["at"]), float(found["until"])
+            if not (is_session_id(next_id) and isinstance(sub, str | None) and math.isfinite(at + until)):
                 raise ValueError
-            ended = bool(found.get("ended"))
-            return Link(next_id, float(found["at"]), float(found["until"]), (sub,) if "sub" in found else (), ended)
-        except (SessionCorruptError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+            return Link(next_id, at, until, (sub,) if "sub" in found else (), bool(found.get("ended")))
+        except (SessionCorruptError, *_NOT_READABLE) as error:
             reason = error.code if isinstance(error, SessionCorruptError) else "not readable"
             logger.warning("a session's forward can't be used (%s): where the session moved is not known", reason)
             return None

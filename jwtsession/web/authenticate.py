@@ -148,7 +148,8 @@ class Authenticator(Generic[S, C]):
         Raises:
             StoreUnavailableError: The session is gone, and the store did not say whether its token was replaced.
         """
-        if verified is not None and isinstance(refusal, SessionNotFoundError):
+        # Nobody gets a ticket by a replaced token: one that comes later is of a request that was under way.
+        if verified is not None and not verified.is_ticket and isinstance(refusal, SessionNotFoundError):
             refusal = await self._components.reuse.judge(refusal, verified, host)
         if not isinstance(refusal, MissingTokenError):  # `require()` emits that event, if the endpoint needs a token
             self._lifecycle.emit("refused", None if verified is None else verified.session_id, refusal.code, host)

@@ -1,15 +1,18 @@
 """Tests of jwtsession.remote.client: which URLs are asked, and which answers are accepted."""
 
 import asyncio
+import gc
 import gzip
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
+from fastapi import FastAPI
 
 from jwtsession import ConfigurationError
 from jwtsession.remote import RemoteClient, check_url
 from jwtsession.remote.client import MAX_ANSWER_BYTES, RemoteError
+from tests.web import serving
 
 pytestmark = pytest.mark.server
 
@@ -160,6 +163,22 @@ def test_a_client_moves_to_another_event_loop() -> None:
             return await client.get(url)
 
     assert asyncio.run(once()) == asyncio.run(once()) == b"{}"
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_the_end_in_another_event_loop() -> None:
+    """An open connection of a loop that has ended, such as that of a test client, does not stop `close()`."""
+    app = FastAPI()
+
+    @app.get("/keys")
+    async def keys() -> dict[str, str]:
+        return {}
+
+    client = RemoteClient(5.0)
+    with serving(app) as server:
+        assert asyncio.run(client.get(str(server.base_url.join("/keys")))) == b"{}"
+        asyncio.run(client.close())
+        gc.collect()  # Python warns of the socket, which nobody could close
 
 
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -174,12 +174,12 @@ async def test_a_clock_that_is_set_back_stops_nothing(world: World) -> None:
 
 
 async def test_the_end_cancels_a_fetch(world: World) -> None:
-    """`close()` leaves no task behind, and a later call fetches anew."""
+    """`close()` leaves no task behind, who waits gets a 503 and is not cancelled, and a later call fetches anew."""
     world.issuer.open.clear()
     waiting = asyncio.ensure_future(world.keys.current())
     await world.settle()
     await world.keys.close()
-    with pytest.raises(asyncio.CancelledError):
+    with pytest.raises(StoreUnavailableError, match="keys_unavailable"):
         await waiting
     world.issuer.open.set()
     world.clock.advance(1)
@@ -205,3 +205,28 @@ def test_another_event_loop_fetches_anew() -> None:
 
     asyncio.run(leave())
     asyncio.run(come())
+
+
+@pytest.mark.parametrize("is_done", [True, False])
+def test_the_end_in_another_event_loop(is_done: bool) -> None:
+    """A fetch of a loop that has ended does not stop `close()`, whether it was done or not."""
+    world: list[World] = []
+
+    async def begin() -> None:
+        world.append(World())
+        if not is_done:
+            world[0].issuer.open.clear()
+        waiting = asyncio.ensure_future(world[0].keys.current())
+        await world[0].settle()
+        assert waiting.done() is is_done
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(begin())
+    if is_done:
+        loop.close()
+    asyncio.run(world[0].keys.close())
+    if not is_done:
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
+        loop.run_until_complete(asyncio.sleep(0.01))
+        loop.close()

@@ -117,7 +117,7 @@ async def test_a_logout_by_a_token_of_the_middle_does_too(world: World) -> None:
         await log_out(world, token)
 
 
-@pytest.mark.parametrize(("times", "calls"), [(32, 1), (33, 2), (64, 2), (65, 3)])
+@pytest.mark.parametrize(("times", "calls"), [(32, 1), (33, 2), (63, 2), (64, 3)])
 async def test_a_very_long_chain_ends_after_some_calls(clock: Clock, times: int, calls: int) -> None:
     """A call that does not reach the end is a 503, not a success, and the next one goes on where it stopped."""
     world = World(clock, SteppedStore(clock), user_index=True)
@@ -145,6 +145,69 @@ async def test_a_load_makes_a_very_long_chain_shorter(world: World, clock: Clock
     assert codes == ["session_not_found", "session_not_found", "token_reused"]
     await log_out(world, first)
     assert not await lives(world, last)
+
+
+@pytest.mark.parametrize("ending", [True, False])
+@pytest.mark.parametrize("use", ["load", "logout"])
+async def test_an_old_token_that_is_used_again_and_again_costs_little(
+    world: World, store: SteppedStore, clock: Clock, ending: bool, use: str
+) -> None:
+    """However long its chain is, only the first use takes all the steps, also if the session has ended."""
+    first = await world.log_in()
+    last = await moved(world, first, 31)
+    if ending:
+        await log_out(world, last)
+    clock.advance(60)
+    code = "session_not_found" if ending else "token_reused"
+    asked = []
+    for _ in range(3):
+        store.calls.clear()
+        if use == "load" or not ending:
+            assert (await refused(world, first)).code == code
+        else:
+            await (await world.request(first)).destroy()
+        asked.append(len(store.calls))
+    assert asked[0] > 31
+    assert asked[1] == asked[2] <= 9
+    assert await lives(world, last) is not ending
+    await log_out(world, first)
+    assert not await lives(world, last)
+
+
+async def test_a_chain_is_not_made_shorter_beyond_what_is_settled(
+    world: World, store: SteppedStore, clock: Clock
+) -> None:
+    """A use of an old token may come while the last id moves, and has another mover's forward that leads nowhere."""
+    first = await world.log_in()
+    middle = await moved(world, first, 10)
+    store.down = {"compare_and_delete"}
+    with pytest.raises(StoreUnavailableError):
+        await (await world.request(middle)).regenerate()
+    store.down = set()
+    found: list[str] = []
+
+    async def use() -> None:
+        found.append((await refused(world, first)).code)
+
+    store.after["compare_and_delete"] = use
+    last = await moved(world, middle)
+    assert found == ["session_not_found"]
+    clock.advance(60)
+    assert (await refused(world, first)).code == "token_reused"
+    await log_out(world, first)
+    assert not await lives(world, last)
+
+
+async def test_a_store_that_takes_no_writes_does_not_stop_a_refusal(
+    world: World, store: SteppedStore, clock: Clock
+) -> None:
+    """A server whose memory is full: the long way is gone each time."""
+    first = await world.log_in()
+    await moved(world, first, 20)
+    clock.advance(60)
+    store.down = {"forward_replace"}
+    for _ in range(2):
+        assert (await refused(world, first)).code == "token_reused"
 
 
 async def test_a_revoked_id_is_followed(world: World) -> None:
@@ -476,6 +539,10 @@ async def test_a_forward_holds_the_next_id_and_little_else(
         b'{"id":7,"at":1,"until":2}',
         b'{"id":"%b","at":"x","until":2}' % (b"n" * 43),
         b'{"id":"%b","at":1,"until":2,"sub":7}' % (b"n" * 43),
+        b'{"id":"%b","at":1,"until":NaN}' % (b"n" * 43),
+        b'{"id":"%b","at":NaN,"until":2}' % (b"n" * 43),
+        b'{"id":"%b","at":1,"until":1e999}' % (b"n" * 43),
+        b'{"id":"%b","at":1,"until":1%b}' % (b"n" * 43, b"0" * 400),
         b"[" * 100_000,
         b"\xff",
     ],
