@@ -115,7 +115,8 @@ def _expected(report: Report) -> str:
     lines.append(
         "**Redis.** One command in one round trip for each request that asks for a session, and requests that wait at"
         " the same time share a round trip. One write for each session within `touch_interval`, a minute by default."
-        " [Rotation](guides/rotation.md) adds one command, in the same round trip."
+        " [Rotation](guides/rotation.md) adds one command, in the same round trip, and so does"
+        " [DPoP](guides/dpop.md#what-it-costs), which also has a signature to check for each request."
     )
     small, large = (_cpu(report, 64, variation) for variation in ("", "64 KB"))
     if small and large:
