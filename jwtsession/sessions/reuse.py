@@ -61,9 +61,10 @@ class Reuse:
                 return refusal
             living_id, refusal = living.id, TokenReusedError()
         self._lifecycle.emit("reuse_detected", token.session_id, hashed(living_id), host)
+        if self._action == "end_all" and self._lifecycle.has_index and token.sub:
+            # The living session ends last: if the store fails before, the next use of the token tries again.
+            await self._lifecycle.end_all(token.sub, living_id, host)
         if self._action != "refuse":
             # Through the old id: a new one that the session gets at this moment ends too.
             await self._lifecycle.end(token.session_id, token.sub, host)
-        if self._action == "end_all" and self._lifecycle.has_index and token.sub:
-            await self._lifecycle.end_all(token.sub, None, host)
         return refusal

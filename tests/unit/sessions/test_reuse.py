@@ -14,6 +14,7 @@ from jwtsession import (
     StoreUnavailableError,
     TokenReusedError,
 )
+from jwtsession.stores import IndexPage
 from jwtsession.testing import Clock, InspectableStore
 from jwtsession.web.dependencies import SessionDependency
 from tests.unit.conftest import UserClaims, UserSession, World, request
@@ -120,13 +121,39 @@ async def test_what_ends_at_a_reuse_is_a_setting(clock: Clock, events: Events, a
     told = events()
     assert [name for name, *_ in told if name != "destroyed"] == ["reuse_detected", "refused"]
     ended = [session for name, session, _ in told if name == "destroyed"]
-    assert ended[:1] == [new] * (action != "refuse")
+    assert ended[-1:] == [new] * (action != "refuse")
     assert len(ended) == {"refuse": 0, "end": 1, "end_all": 2 if sub else 1}[action]
     assert await lives(world, new_token) is (action == "refuse")
     assert await lives(world, other) is not (action == "end_all" and sub is not None)
     assert await lives(world, foreign)
     again = "token_reused" if action == "refuse" else "session_not_found"
     assert await refused(world, token) == again
+
+
+async def test_an_end_of_all_that_failed_halfway_is_tried_again(clock: Clock) -> None:
+    """The next use of the old token is a reuse again, until all sessions have ended."""
+
+    class Failing(InspectableStore):
+        fails = 0
+
+        async def index_page(self, user: str, cursor: int, limit: int) -> IndexPage:
+            self.fails -= 1
+            if self.fails == 0:
+                raise StoreUnavailableError
+            return await super().index_page(user, cursor, 1)
+
+    store = Failing(clock)
+    world = World(clock, store, on_reuse="end_all", user_index=True)
+    others = [await world.log_in(sub="ann") for _ in range(3)]
+    token, new = await stolen(world, sub="ann")
+    others += [await world.log_in(sub="ann") for _ in range(3)]
+    clock.advance(60)
+    for _ in range(2):
+        store.fails = 3
+        with pytest.raises(StoreUnavailableError):
+            await world.request(token)
+    assert await refused(world, token) == "token_reused"
+    assert [await lives(world, each) for each in (new, *others)] == [False] * 7
 
 
 async def test_all_sessions_of_the_presented_tokens_user_end_and_the_living_one(clock: Clock) -> None:
