@@ -11,7 +11,14 @@ from ._possession import Possession
 from ._request import RequestSession, emit_refused
 from ._tracebacks import scrub_traceback
 from ._types import C, S, Transport
-from .errors import AuthenticationError, CSRFError, InvalidArgumentError, InvalidProofError, TokenReusedError
+from .errors import (
+    AuthenticationError,
+    CSRFError,
+    InvalidArgumentError,
+    InvalidProofError,
+    SessionConflictError,
+    TokenReusedError,
+)
 from .models import Ticket, Token, TokenType
 from .observability import client_address
 from .sessions import TICKET_SECONDS, Login, NewSession, Record, new_ticket, origin_name, ticket_name
@@ -64,8 +71,7 @@ class IssuingSession(RequestSession[S, C], Generic[S, C]):
 
         Raises:
             SessionNotFoundError: There is no session, or it is gone.
-            TokenReusedError: The token was replaced before, and the new one is in use.
-            SessionConflictError: The token was replaced before, and the client has used the new one a moment ago.
+            SessionConflictError: The token was replaced before, and the client has used the new one.
             InvalidArgumentError: The setting `rotation.after` is not set, or the cookie can't be set: it would be too
                 large, or the answer has started.
             ConfigurationError: The token would be in a cookie, and nothing puts it on the answer.
@@ -84,10 +90,12 @@ class IssuingSession(RequestSession[S, C], Generic[S, C]):
         signed = self._renewed(verified, (verified.gen or 0) + 1, now)
         try:
             generation, is_new = await rotation.refresh(verified, now)
+        except TokenReusedError:
+            # Nobody has presented the token now: it was good when this request or socket began. Its client has a newer
+            # one. If another client goes on with this one, its next request is judged.
+            raise SessionConflictError from None
         except AuthenticationError as error:
             self._forget(error)
-            if isinstance(error, TokenReusedError):
-                await self._components.reuse.judge(error, verified, self._host)
             emit_refused(self, error)
             raise
         if is_new:

@@ -108,7 +108,8 @@ def wire(
     remembers = settings.dpop.mode != "off" and settings.dpop.replay
     at_risk = {"has_index": index is not None, "has_proofs": remembers, "has_cutoff": cutoff is not None}
     eviction = EvictionWatch(store, clock, **at_risk) if any(at_risk.values()) else None
-    lifespan = Lifespan(tenant, audit, watch, settings.request_arg, eviction, _weaknesses(settings))
+    arrivals = clock if rotation is not None or settings.reuse_action != "refuse" else None
+    lifespan = Lifespan(tenant, audit, watch, settings.request_arg, eviction, _weaknesses(settings), arrivals)
     cookies = _cookies(settings)
     extractor = _extractor(settings, settings.token_sources, cookies)
     on_sockets = [each for each in settings.websocket.sources if each in ("protocol", *settings.token_sources)]

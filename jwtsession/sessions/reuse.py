@@ -34,7 +34,7 @@ class Reuse:
         self._grace = grace
 
     async def judge(
-        self, refusal: SessionNotFoundError, token: SessionToken, host: str | None = None
+        self, refusal: SessionNotFoundError, token: SessionToken, host: str | None = None, waited: float = 0
     ) -> AuthenticationError:
         """Tell whether a refused request is a reuse. If it is, emit the event `reuse_detected`, and act.
 
@@ -43,6 +43,7 @@ class Reuse:
                 lives under the token's own id.
             token: The request's token.
             host: The client's address as the server saw it, for the events.
+            waited: How many seconds ago the request arrived, with its token.
 
         Returns:
             The error for the client: a `TokenReusedError` for a reuse.
@@ -57,7 +58,7 @@ class Reuse:
             if living is not None and living.ended:
                 await self._lifecycle.end(token.session_id, token.sub, host)  # a logout that failed halfway
                 return refusal
-            if living is None or self._repository.timeouts.now() - living.since < self._grace:
+            if living is None or self._repository.timeouts.now() - living.since < self._grace + waited:
                 return refusal
             living_id, refusal = living.id, TokenReusedError()
         self._lifecycle.emit("reuse_detected", token.session_id, hashed(living_id), host)

@@ -32,14 +32,18 @@ class RotationCheck:
         rotation: The provider's.
         token: The request's token.
         may_replace: Whether the answer could take a new token to the client. Called only if there is one.
+        waited: How many seconds ago the request arrived: the client chose the token then, and its body took so long.
     """
 
-    __slots__ = ("_may_replace", "_rotation", "_token", "began", "rotated", "successor")
+    __slots__ = ("_may_replace", "_rotation", "_token", "_waited", "began", "rotated", "successor")
 
-    def __init__(self, rotation: "Rotation", token: RotatedToken, may_replace: Callable[[], bool]) -> None:
+    def __init__(
+        self, rotation: "Rotation", token: RotatedToken, may_replace: Callable[[], bool], waited: float = 0
+    ) -> None:
         self._rotation = rotation
         self._token = token
         self._may_replace = may_replace
+        self._waited = waited
         self.successor: int | None = None
         """The generation of the token that the answer has to take to the client; None for nothing."""
         self.rotated = False
@@ -60,7 +64,7 @@ class RotationCheck:
             return None
         self.began = rotation.now()
         due = rotation.replaces(self._token, self.began) and self._may_replace()
-        verdict, generation = await rotation.settle(self._token, found, self.began, due=due)
+        verdict, generation = await rotation.settle(self._token, found, self.began, due=due, waited=self._waited)
         if verdict is Verdict.REUSE:
             raise TokenReusedError
         self.rotated = verdict is Verdict.ROTATED
@@ -132,7 +136,7 @@ class Rotation:
         return self.silent and token.iat is not None and now - token.iat >= self._after
 
     async def settle(
-        self, token: RotatedToken, found: LoadedGeneration, now: float, *, due: bool
+        self, token: RotatedToken, found: LoadedGeneration, now: float, *, due: bool, waited: float = 0
     ) -> tuple[Verdict, int]:
         """Judge a presented token by what the store holds, and change that in one atomic step if it has to change.
 
@@ -141,6 +145,7 @@ class Rotation:
             found: What the store holds.
             now: The time in seconds since the epoch.
             due: Whether to begin the next generation if the token is the newest one.
+            waited: See `RotationCheck`.
 
         Returns:
             What the token is, and the session's newest generation.
@@ -150,13 +155,14 @@ class Rotation:
         """
         # A reuse keeps the generation too: its load has extended the session, which must not outlive the generation.
         presented, milliseconds = token.gen or 0, max(1, int(now * 1000))
-        verdict, newest = judge(found.newest, presented, milliseconds, due=due, grace=self._grace)
+        grace = self._grace + int(waited * 1000)
+        verdict, newest = judge(found.newest, presented, milliseconds, due=due, grace=grace)
         ttl = self._ttl(token)
         is_kept = milliseconds + ttl - found.until < self._idle_timeout(token) * 250
         if newest == found.newest and is_kept:
             return verdict, newest.number
         verdict, generation = await self.store.rotate(
-            token.session_id, presented, milliseconds, due=due, grace=self._grace, ttl=ttl
+            token.session_id, presented, milliseconds, due=due, grace=grace, ttl=ttl
         )
         self._extensions.done(token.session_id)
         return verdict, generation

@@ -3,6 +3,7 @@
 from typing import Generic
 
 from starlette.requests import HTTPConnection
+from starlette.types import Scope
 
 from .._request import (
     Components,
@@ -25,7 +26,7 @@ from ..errors import (
 from ..manager import SessionManager
 from ..tokens import VerifiedToken
 from ..transports import Found, TokenExtractor
-from .checks import TokenChecks
+from .checks import TokenChecks, waited
 from .delivery import CookieDelivery, CookiePolicy
 from .outgoing import hand_out
 from .scopes import Demand
@@ -130,7 +131,7 @@ class Authenticator(Generic[S, C]):
             if self._has_index and extend:
                 await self._lifecycle.note_use(verified)
         if refusal is not None:
-            refusal = await self._explained(refusal, verified, host)
+            refusal = await self._explained(refusal, verified, host, connection.scope)
             if proof is not None and not proof.permits:
                 verified = None  # who does not have the token's key must not even end its session
             if delivery is not None and isinstance(refusal, ExpiredTokenError):
@@ -141,7 +142,7 @@ class Authenticator(Generic[S, C]):
         return manager, token
 
     async def _explained(
-        self, refusal: AuthenticationError, verified: VerifiedToken | None, host: str | None
+        self, refusal: AuthenticationError, verified: VerifiedToken | None, host: str | None, scope: Scope
     ) -> AuthenticationError:
         """Emit the events of a refused token, and return the error that says best why it is refused.
 
@@ -150,7 +151,8 @@ class Authenticator(Generic[S, C]):
         """
         # Nobody gets a ticket by a replaced token: one that comes later is of a request that was under way.
         if verified is not None and not verified.is_ticket and isinstance(refusal, SessionNotFoundError):
-            refusal = await self._components.reuse.judge(refusal, verified, host)
+            since = waited(scope, self._repository.timeouts.now())
+            refusal = await self._components.reuse.judge(refusal, verified, host, since)
         if not isinstance(refusal, MissingTokenError):  # `require()` emits that event, if the endpoint needs a token
             self._lifecycle.emit("refused", None if verified is None else verified.session_id, refusal.code, host)
         return refusal

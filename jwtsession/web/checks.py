@@ -10,7 +10,7 @@ from ..manager import SessionManager
 from ..sessions import LoadCheck, Rotation, RotationCheck
 from ..settings import TokenSource
 from ..tokens import VerifiedToken
-from .outgoing import hand_out
+from .outgoing import KEY, Outgoing, hand_out
 from .proofs import ProofPolicy, RequestProof
 
 _SOURCES = get_args(TokenSource)
@@ -51,7 +51,8 @@ class TokenChecks:
         check = None if proof is None else proof.check(verified, source)
         if self._rotation is None or source == "ticket" or verified.jkt is not None:
             return check  # a ticket can be used once, and who has stolen a bound token can't use it
-        return RotationCheck(self._rotation, verified, partial(_may_replace, scope, source))
+        since = waited(scope, self._rotation.now())
+        return RotationCheck(self._rotation, verified, partial(_may_replace, scope, source), since)
 
     def end(self, check: LoadCheck, manager: SessionManager[Any, Any], scope: Scope) -> None:
         """Let the answer take to the client what the check, which has passed, has found for it.
@@ -64,6 +65,12 @@ class TokenChecks:
         if isinstance(check, RotationCheck) and check.successor is not None:
             note_successor(manager, check.successor, check.began, rotated=check.rotated)
             hand_out(manager, scope)
+
+
+def waited(scope: Scope, now: float) -> float:
+    """How many seconds ago a request arrived; 0 if nobody has noted that. A slow client's body may take minutes."""
+    outgoing: Outgoing | None = scope.get(KEY)
+    return 0 if outgoing is None or outgoing.arrived is None else max(0, now - outgoing.arrived)
 
 
 def _may_replace(scope: Scope, source: str) -> bool:

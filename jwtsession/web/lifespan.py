@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from typing import Any
 
@@ -29,6 +29,7 @@ class Lifespan:
         request_arg: The URL parameter whose value access logs must not show.
         eviction: Checks the store's eviction policy; None if nothing depends on it.
         weaknesses: Warnings for the log at the start.
+        arrivals: The clock for the times at which requests arrive; None if the provider does not ask for them.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Lifespan:
         request_arg: str,
         eviction: EvictionWatch | None = None,
         weaknesses: Sequence[str] = (),
+        arrivals: Callable[[], float] | None = None,
     ) -> None:
         self.tenant = tenant
         self.admitted: set[Any] = set()
@@ -50,6 +52,7 @@ class Lifespan:
         self._request_arg = request_arg
         self._eviction = eviction
         self._weaknesses = weaknesses
+        self._arrivals = arrivals
         self._running = 0
         self._is_open = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -117,7 +120,7 @@ class Lifespan:
         self.admitted.add(app)
         if isinstance(app, FastAPI):
             openapi.document(app)
-            self._late.enter_context(wrapped(app))
+            self._late.enter_context(wrapped(app, self._arrivals))
 
     @asynccontextmanager
     async def run(self, app: Any = None) -> AsyncIterator[None]:
@@ -132,7 +135,7 @@ class Lifespan:
             if app is not None:
                 openapi.document(app)
                 openapi.prune_dependants(app)
-                ending.enter_context(wrapped(app))
+                ending.enter_context(wrapped(app, self._arrivals))
                 apps = ending.enter_context(admitted(self.tenant, app))
                 _give_own_states(app)
             ending.enter_context(self._redacted_access_logs())

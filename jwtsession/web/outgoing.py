@@ -83,6 +83,7 @@ class Outgoing:
         "_send",
         "_task",
         "answered",
+        "arrived",
         "before_start",
         "completers",
         "cookies",
@@ -97,6 +98,8 @@ class Outgoing:
         self._task = current_task()
         self.scope: Scope | None = scope
         """The request's ASGI scope; None when the application has returned."""
+        self.arrived: float | None = None
+        """When the request arrived, in seconds since the epoch; None if nobody asks for it."""
         self.stream: Stream | None = None
         """The answer, if it is streamed and there is a session."""
         self._headers: Headers = ()
@@ -198,6 +201,7 @@ class SessionMiddleware:
         self.app = app
         self._sockets = TakesTokenProtocols(ClosesSockets(app))
         self._users = 0
+        self._clock: Callable[[], float] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the call on."""
@@ -208,6 +212,9 @@ class SessionMiddleware:
         outgoing = scope[KEY] = Outgoing(send, scope)
         if outer is not None and outer.scope is not None:  # else a driver uses the scope again
             outgoing.cookies = outer.cookies  # whichever of the two starts an answer has all of them
+            outgoing.arrived = outer.arrived
+        if self._clock is not None and outgoing.arrived is None:
+            outgoing.arrived = self._clock()
         if "jwtsession" in scope:
             outgoing.successors = tuple(filter(has_successor, attach_answers(scope)))
         try:
@@ -234,16 +241,21 @@ def hand_out(manager: SessionManager[Any, Any], scope: Scope) -> None:
 
 
 @contextmanager
-def wrapped(app: Any) -> Iterator[None]:
+def wrapped(app: Any, clock: Callable[[], float] | None = None) -> Iterator[None]:
     """Put `SessionMiddleware` around an application's routes, once for all providers, until the last of them ends.
 
     It is inside of FastAPI's own and the application's middlewares, so that those which keep answers see the headers.
+
+    Args:
+        app: The application.
+        clock: Tells when each request arrives: see `Outgoing.arrived`. None if the provider does not ask.
     """
     router = app.router
     middleware = router.middleware_stack
     if not isinstance(middleware, SessionMiddleware):
         middleware = router.middleware_stack = SessionMiddleware(middleware)
     middleware._users += 1
+    middleware._clock = middleware._clock or clock
     try:
         yield
     finally:

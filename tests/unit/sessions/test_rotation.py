@@ -199,23 +199,35 @@ async def test_after_the_grace_the_old_token_is_refused(client: Client) -> None:
 
 @pytest.mark.parametrize("on_reuse", ["refuse", None])
 async def test_a_reuse_ends_the_session_unless_the_setting_says_otherwise(clock: Clock, on_reuse: Any) -> None:
-    """By a load, and by the refresh of a manager that has lived on. The events tell of it."""
-    for by in ("load", "refresh"):
-        client = Client(clock, mode="explicit", on_reuse=on_reuse)
-        async with client.world.provider:
-            token = await client.world.log_in()
-            manager = await client.load(token)
-            new = await client.refresh(token)
-            await client.load(new)
-            clock.advance(GRACE)
-            with pytest.raises(TokenReusedError):
-                await (client.load(token) if by == "load" else manager.refresh())
-            assert by == "load" or manager.session is None
-            lives = (await client.world.request(new)).session is not None
-        ended = [] if on_reuse == "refuse" else ["destroyed"]
-        names = [event.name for event in client.events]
-        assert names[:5] == ["created", "rotated", "reuse_detected", *ended, "refused"][:5]
-        assert lives is (on_reuse == "refuse")
+    """The events tell of it."""
+    client = Client(clock, mode="explicit", on_reuse=on_reuse)
+    async with client.world.provider:
+        token = await client.world.log_in()
+        new = await client.refresh(token)
+        await client.load(new)
+        clock.advance(GRACE)
+        with pytest.raises(TokenReusedError):
+            await client.load(token)
+        lives = (await client.world.request(new)).session is not None
+    ended = [] if on_reuse == "refuse" else ["destroyed"]
+    names = [event.name for event in client.events]
+    assert names[:5] == ["created", "rotated", "reuse_detected", *ended, "refused"][:5]
+    assert lives is (on_reuse == "refuse")
+
+
+async def test_a_manager_that_lived_on_with_an_old_token_is_no_thief(client: Client) -> None:
+    """A socket's or a long request's, whose client has got and used a newer token meanwhile: refresh is a conflict."""
+    token = await client.world.log_in()
+    manager = await client.load(token)
+    new = await client.refresh(token)
+    await client.load(new)
+    for _ in range(2):
+        client.clock.advance(GRACE)
+        with pytest.raises(SessionConflictError):
+            await manager.refresh()
+        assert manager.session is not None
+        new = await client.refresh(new)
+        await client.load(new)
 
 
 async def test_a_session_that_is_gone_is_not_found_and_gets_no_generation(client: Client) -> None:

@@ -16,7 +16,7 @@ from tests.asgi import Answer, Header, ask, call, scope_of
 from tests.conftest import Clock
 from tests.keymaterial import pem, private_key
 
-from .site import NAME, Site, UserSession, value_of
+from .site import NAME, OWN, Site, UserSession, value_of
 
 AFTER, GRACE = 900, 30
 
@@ -617,3 +617,57 @@ def test_without_rotation_there_is_no_such_router(clock: Clock) -> None:
     """The error names the setting, when the application is made."""
     with pytest.raises(ConfigurationError, match=r"rotation\.after"):
         Site(clock).sessions.refresh_router()
+
+
+# --- requests that take long ------------------------------------------------------------------------------------------
+
+
+class Upload:
+    """A request with a cookie, whose body comes when the test says so."""
+
+    def __init__(self, site: Site, cookie: str) -> None:
+        held = ("cookie", f"{site.cookie_name}={cookie}")
+        headers = [("host", "shop.example.com"), OWN, held, ("content-type", "application/json")]
+        self.body, self.status = asyncio.Event(), 0
+        self.task = asyncio.ensure_future(site.app(scope_of("POST", "/upload", headers), self.receive, self.send))
+
+    async def receive(self) -> Any:
+        await self.body.wait()
+        return {"type": "http.request", "body": b"{}", "more_body": False}
+
+    async def send(self, message: Any) -> None:
+        self.status = message.get("status", self.status)
+
+    async def ends(self) -> int:
+        self.body.set()
+        await self.task
+        return self.status
+
+
+@pytest.mark.parametrize("replaced_by", ["rotation", "regenerate"])
+async def test_a_long_upload_logs_nobody_out(clock: Clock, replaced_by: str) -> None:
+    """FastAPI reads the body before it asks for the session. Meanwhile the page has got a new token, and uses it.
+
+    The upload has arrived while its token was good. It is no reuse: at most, it is refused.
+    """
+    site = make(clock, reuse_grace=10)
+
+    @site.app.post("/upload")
+    async def upload(session: site.session, body: dict[str, int]) -> None:  # type: ignore[name-defined]
+        pass
+
+    async with site.running():
+        token = await site.log_in()
+        clock.advance(AFTER)
+        uploading = Upload(site, token)
+        await asyncio.sleep(0)
+        way = ("GET", "/session") if replaced_by == "rotation" else ("POST", "/session/move")
+        new = value_of(await site.ask(*way, cookie=token))
+        assert (await site.ask("GET", "/session", cookie=new)).status == 200
+        clock.advance(GRACE + 100)
+        assert await uploading.ends() == (200 if replaced_by == "rotation" else 401)
+        assert (await site.ask("GET", "/session", cookie=new)).status == 200
+        late = Upload(site, token)
+        assert await late.ends() == 401
+        assert (await site.ask("GET", "/session", cookie=new)).status == 401
+    assert [event.name for event in site.events].count("reuse_detected") == 1
