@@ -21,7 +21,8 @@ class RemoteKeys:
         client: Fetches.
         url: The URL of the set of keys (RFC 7517 section 5).
         algorithm: The only algorithm whose keys count.
-        refresh_interval: After so many seconds the keys are fetched again, while the old ones are used.
+        refresh_interval: After so many seconds the keys are fetched again, while the old ones are used; after a fetch
+            that failed, after `min_interval`.
         min_interval: The keys are fetched at most once in so many seconds, whatever tokens clients send.
         clock: Returns the time in seconds.
     """
@@ -45,17 +46,23 @@ class RemoteKeys:
         self._ring: KeyRing | None = None
         self._fetched: float | None = None
         self._failed = False
+        self._is_stale = False
         self._fetching: asyncio.Task[None] | None = None
 
     async def current(self) -> KeyRing:
-        """Return the keys. Only the first call waits for the other service.
+        """Return the keys. A call waits for the other service if it is the first one, or the first one since long.
+
+        After a quiet day the issuer may have removed a key because somebody has stolen it.
 
         Raises:
             StoreUnavailableError: The keys were never fetched, and can't be fetched now.
         """
         if self._ring is None:
             await self._fetch(RETRY_SECONDS)
-        elif self._is_due(self._refresh_interval):
+        elif self._is_stale or self._is_due(2 * self._refresh_interval):
+            self._is_stale = True  # also for those who come while the fetch is under way
+            await self._fetch(self._min_interval)
+        elif self._is_due(self._min_interval if self._failed else self._refresh_interval):
             self._start(self._min_interval)
         if self._ring is None:
             raise StoreUnavailableError("keys_unavailable")
@@ -120,3 +127,5 @@ class RemoteKeys:
             self._failed = True
             kept = "there are none yet" if self._ring is None else "the old ones stay in use"
             logger.warning("the keys at %s can't be used: %s; %s", self._url, error, kept)
+        finally:
+            self._is_stale = False

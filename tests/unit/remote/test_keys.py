@@ -150,6 +150,43 @@ async def test_old_keys_stay_if_new_ones_can_not_be_fetched(world: World, caplog
     assert found is not None
 
 
+async def test_a_refresh_that_failed_is_tried_again_soon(world: World) -> None:
+    """A key that the issuer has removed must not stay good for a second `refresh_interval`."""
+    await world.keys.current()
+    world.issuer.answer = None
+    world.clock.advance(300)
+    for asked in (2, 3, 4):
+        for _ in range(3):
+            await world.keys.current()
+            await world.settle()
+        assert world.issuer.asked == asked
+        world.clock.advance(10)
+    world.issuer.answer = document("b")
+    await world.keys.current()
+    await world.settle()
+    assert not (await world.keys.current()).knows("a")
+
+
+async def test_after_a_quiet_time_nobody_gets_the_old_keys(world: World) -> None:
+    """Who has stolen a key waits for a service that nobody used since the issuer has removed it. An outage is none."""
+    await world.keys.current()
+    world.issuer.answer = document("b")
+    world.issuer.open.clear()
+    world.clock.advance(600)
+    waiting = [asyncio.ensure_future(world.keys.current()) for _ in range(3)]
+    await world.settle()
+    waiting.append(asyncio.ensure_future(world.keys.current()))
+    await world.settle()
+    assert not any(each.done() for each in waiting)
+    world.issuer.open.set()
+    assert not any(ring.knows("a") for ring in await asyncio.gather(*waiting))
+    assert world.issuer.asked == 2
+    world.issuer.answer = None
+    world.clock.advance(600)
+    assert (await world.keys.current()).knows("b")
+    assert world.issuer.asked == 3
+
+
 async def test_without_any_keys_it_is_a_503(world: World) -> None:
     """Never a 401; the next try is a second later, not `min_interval` later."""
     world.issuer.answer = None
