@@ -34,7 +34,8 @@ class DPoPSettings(SettingsGroup):
     mode: DPoPMode = "off"
     """`optional` binds the token of a login to the key of its proof, if the client sends a proof. `required` refuses
     logins without a proof and tokens that are not bound. `off` looks at no proof, and refuses bound tokens. The other
-    modes need `public_url` and the extra `crypto`."""
+    modes need `public_url` and the extra `crypto`. Every worker needs one of them before the first client sends a
+    proof."""
 
     algorithms: tuple[DPoPAlgorithm, ...] = Field(default=("ES256", "EdDSA"), examples=[["ES256"]])
     """The signature algorithms that a proof may have. All are asymmetric (RFC 9449 section 4.2)."""

@@ -36,7 +36,8 @@ class RotationSettings(SettingsGroup):
 
     mode: RotationMode = "silent"
     """`silent` puts the new token on the answer of any request, in the cookie or in the header `Session-Token`.
-    `explicit` replaces a token only if the client asks for it: `refresh_router`, or `SessionManager.refresh()`."""
+    `explicit` replaces a token only if the client asks for it: `refresh_router`, or `SessionManager.refresh()`. It
+    needs `after`, which switches rotation on, and whose number does not count then."""
 
     if TYPE_CHECKING:
 

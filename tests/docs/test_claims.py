@@ -123,7 +123,7 @@ def test_the_page_on_refused_requests_knows_every_code() -> None:
         wanted[code.strip("`")] = str(getattr(getattr(jwtsession, error.strip("`")), "status", 500))
     assert at_401 == {code for code, status in wanted.items() if status == "401"}
     assert others.items() <= wanted.items()
-    rare = {"configuration", "destroy_not_confirmed", "index_corrupt", "session_id_taken", "session_moved_too_often"}
+    rare = {"configuration", "destroy_not_confirmed", "index_corrupt", "session_id_taken"}
     assert set(others) == set(wanted) - at_401 - rare
 
 
