@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ..errors import TooManySessionsError
 from ..stores import Entry
-from .cutoff import Cutoff
+from .cutoff import KNOWN_SECONDS, Cutoff
 from .index_entries import EntryCodec
 from .index_pages import PAGE, IndexPages
 
@@ -68,7 +68,9 @@ class SessionLimit:
         others, usable_from = 0, -math.inf
         if self._cutoff is not None:
             await self._cutoff.learn()
-            usable_from = self._cutoff.known
+            # A session of that second has a token that is refused, because `iat` has whole seconds; and workers that
+            # did not know yet have counted uses.
+            usable_from = self._cutoff.known + KNOWN_SECONDS
         *former, name = self._entries.names(sub)
         for each in (*former, name):
             if each == name and count is not None and others + count <= self._max_sessions:
@@ -82,7 +84,7 @@ class SessionLimit:
                         # its token yet.
                         counts = found not in (session_id, replaced) and (entry.confirmed or each != name)
                         # Whoever was logged out by revoke_before() could not use the session since.
-                        others += counts and entry.seen > usable_from
+                        others += counts and int(entry.seen) >= usable_from
                         if others >= self._max_sessions:
                             raise TooManySessionsError
 

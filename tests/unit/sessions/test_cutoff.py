@@ -453,6 +453,27 @@ async def test_sessions_without_a_good_token_lock_nobody_out(clock: Clock) -> No
         await workers.a.log_in(sub="ann")
 
 
+async def test_neither_a_login_of_that_second_nor_a_use_in_a_worker_that_did_not_know_locks_anybody_out(
+    clock: Clock,
+) -> None:
+    """Their sessions look newer than the time, and nobody has a token for them."""
+    options = {"user_index": True, "max_sessions": 2, "too_many_sessions": "refuse", "touch_interval": 0}
+    workers = Workers(clock, **options)
+    clock.advance(0.3)
+    old = await workers.a.log_in(sub="ann")
+    clock.advance(60)
+    assert (await workers.a.request(old)).session is not None
+    await workers.b.provider.revoke_before()
+    clock.advance(0.5)
+    assert (await workers.a.request(old)).session is not None
+    refused = await workers.b.log_in(sub="ann")
+    clock.advance(1)
+    for token in (old, refused):
+        assert (await workers.a.request(token)).session is None
+    for _ in range(2):
+        await workers.a.log_in(sub="ann")
+
+
 async def test_open_sockets_end_at_the_next_look(clock: Clock) -> None:
     """Those with an older token and those without `iat`; a socket that was opened since stays."""
     store = MemorySessionStore(clock)
