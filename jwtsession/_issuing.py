@@ -245,15 +245,16 @@ async def issue_successor(manager: IssuingSession[Any, Any]) -> str | None:
 
     Returns:
         The token; None if it is in the cookie, or if there is none: not if the request has ended the session, or has
-        got another token meanwhile. And not if another request has ended or moved the session: its answer may have
-        arrived already, and this token would take the place of the new one.
+        got another token meanwhile. And not if another request has ended or moved the session, or has begun a later
+        generation: its answer may have arrived already, and this token would take the place of the new one.
 
     Raises:
         InvalidArgumentError: The token can't be signed, or browsers would drop its cookie, because it is too large.
         StoreUnavailableError: The store did not answer.
     """
     successor, manager._successor = manager._successor, None
-    if successor is None or not await manager._repository.exists(successor[0].session_id):
+    rotation = manager._repository.rotation
+    if successor is None or rotation is None or not await rotation.is_newest(successor[0].session_id, successor[1]):
         return None
     if manager._record is None or manager._verified is not successor[0]:
         return None

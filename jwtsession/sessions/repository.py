@@ -128,14 +128,6 @@ class SessionRepository(Generic[S]):
         if self.cutoff is not None:
             await self.cutoff.confirm(token)
 
-    async def exists(self, session_id: str) -> bool:
-        """Whether there is such a session. This is no use of it.
-
-        Raises:
-            StoreUnavailableError: The store did not answer.
-        """
-        return await self._store.load(session_id) is not None
-
     def decode(self, session_id: str, stored: bytes) -> Record[S]:
         """Decode the bytes that the store holds for a session.
 

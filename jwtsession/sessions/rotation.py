@@ -209,6 +209,15 @@ class Rotation:
             raise SessionConflictError
         return generation, verdict is Verdict.ROTATED
 
+    async def is_newest(self, session_id: str, generation: int) -> bool:
+        """Whether the session lives, and no request has begun a later generation. This is no use of it.
+
+        Raises:
+            StoreUnavailableError: The store did not answer.
+        """
+        found = await self.store.load_generation(session_id)
+        return found.value is not None and (found.newest is None or found.newest.number <= generation)
+
     def _idle_timeout(self, token: SessionToken) -> int:
         own = self._timeouts.permitted(token.jwtsession_idle_timeout)
         return self._max_age if own is None else own

@@ -7,7 +7,7 @@ from typing import Any
 from starlette.types import Message, Scope
 
 from .._issuing import issue_successor
-from ..errors import InvalidArgumentError, StoreUnavailableError
+from ..errors import InvalidArgumentError, SessionCorruptError, StoreUnavailableError
 from ..manager import SessionManager
 from ..observability import AuditTrail
 
@@ -36,7 +36,7 @@ async def with_successors(message: Message, managers: Iterable[SessionManager[An
                 _warned.add(str(error))
                 AuditTrail.log(logging.WARNING, "rotation: a token can't be replaced: %s", error)
             continue
-        except StoreUnavailableError:
+        except (StoreUnavailableError, SessionCorruptError):
             continue  # the next answer takes it
         if token is not None and all(name.lower() != NAME for name, _ in headers):
             headers.append((NAME, token.encode()))

@@ -349,6 +349,28 @@ async def test_a_session_that_another_request_has_ended_or_moved_gets_no_token(
         assert (await site.ask("GET", "/session", cookie=value_of(other["answer"]))).status == 200
 
 
+@pytest.mark.parametrize("by", ["cookie", "bearer"])
+async def test_an_answer_that_is_overtaken_by_the_next_generation_has_no_token(site: Site, by: str) -> None:
+    """A long poll: its older token would take the place of the newer one in the browser, and be a reuse there."""
+    others: list[str] = []
+
+    @site.app.get("/poll")
+    async def poll(session: site.session) -> None:  # type: ignore[name-defined]
+        for _ in range(2):
+            others.append(value_of(await site.ask("GET", "/session", cookie=(others or [token])[-1])))
+            site.clock.advance(AFTER)
+
+    token = await site.log_in()
+    site.clock.advance(AFTER)
+    if by == "cookie":
+        answer = await site.ask("GET", "/poll", cookie=token)
+    else:
+        answer = await get(site, token, path="/poll")
+    assert list(map(gen, others)) == [1, 2]
+    assert (answer.status, answer.cookies, answer.all("session-token")) == (200, [], [])
+    assert (await site.ask("GET", "/session", cookie=others[-1])).status == 200
+
+
 async def test_a_store_that_is_down_at_the_start_of_the_answer_costs_the_token_only(clock: Clock) -> None:
     """The answer goes out as it is, and the next one takes the token."""
     is_down = False
