@@ -57,9 +57,9 @@ if TYPE_CHECKING:
     )
     from .sync import SyncSessionManager, SyncSessionProvider
     from .verifier import SessionVerifier
-    from .web.clients import client_credentials
     from .web.login_redirect import safe_next
     from .web.outgoing import SessionMiddleware
+    from .web.routers.clients import client_credentials
 
 __version__ = "0.1.0"
 
@@ -119,9 +119,9 @@ _MODULES = {
     ),
     "sync": ("SyncSessionManager", "SyncSessionProvider"),
     "verifier": ("SessionVerifier",),
-    "web.clients": ("client_credentials",),
     "web.login_redirect": ("safe_next",),
     "web.outgoing": ("SessionMiddleware",),
+    "web.routers.clients": ("client_credentials",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -38,8 +38,8 @@ from .stores import (
 from .tokens import KeyRing, KeySpec, TokenCodec
 from .transports import CookieTransport, CSRFCheck, TokenExtractor
 from .web import openapi
+from .web.answers.delivery import CookiePolicy
 from .web.authenticate import Authenticator
-from .web.delivery import CookiePolicy
 from .web.dependencies import Dependencies
 from .web.lifespan import Lifespan
 from .web.outgoing import response_headers

@@ -6,7 +6,8 @@ from .edits import Edits, Verb
 from .encryption import AESGCMSealer, PlaintextSealer, Sealer
 from .eviction import EvictionWatch
 from .forwards import Forwards
-from .index_entries import Login, SessionInfo
+from .index.entries import Login, SessionInfo
+from .index.user_index import UserIndex
 from .instances import Former, refuse_lost_changes, remembered
 from .lifecycle import SessionLifecycle
 from .new_session import NewSession
@@ -17,10 +18,9 @@ from .roundtrip import check_model
 from .serialization import Migrate, SessionSerializer
 from .tickets import TICKET_SECONDS, Tickets, new_ticket, origin_name, ticket_name
 from .timeouts import SessionToken, Timeouts
-from .user_index import UserIndex
 from .uses import Uses
-from .watch import SessionWatch
-from .watched import Ending, Watched
+from .watch.session_watch import SessionWatch
+from .watch.watched import Ending, Watched
 
 __all__ = [
     "TICKET_SECONDS",

@@ -10,7 +10,7 @@ from ..errors import InvalidArgumentError
 from ..observability import AuditTrail
 from ..stores import SessionStore
 from .cutoff import shown
-from .index_entries import SessionInfo, check_sub
+from .index.entries import SessionInfo, check_sub
 from .lifecycle import SessionLifecycle
 from .repository import SessionRepository
 

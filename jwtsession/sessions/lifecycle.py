@@ -16,12 +16,12 @@ from ..errors import (
     TooManySessionsError,
 )
 from ..observability import AuditTrail, EventName, SessionEvent, client_address
+from .index.user_index import UserIndex
 from .new_session import NewSession
 from .repository import Record, SessionRepository
 from .timeouts import SessionToken
-from .user_index import UserIndex
 from .uses import Uses
-from .watch import SessionWatch
+from .watch.session_watch import SessionWatch
 
 NO_INDEX = "the sessions of a user are not known: set user_index=True"
 

@@ -3,7 +3,7 @@
 from typing import Generic, NamedTuple
 
 from .._types import S
-from .index_entries import Login
+from .index.entries import Login
 from .repository import Record
 from .timeouts import SessionToken
 

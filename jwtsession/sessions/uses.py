@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from .index_entries import Login
+from .index.entries import Login
+from .index.user_index import UserIndex
 from .repository import SessionRepository
 from .timeouts import SessionToken
-from .user_index import UserIndex
 
 
 class Uses:

@@ -26,8 +26,8 @@ from ..errors import (
 from ..manager import SessionManager
 from ..tokens import VerifiedToken
 from ..transports import Found, TokenExtractor
+from .answers.delivery import CookieDelivery, CookiePolicy
 from .checks import TokenChecks, waited
-from .delivery import CookieDelivery, CookiePolicy
 from .outgoing import hand_out
 from .scopes import Demand
 from .tickets import redeem

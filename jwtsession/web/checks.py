@@ -11,7 +11,7 @@ from ..sessions import LoadCheck, Rotation, RotationCheck
 from ..settings import TokenSource
 from ..tokens import VerifiedToken
 from .outgoing import KEY, Outgoing, hand_out
-from .proofs import ProofPolicy, RequestProof
+from .proofs.request_proof import ProofPolicy, RequestProof
 
 _SOURCES = get_args(TokenSource)
 

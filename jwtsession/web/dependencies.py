@@ -13,12 +13,12 @@ from .._types import C, S
 from ..errors import AuthenticationError, JWTSessionError, LoginRequiredError
 from ..manager import SessionManager
 from . import openapi
+from .answers.saving import Saving
 from .authenticate import Authenticator
 from .kept import Kept, is_of, kept_of
 from .lifespan import Lifespan
 from .login_redirect import check_login_path, login_location
 from .outgoing import KEY, Headers, Outgoing
-from .saving import Saving
 from .scopes import Demand, both, scope_demand
 
 T = TypeVar("T")

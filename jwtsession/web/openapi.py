@@ -24,9 +24,9 @@ from fastapi.security.base import SecurityBase
 from ..models import Token, TokenType
 from ..settings import SessionSettings
 from ..transports import SAFE_METHODS
+from .answers.successors import show_successor
 from .dependants import applications, nodes, routes, scopes
 from .injection import make_async
-from .successors import show_successor
 
 _ERROR_SCHEMA = {
     "title": "SessionError",

@@ -15,11 +15,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from .._issuing import has_successor
 from ..manager import SessionManager
 from ..settings import SessionSettings
+from .answers.streams import WITHOUT_BODY, Stream
+from .answers.successors import with_successors
 from .kept import attach_answers
-from .protocol import TakesTokenProtocols
-from .streams import WITHOUT_BODY, Stream
-from .successors import with_successors
-from .websocket import ClosesSockets
+from .sockets.protocol import TakesTokenProtocols
+from .sockets.websocket import ClosesSockets
 
 Headers = Sequence[tuple[bytes, bytes]]
 

@@ -208,7 +208,7 @@ def test_an_outage_keeps_sockets_and_then_closes_them_with_1013(
             time.sleep(2.5)
             socket.send("still here")
             assert socket.recv(timeout=10) == "still here"
-            monkeypatch.setattr("jwtsession.sessions.watch.OUTAGE_SECONDS", 1.0)
+            monkeypatch.setattr("jwtsession.sessions.watch.session_watch.OUTAGE_SECONDS", 1.0)
             assert closed(socket) == (1013, "Session store unavailable")
 
 

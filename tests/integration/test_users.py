@@ -23,7 +23,7 @@ from jwtsession import (
     StoreUnavailableError,
     TooManySessionsError,
 )
-from jwtsession.sessions import index_pages, session_limit, user_index
+from jwtsession.sessions.index import pages, session_limit, user_index
 from tests import keymaterial, servers
 from tests.conftest import SECRET, Clock, started
 
@@ -229,7 +229,7 @@ async def test_logins_at_once_beyond_the_pages_that_are_read_end_no_more_than_th
 ) -> None:
     """Where a user has more sessions than a login reads, eight at once end eight: the limit's number is left."""
     monkeypatch.setattr(session_limit, "CEILING", 30)
-    for module in (index_pages, session_limit):
+    for module in (pages, session_limit):
         monkeypatch.setattr(module, "PAGE", 10)
     sessions = provider(store, clock)
     before = [await log_in(sessions) for _ in range(30)]
@@ -311,14 +311,14 @@ async def test_many_sessions_are_read_and_ended_page_by_page(valkey: servers.Ser
     """No reply holds more than a page, whatever the index holds: two round trips list a page, three end it."""
     store = RedisSessionStore(valkey.url)
     sessions = provider(store, clock)
-    number, pages = 10 * index_pages.PAGE, 11  # the last one is empty
+    number, scans = 10 * pages.PAGE, 11  # the last one is empty
     fill(valkey, await name_of(sessions), number, clock)
     valkey.command("CONFIG", "RESETSTAT")
     listed = await sessions.list_sessions("ann")
     assert len(listed) == number
     stats = valkey.ask("INFO", "commandstats")
     assert stats["cmdstat_pttl"]["calls"] == number
-    assert stats["cmdstat_zrangebyscore"]["calls"] == pages
+    assert stats["cmdstat_zrangebyscore"]["calls"] == scans
     assert await sessions.revoke_all("ann") == number
     stats = valkey.ask("INFO", "commandstats")
     assert stats["cmdstat_del"]["calls"] == number
@@ -329,16 +329,16 @@ async def test_many_sessions_are_read_and_ended_page_by_page(valkey: servers.Ser
 
 async def test_a_list_is_bounded(valkey: servers.Server, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of more sessions than a user can have come those that were used last, and all of them can be ended."""
-    monkeypatch.setattr(session_limit, "CEILING", index_pages.PAGE // 2)
+    monkeypatch.setattr(session_limit, "CEILING", pages.PAGE // 2)
     store = RedisSessionStore(valkey.url)
     sessions = provider(store, clock)
-    fill(valkey, await name_of(sessions), 3 * index_pages.PAGE, clock)
+    fill(valkey, await name_of(sessions), 3 * pages.PAGE, clock)
     clock.advance(1)
     made = await log_in(sessions)
     listed = await sessions.list_sessions("ann")
-    assert len(listed) == index_pages.PAGE // 2
+    assert len(listed) == pages.PAGE // 2
     assert listed[0].id == made.id
-    assert await sessions.revoke_all("ann") > index_pages.PAGE
+    assert await sessions.revoke_all("ann") > pages.PAGE
     assert await sessions.list_sessions("ann") == []
     assert valkey.ask("DBSIZE") == 1  # that which is known of a user outlives its last session: the order goes on
     await store.close()
@@ -406,13 +406,13 @@ async def test_a_page_that_fails_loses_no_page_before_it(store: SessionStore, cl
             return await store.destroy_all(session_ids)
 
     failing: Any = Failing()
-    number = 2 * index_pages.PAGE + 5
+    number = 2 * pages.PAGE + 5
     async with provider(failing, clock, on_event=events.append) as sessions:
         for _ in range(number):
             await log_in(sessions)
         with pytest.raises(StoreUnavailableError) as caught:
             await sessions.revoke_all("ann")
-        assert caught.value.ended == 2 * index_pages.PAGE
+        assert caught.value.ended == 2 * pages.PAGE
         assert len(await sessions.list_sessions("ann")) == 5
         failing.left = 10
         assert await sessions.revoke_all("ann") == 5

@@ -1,0 +1,226 @@
+"""`UserIndex`: the index of each user's sessions, so that they can be listed, limited and ended together."""
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+
+from ...errors import StoreUnavailableError
+from ...stores import IndexedSessionStore
+from ..cutoff import Cutoff
+from ..encryption import Sealer
+from ..throttle import Throttle
+from .entries import EntryCodec, Login, SessionInfo
+from .pages import IndexPages
+from .session_limit import SessionLimit
+
+REVOKE_ROUNDS = 100
+"""`revoke_all` reads the index at most so often: it reads again while it finds new sessions."""
+
+SAMPLE = 20
+"""Each login checks so many random entries of the user, and removes those whose sessions have ended. So the entries of
+ended sessions stay a small part of the index."""
+
+
+class UserIndex:
+    """The index of each user's sessions. After a crash an entry may have no session, but each session has an entry.
+
+    A login adds the entry, stores the session, and then confirms the entry. An entry is removed only if nobody has
+    changed it since it was read. So a reader that wrongly takes a slow login for a dead one can't leave a session
+    without an entry. Entries without a session are removed when they are read, and some at each login.
+
+    Args:
+        store: Holds the sessions and the index.
+        sealer: Encrypts the data of logins.
+        keys: HMAC keys of the users' names in the store. Entries are written under the first key's name, and found
+            under the names of all keys.
+        max_sessions: The most sessions of one user; None means 1,000.
+        evict: Whether a login beyond the limit ends the oldest session; otherwise it is refused.
+        touch_interval: The index records at most once in so many seconds that a session was used.
+        max_age: Idle timeout in seconds.
+        clock: Returns the time in seconds since the epoch.
+        cutoff: Knows which sessions nobody has a token of any more; None if the setting `revoke_before` is off.
+    """
+
+    def __init__(
+        self,
+        store: IndexedSessionStore,
+        sealer: Sealer,
+        *,
+        keys: Sequence[bytes],
+        max_sessions: int | None,
+        evict: bool,
+        touch_interval: float,
+        max_age: int,
+        clock: Callable[[], float],
+        cutoff: Cutoff | None = None,
+    ) -> None:
+        self._store = store
+        self._entries = EntryCodec(keys, sealer)
+        self._pages = IndexPages(store, clock)
+        self._limit = SessionLimit(self._pages, self._entries, max_sessions, evict=evict, cutoff=cutoff)
+        self._has_limit = max_sessions is not None
+        self._slack = max_age * 1000
+        self._clock = clock
+        self._notes = Throttle(touch_interval, clock)
+        self.check_limit = self._limit.check
+
+    async def add(self, sub: str, session_id: str, login: Login, ttl: int) -> None:
+        """Add the entry of a session that is about to be stored.
+
+        Args:
+            sub: The user.
+            session_id: The session.
+            login: The data of the login.
+            ttl: The session's time to live in milliseconds.
+
+        Raises:
+            InvalidArgumentError: No user can have this `sub`.
+            StoreUnavailableError: The store did not answer.
+        """
+        name = self._entries.names(sub)[-1]
+        data = self._entries.seal(name, session_id, login)
+        await self._store.index_add(name, session_id, data, self._clock(), self._life(ttl), confirmed=False)
+
+    async def confirm(
+        self, sub: str, session_id: str, login: Login, ttl: int, *, moved: bool, replaced: str | None = None
+    ) -> list[str] | None:
+        """Mark an entry's session as stored, and end the user's oldest sessions beyond the limit.
+
+        Call this after the session is stored. Earlier, it could miss a login that comes in between.
+
+        Args:
+            sub: The user.
+            session_id: The session.
+            login: The data of the login, as it was added.
+            ttl: The session's time to live in milliseconds.
+            moved: Whether this is an old session under a new id.
+            replaced: A session that ends when this one starts, and so does not count.
+
+        Returns:
+            The ids of the sessions that ended. None if the session was `moved`, and somebody removed its entry to end
+            it.
+
+        Raises:
+            TooManySessionsError: The user has too many sessions.
+            StoreUnavailableError: The store did not answer.
+        """
+        *former, name = self._entries.names(sub)
+        added = await self._store.index_add(
+            name,
+            session_id,
+            self._entries.seal(name, session_id, login),
+            self._clock(),
+            self._life(ttl),
+            only_if_present=moved,
+            sample=SAMPLE,
+        )
+        if not added.is_present:
+            return None
+        self._notes.done(session_id)
+        ended: list[str] = []
+        if not self._limit.refuses:
+            ended = await self._limit.make_room(former if self._has_limit else [], name, added.total, replaced)
+        elif not moved:
+            await self.check_limit(sub, session_id, replaced, count=added.total)
+        if added.total > 1 and not ended:
+            with contextlib.suppress(StoreUnavailableError):  # the next login will prune
+                await self._pages.prune(name, added.sample)
+        return ended
+
+    async def note_use(self, sub: str, session_id: str, login: Login, ttl: int) -> None:
+        """Record that a session was used. If the store does not answer, a later use is recorded instead.
+
+        Call this only if `is_due` says so.
+
+        Args:
+            sub: The user.
+            session_id: The session.
+            login: The data of the login, for an entry that does not exist yet.
+            ttl: The session's time to live in milliseconds.
+        """
+        self._notes.done(session_id)
+        name = self._entries.names(sub)[-1]
+        data = self._entries.seal(name, session_id, login)
+        with contextlib.suppress(StoreUnavailableError):
+            added = await self._store.index_add(name, session_id, data, self._clock(), self._life(ttl))
+            if not added.was_present:
+                # The session is older than the index, or it has ended since it was loaded: then remove the new entry.
+                if (await self._store.remaining([session_id]))[0] == 0:
+                    await self._store.index_remove(name, [session_id])
+                elif not self._limit.refuses:
+                    await self._limit.make_room([], name, added.total, None)
+
+    def is_due(self, session_id: str) -> bool:
+        """Whether no use of the session was recorded within `touch_interval`."""
+        return self._notes.due(session_id)
+
+    async def remove(self, sub: str, session_id: str) -> None:
+        """Remove a session's entry."""
+        await self._store.index_remove(self._entries.names(sub)[-1], [session_id])
+
+    async def has(self, sub: str, session_id: str) -> bool:
+        """Whether the session is this user's."""
+        for name in reversed(self._entries.names(sub)):
+            if await self._store.index_has(name, session_id):
+                return True
+        return False
+
+    async def sessions(self, sub: str) -> list[SessionInfo]:
+        """Return the user's sessions, the one used last first; at most as many as a user can have."""
+        most = self._limit.most
+        found: dict[str, SessionInfo] = {}
+        for name in self._entries.names(sub):
+            async for page in self._pages.living(name):
+                now = self._clock()
+                for each, entry, left in page:
+                    login = self._entries.login(name, each, entry)
+                    if each in found and login.client is None:
+                        # A use recorded this entry under a newer name, without the client's data of the login.
+                        login = Login(found[each].created, found[each].client, found[each].user_agent)
+                    found[each] = SessionInfo(
+                        each, login.created, entry.seen, now + left / 1000, login.client, login.user_agent
+                    )
+                if len(found) > 2 * most:
+                    found = {info.id: info for info in _last_used(found, most)}
+        return _last_used(found, most)
+
+    async def revoke_all(self, sub: str, except_id: str | None, on_ended: Callable[[str], None]) -> int:
+        """End the user's sessions, page by page, and return how many ended.
+
+        A session does not escape while `regenerate` moves it from one id to another: either its new id is already in
+        the index when the old one is found gone, or this removes its entry, and `confirm` then returns None.
+
+        Args:
+            sub: The user.
+            except_id: A session that goes on.
+            on_ended: Called with the id of each session that ended, page by page.
+
+        Raises:
+            StoreUnavailableError: The store did not answer. Its `ended` counts the sessions that have ended.
+        """
+        ended = 0
+        names = self._entries.names(sub)
+        try:
+            for _ in range(REVOKE_ROUNDS):
+                again = False
+                for name in names:
+                    async for page in self._pages.read(name):
+                        entries = page.entries
+                        entries.pop(except_id or "", None)
+                        again = again or bool(entries)
+                        for each in await self._pages.end(name, entries):
+                            on_ended(each)
+                            ended += 1
+                if not again:
+                    break
+        except StoreUnavailableError as error:
+            error.ended = ended
+            raise
+        return ended
+
+    def _life(self, ttl: int) -> int:
+        # Twice as long: between two records in the index, uses of the session extend its time to live by less than it.
+        return ttl + max(ttl, self._slack)
+
+
+def _last_used(found: Mapping[str, SessionInfo], most: int) -> list[SessionInfo]:
+    return sorted(found.values(), key=lambda info: info.last_seen, reverse=True)[:most]

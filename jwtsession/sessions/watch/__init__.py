@@ -1,0 +1,1 @@
+"""Tells open sockets and streams that their session has ended."""
