@@ -60,10 +60,17 @@ def check_keys(settings: "SessionSettings") -> None:
 
 
 def warn_of_what_never_counts(settings: "SessionSettings") -> None:
-    """Log a warning for each timeout that another timeout makes useless."""
+    """Log a warning for each time that another timeout makes useless."""
     for name in ("max_age", "max_age_limit"):
         value: int | None = getattr(settings, name)
         if name in settings.model_fields_set and value and value > (settings.absolute_max_age or value):
             logger.warning(
                 "%s=%d has no effect: absolute_max_age=%d ends sessions earlier", name, value, settings.absolute_max_age
             )
+    after = settings.rotation.after or 0
+    if settings.rotation.mode == "silent" and after >= (settings.absolute_max_age or after + 1):
+        logger.warning(
+            "rotation.after=%d replaces no token: absolute_max_age=%d ends sessions earlier",
+            after,
+            settings.absolute_max_age,
+        )

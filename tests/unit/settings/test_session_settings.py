@@ -473,3 +473,13 @@ def test_an_idle_timeout_that_never_counts_is_warned_of(caplog: pytest.LogCaptur
         "max_age=3456000 has no effect: absolute_max_age=2592000 ends sessions earlier",
         "max_age_limit=20 has no effect: absolute_max_age=10 ends sessions earlier",
     ]
+
+
+def test_a_rotation_that_never_happens_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    """If the age is not below the absolute timeout, no token gets so old. `explicit` does not look at the age."""
+    settings(rotation={"after": 9}, absolute_max_age=10)
+    settings(rotation={"after": 10}, absolute_max_age=None)
+    settings(rotation={"after": 10, "mode": "explicit"}, absolute_max_age=10)
+    assert caplog.messages == []
+    settings(rotation={"after": 10}, absolute_max_age=10)
+    assert caplog.messages == ["rotation.after=10 replaces no token: absolute_max_age=10 ends sessions earlier"]
