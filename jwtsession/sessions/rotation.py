@@ -55,7 +55,7 @@ class RotationCheck:
         """See `LoadCheck.load`.
 
         Raises:
-            TokenReusedError: The token was replaced, and the new one is in use.
+            SessionNotFoundError: The token was replaced, and the new one is in use: see `Rotation.refusal`.
             InvalidTokenError: The token would be replaced, and was issued up to the time of `revoke_before()`.
         """
         rotation = self._rotation
@@ -66,7 +66,7 @@ class RotationCheck:
         due = rotation.replaces(self._token, self.began) and self._may_replace()
         verdict, generation = await rotation.settle(self._token, found, self.began, due=due, waited=self._waited)
         if verdict is Verdict.REUSE:
-            raise TokenReusedError
+            raise rotation.refusal(self._waited)
         self.rotated = verdict is Verdict.ROTATED
         if self.rotated or (verdict is Verdict.AGAIN and rotation.silent and self._may_replace()):
             self.successor = generation
@@ -134,6 +134,18 @@ class Rotation:
     def replaces(self, token: SessionToken, now: float) -> bool:
         """Whether a token is so old that an answer should take a new one to the client."""
         return self.silent and token.iat is not None and now - token.iat >= self._after
+
+    def refusal(self, waited: float) -> SessionNotFoundError:
+        """Return why a token that was replaced is refused: a reuse, if the request came after that.
+
+        The store does not tell when a token was replaced for the second time. So a request that has waited for as long
+        as two rotations may take is refused as one that was under way.
+
+        Args:
+            waited: See `RotationCheck`.
+        """
+        grace = self._grace / 1000
+        return SessionNotFoundError() if waited > grace and waited + grace >= self._after else TokenReusedError()
 
     async def settle(
         self, token: RotatedToken, found: LoadedGeneration, now: float, *, due: bool, waited: float = 0

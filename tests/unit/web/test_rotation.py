@@ -681,7 +681,7 @@ async def test_a_long_upload_logs_nobody_out(clock: Clock, replaced_by: str) -> 
     async with site.running():
         token = await site.log_in()
         clock.advance(AFTER)
-        uploading = Upload(site, token)
+        uploading, longer = Upload(site, token), Upload(site, token)
         await asyncio.sleep(0)
         way = ("GET", "/session") if replaced_by == "rotation" else ("POST", "/session/move")
         new = value_of(await site.ask(*way, cookie=token))
@@ -689,6 +689,13 @@ async def test_a_long_upload_logs_nobody_out(clock: Clock, replaced_by: str) -> 
         clock.advance(GRACE + 100)
         assert await uploading.ends() == (200 if replaced_by == "rotation" else 401)
         assert (await site.ask("GET", "/session", cookie=new)).status == 200
+        if replaced_by == "rotation":  # twice
+            clock.advance(AFTER - GRACE - 100)
+            new = value_of(await site.ask("GET", "/session", cookie=new))
+            assert (await site.ask("GET", "/session", cookie=new)).status == 200
+            assert await longer.ends() == 401
+            assert (await site.ask("GET", "/session", cookie=new)).status == 200
+        longer.task.cancel()
         late = Upload(site, token)
         assert await late.ends() == 401
         assert (await site.ask("GET", "/session", cookie=new)).status == 401
