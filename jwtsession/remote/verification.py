@@ -55,7 +55,7 @@ class RemoteVerification(Generic[C]):
             verified = codec.verify(token)
         claims = codec.claims(verified)
         if self._introspection is not None:
-            await self._introspection.check(verified.token)
+            await self._introspection.check(verified.token, verified.session_id)
         return verified, claims
 
     def _codec(self, ring: KeyRing) -> TokenCodec[C]:

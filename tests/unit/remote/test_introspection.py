@@ -119,3 +119,16 @@ def test_credentials_are_texts(secret: Any) -> None:
 def test_the_repr_shows_no_secret() -> None:
     """Nor the URL."""
     assert repr(Introspection(URL, "orders", "a secret")) == "Introspection('orders')"
+
+
+@pytest.mark.parametrize(("jti", "is_good"), [("", True), (', "jti": "mine"', True), (', "jti": "other"', False)])
+async def test_an_answer_about_another_token_is_none(jti: str, is_good: bool) -> None:
+    """A cache in between may mix the answers up: RFC 7662 lets the answer say of which token it is."""
+    introspection, issuer = made(cache=5)
+    issuer.answer = f'{{"active": true{jti}}}'.encode()
+    if is_good:
+        await introspection.check("t", "mine")
+    else:
+        for _ in range(2):
+            with pytest.raises(StoreUnavailableError):
+                await introspection.check("t", "mine")
