@@ -4,7 +4,7 @@ import re
 
 # RFC 3986 appendix B, for a URL with an authority. A URI is of printable ASCII characters alone (section 2).
 _URL = re.compile(r"(?=[!-~]*\Z)([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)([^?#]*)(?:\?[^#]*)?(?:#.*)?")
-_PATH = re.compile(r"(?:/[!\"$->@-~]*)?")
+_PATH = re.compile(r"(?!.*/(?:\.|%2[Ee]){1,2}(?:/|\Z))(?:/[!\"$->@-~]*)?")
 _ENCODED = re.compile(r"%[0-9A-Fa-f]{2}")
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]")  # RFC 3986 section 2.3
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
@@ -25,9 +25,10 @@ def normal_url(url: str) -> str | None:
 
 
 def is_path(path: str) -> bool:
-    """Whether the text can be the path of a URL: it is empty or begins with a slash, and no query or fragment follows.
+    """Whether a client that follows the standard may ask for this path: no query, fragment or dot segment is in it.
 
-    A client can write a `#` into a request, and a proof for that would be one for another path too.
+    Clients remove the segments `.` and `..` before they send a path (RFC 3986 section 5.2.4), but nobody has to. No
+    router does: with `/files/../me`, the proof for `/me` would be one for another endpoint. With a `#`, too.
     """
     return _PATH.fullmatch(path) is not None
 
