@@ -1,6 +1,7 @@
 """The router for gateways and other services: introspection (RFC 7662) and revocation (RFC 7009)."""
 
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl
 
@@ -167,10 +168,18 @@ def _check_client(authenticate_client: object) -> None:
     remedy = "give client_credentials({...}), or a dependency that raises a 401"
     if not callable(authenticate_client):
         raise ConfigurationError(f"authenticate_client: {remedy}")
-    if type(authenticate_client).__module__.startswith("fastapi.security."):
+    if _only_reads(authenticate_client):
         raise ConfigurationError(f"authenticate_client: this only reads credentials and checks none: {remedy}")
     if isinstance(authenticate_client, Documented) and authenticate_client.optional:
         raise ConfigurationError(f"authenticate_client: this lets a request without a session pass: {remedy}")
+
+
+def _only_reads(dependency: Any) -> bool:
+    """Whether it is one of FastAPI's security classes, or does what such a class does."""
+    while isinstance(dependency, partial):
+        dependency = dependency.func
+    code = dependency if isinstance(dependency, type) else type(dependency).__call__
+    return str(getattr(code, "__module__", "")).startswith("fastapi.security.")
 
 
 def _status(claims: Claims | None) -> TokenStatus:

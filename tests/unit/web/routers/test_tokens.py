@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Iterator
+from functools import partial
 from typing import Annotated, Any
 
 import httpx2
@@ -344,7 +345,23 @@ def test_the_caller_must_authenticate(world: World, path: str) -> None:
     assert world.lives(token)
 
 
-@pytest.mark.parametrize("wrong", [None, "gateway", {"gateway": GATEWAY}, HTTPBasic(), HTTPBearer(auto_error=False)])
+class Basic(HTTPBasic):
+    """Only another name."""
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        None,
+        "gateway",
+        {"gateway": GATEWAY},
+        HTTPBasic(),
+        HTTPBearer(auto_error=False),
+        HTTPBasic,
+        Basic(),
+        partial(partial(HTTPBasic(auto_error=False))),
+    ],
+)
 def test_what_authenticates_nobody_is_refused(wrong: Any) -> None:
     """FastAPI's own classes read credentials and check none of them."""
     sessions = SessionProvider(secret=SECRET, store=InspectableStore(Clock()))
