@@ -86,8 +86,9 @@ class IssuingSession(RequestSession[S, C], Generic[S, C]):
         if verified.jkt is not None:
             return self._delivered(verified, None)
         now = rotation.now()
+        at = rotation.time_of_issue(verified, now)
         # Sign the most likely generation before the store knows of it: if that fails, nothing has happened.
-        signed = self._renewed(verified, (verified.gen or 0) + 1, now)
+        signed = self._renewed(verified, (verified.gen or 0) + 1, at)
         try:
             generation, is_new = await rotation.refresh(verified, now)
         except TokenReusedError:
@@ -101,12 +102,12 @@ class IssuingSession(RequestSession[S, C], Generic[S, C]):
         if is_new:
             self._lifecycle.emit("rotated", verified.session_id, host=self._host)
         if signed[0].gen != generation:
-            signed = self._renewed(verified, generation, now)
+            signed = self._renewed(verified, generation, at)
         self._verified, self._own_claims, cookie = signed
         return self._delivered(signed[0], cookie)
 
-    def _renewed(self, verified: VerifiedToken, generation: int, now: float) -> tuple[VerifiedToken, C, bytes | None]:
-        renewed, issued = self._codec.renew(verified, generation, now)
+    def _renewed(self, verified: VerifiedToken, generation: int, at: float) -> tuple[VerifiedToken, C, bytes | None]:
+        renewed, issued = self._codec.renew(verified, generation, at)
         by_cookie = self._delivery is not None and self._delivery.by_cookie
         return renewed, issued, self._cookie(renewed, issued) if by_cookie else None
 
@@ -220,17 +221,17 @@ class IssuingSession(RequestSession[S, C], Generic[S, C]):
         return None if verified.exp is None else int(verified.exp) - int(self._repository.timeouts.now())
 
 
-def note_successor(manager: RequestSession[Any, Any], generation: int, now: float, *, rotated: bool) -> None:
+def note_successor(manager: RequestSession[Any, Any], generation: int, at: float, *, rotated: bool) -> None:
     """Note that the request's answer has to take a new token to the client. It is signed when the answer starts.
 
     Args:
         manager: The request's manager.
         generation: The generation of the new token.
-        now: When the store was asked, in seconds since the epoch.
+        at: The time of the new token's issue in seconds since the epoch.
         rotated: Whether this request began that generation.
     """
     assert manager._verified is not None  # noqa: S101
-    manager._successor = manager._verified, generation, now
+    manager._successor = manager._verified, generation, at
     if rotated:
         manager._lifecycle.emit("rotated", manager._verified.session_id, host=manager._host)
 

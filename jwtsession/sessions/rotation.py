@@ -15,6 +15,9 @@ from .cutoff import Cutoff
 from .throttle import Throttle
 from .timeouts import SessionToken, Timeouts
 
+_WORKERS_CLOCKS_SECONDS = 5
+"""A new token says that it was issued so much earlier: a worker whose clock is behind must not refuse it."""
+
 
 class RotatedToken(SessionToken, Protocol):
     """A session's token, which says of which generation it is."""
@@ -35,7 +38,7 @@ class RotationCheck:
         waited: How many seconds ago the request arrived: the client chose the token then, and its body took so long.
     """
 
-    __slots__ = ("_may_replace", "_rotation", "_token", "_waited", "began", "rotated", "successor")
+    __slots__ = ("_may_replace", "_rotation", "_token", "_waited", "issued", "rotated", "successor")
 
     def __init__(
         self, rotation: "Rotation", token: RotatedToken, may_replace: Callable[[], bool], waited: float = 0
@@ -48,8 +51,8 @@ class RotationCheck:
         """The generation of the token that the answer has to take to the client; None for nothing."""
         self.rotated = False
         """Whether this request began that generation."""
-        self.began = 0.0
-        """When the check was made, in seconds since the epoch. The new token is as old."""
+        self.issued = 0.0
+        """The time of the new token's issue: see `Rotation.time_of_issue`."""
 
     async def load(self, session_id: str, ttl: int | None) -> bytes | None:
         """See `LoadCheck.load`.
@@ -62,9 +65,10 @@ class RotationCheck:
         found = await rotation.store.load_generation(session_id, ttl)
         if found.value is None:
             return None
-        self.began = rotation.now()
-        due = rotation.replaces(self._token, self.began) and self._may_replace()
-        verdict, generation = await rotation.settle(self._token, found, self.began, due=due, waited=self._waited)
+        now = rotation.now()
+        self.issued = rotation.time_of_issue(self._token, now)
+        due = rotation.replaces(self._token, now) and self._may_replace()
+        verdict, generation = await rotation.settle(self._token, found, now, due=due, waited=self._waited)
         if verdict is Verdict.REUSE:
             raise rotation.refusal(self._waited)
         self.rotated = verdict is Verdict.ROTATED
@@ -134,6 +138,17 @@ class Rotation:
     def replaces(self, token: SessionToken, now: float) -> bool:
         """Whether a token is so old that an answer should take a new one to the client."""
         return self.silent and token.iat is not None and now - token.iat >= self._after
+
+    def time_of_issue(self, token: SessionToken, now: float) -> float:
+        """The `iat` of a token's successor: a little before now, but not before the token's own.
+
+        Tokens change hands between workers within milliseconds, and the clocks of workers differ by more.
+
+        Args:
+            token: The token.
+            now: The time in seconds since the epoch.
+        """
+        return max(token.iat or 0, now - min(_WORKERS_CLOCKS_SECONDS, self._after / 10))
 
     def refusal(self, waited: float) -> SessionNotFoundError:
         """Return why a token that was replaced is refused: a reuse, if the request came after that.

@@ -63,7 +63,7 @@ class TokenChecks:
             scope: The request's ASGI scope.
         """
         if isinstance(check, RotationCheck) and check.successor is not None:
-            note_successor(manager, check.successor, check.began, rotated=check.rotated)
+            note_successor(manager, check.successor, check.issued, rotated=check.rotated)
             hand_out(manager, scope)
 
 

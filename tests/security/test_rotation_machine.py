@@ -426,7 +426,7 @@ class World(RuleBasedStateMachine):
         else:
             generation, rotated = sent.check.successor, sent.check.rotated
         if generation is not None:
-            sent.successor = replace(sent.token, gen=generation, iat=sent.check.began if sent.check else sent.at)
+            sent.successor = replace(sent.token, gen=generation, iat=sent.check.issued if sent.check else sent.at)
             self.count("rotations" if rotated else "hand-outs of the same generation")
         self.newest = max(self.newest, sent.token.gen, generation or 0)
         if self.newest == sent.token.gen:

@@ -75,7 +75,7 @@ async def test_an_old_cookie_is_replaced_by_any_answer(site: Site) -> None:
     assert cookie == f"{NAME}={new}; Max-Age={5000 - AFTER}; Path=/; Secure; HttpOnly; SameSite=Lax"
     assert answer.all("session-token") == []
     assert answer.all("cache-control") == ["no-store"]
-    assert said(new) == said(token) | {"gen": 1, "iat": said(token)["iat"] + AFTER}
+    assert said(new) == said(token) | {"gen": 1, "iat": said(token)["iat"] + AFTER - 5}
     answer = await site.ask("GET", "/session", cookie=new)
     assert (answer.status, answer.cookies) == (200, [])
 
@@ -700,3 +700,34 @@ async def test_a_long_upload_logs_nobody_out(clock: Clock, replaced_by: str) -> 
         assert await late.ends() == 401
         assert (await site.ask("GET", "/session", cookie=new)).status == 401
     assert [event.name for event in site.events].count("reuse_detected") == 1
+
+
+# --- workers whose clocks differ --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", ["silent", "refresh"])
+async def test_a_worker_whose_clock_is_behind_accepts_the_new_token(clock: Clock, way: str) -> None:
+    """At once: the browser may send it a millisecond later, and a 401 would look like the end of the session."""
+    site = make(clock)
+    behind = make(Clock(), store=site.store)
+    site.app.include_router(site.sessions.refresh_router())
+    async with site.running(), behind.running():
+        token = await site.log_in()
+        clock.advance(AFTER)
+        behind.clock.advance(AFTER - 5)
+        method, path = ("GET", "/session") if way == "silent" else ("POST", "/session/refresh")
+        new = value_of(await site.ask(method, path, cookie=token))
+        assert gen(new) == 1
+        assert (await behind.ask("GET", "/session", cookie=new)).status == 200
+
+
+async def test_a_new_token_is_not_older_than_the_one_that_it_replaces(clock: Clock) -> None:
+    """Or else `revoke_before()` would end it; and where tokens are replaced every second, each would be due at once."""
+    async with make(clock, rotation={"after": 1}).running() as site:
+        site.app.include_router(site.sessions.refresh_router())
+        token = await site.log_in()
+        first = value_of(await site.ask("POST", "/session/refresh", cookie=token))
+        assert said(first)["iat"] == said(token)["iat"]
+        clock.advance(2)
+        second = value_of(await site.ask("GET", "/session", cookie=first))
+        assert said(second)["iat"] == said(token)["iat"] + 1
