@@ -232,9 +232,15 @@ class SessionLifecycle(Generic[S]):
             return []
         # Somebody may have ended all of the user's sessions meanwhile, and did not find this one. A new login goes on
         # all the same. An old session under a new id does not: `confirm` returns None for it.
-        return await self._index.confirm(
-            new.token.sub, new.token.session_id, new.login, ttl, moved=moved, replaced=replaced
-        )
+        arguments = new.token.sub, new.token.session_id, new.login, ttl
+        try:
+            return await self._index.confirm(*arguments, moved=moved, replaced=replaced)
+        except TooManySessionsError:
+            living = None if replaced is None else await self._forwards.find(replaced)
+            if living is None:
+                raise
+            # The request came with an old token, whose session ends when this one starts: it has another id now.
+            return await self._index.confirm(*arguments, moved=moved, replaced=living.id)
 
     @contextlib.asynccontextmanager
     async def _unless_given_up(self, new: NewSession[S], old_id: str | None) -> AsyncIterator[None]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from jwtsession import SessionNotFoundError, StoreUnavailableError
+from jwtsession import SessionNotFoundError, StoreUnavailableError, TooManySessionsError
 from jwtsession.sessions import Forwards, PlaintextSealer
 from jwtsession.testing import Clock, InspectableStore
 from tests.unit.conftest import Manager, UserClaims, UserSession, World
@@ -227,6 +227,22 @@ async def test_a_login_with_an_old_token_ends_the_session_where_it_is_now(world:
     created = await (await world.request(first)).create(UserSession(user_id=2))
     assert not await lives(world, last)
     assert await lives(world, created.access_token)
+
+
+async def test_a_login_with_an_old_token_has_room_for_the_session_that_it_ends(clock: Clock) -> None:
+    """A client that has lost the newest token could not log in any more, with `max_sessions` and "refuse"."""
+    world = World(clock, user_index=True, max_sessions=1, too_many_sessions="refuse")
+    first = await world.log_in(sub="ann")
+    last = await moved(world, first, 2)
+    with pytest.raises(TooManySessionsError):
+        await world.log_in(sub="ann")
+    manager = await world.request(first)
+    created = await manager.create(UserSession(user_id=1), UserClaims(sub="ann"))
+    assert not await lives(world, last)
+    assert await lives(world, created.access_token)
+    with pytest.raises(TooManySessionsError):
+        await (await world.request(first)).create(UserSession(user_id=1), UserClaims(sub="ann"))
+    assert len(await world.provider.list_sessions("ann")) == 1
 
 
 async def test_the_index_follows(clock: Clock) -> None:
