@@ -74,11 +74,11 @@ class ClaimsDependency(openapi.Documented, Generic[C]):
         """Verify the request's token once, however many dependencies ask: each may cost a question to the issuer."""
         kept: dict[object, Any] = connection.scope.setdefault("jwtsession_claims", {})
         headers = connection.scope["headers"]
-        # Drivers may share the scope, but another request has other headers.
-        if self not in kept or kept[self][0] is not headers:
-            token, _ = await self._extractor.extract(connection, body=False)
-            kept[self] = headers, await self._verify(token)
-        verified: tuple[VerifiedToken, C] = kept[self][1]
+        token, _ = await self._extractor.extract(connection, body=False)
+        # Drivers may share the scope, but another request has other headers; and a middleware may have changed them.
+        if self not in kept or kept[self][0] is not headers or kept[self][1] != token:
+            kept[self] = headers, token, await self._verify(token)
+        verified: tuple[VerifiedToken, C] = kept[self][2]
         return verified
 
 

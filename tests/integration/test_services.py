@@ -13,12 +13,14 @@ from typing import Annotated, Any
 import httpx2
 import pytest
 from fastapi import Depends, FastAPI, Security, WebSocket
+from starlette.requests import HTTPConnection
 
 from jwtsession import (
     Claims,
     Introspection,
     Key,
     MemorySessionStore,
+    MissingTokenError,
     Session,
     SessionManager,
     SessionProvider,
@@ -392,6 +394,22 @@ def test_a_websocket(world: World) -> None:
         assert socket.recv() == "admin"
     with pytest.raises(InvalidStatus), connect(url):
         pass
+
+
+async def test_a_middleware_may_change_the_headers(world: World) -> None:
+    """Also in place, such as one that exchanges a gateway's token: the claims are those of the token that is there."""
+    base = str(world.shop.base_url).rstrip("/")
+    names: Any = {"issuer": ISSUER, "audience": AUDIENCE, "algorithm": "ES256"}
+    async with SessionVerifier(UserClaims, jwks_url=f"{base}{JWKS}", clock=world.clock, **names) as verifier:
+        headers: list[tuple[bytes, bytes]] = []
+        shared = {"type": "http", "headers": headers, "query_string": b""}
+        for scope in ("a", "b", "b"):
+            headers[:] = [(b"authorization", f"Bearer {world.log_in(scope=scope)}".encode())]
+            connection = HTTPConnection(shared)
+            assert (await verifier.get_claims(connection)).scope == scope
+        headers.clear()
+        with pytest.raises(MissingTokenError):
+            await verifier.get_claims(connection)
 
 
 async def test_without_an_application() -> None:
