@@ -35,6 +35,7 @@ class Cutoff:
         """The moment, in seconds since the epoch, as far as this worker knows; minus infinity if there is none."""
         self._read_at = -math.inf
         self._reading: asyncio.Task[None] | None = None
+        self._asked_at = -math.inf
 
     def begin(self, token: SessionToken) -> "asyncio.Task[None] | None":
         """Check a token before its session is loaded. This does no I/O, but it may start some.
@@ -99,12 +100,17 @@ class Cutoff:
         raise StoreUnavailableError("cutoff_not_confirmed")
 
     def _is_due(self) -> bool:
-        return abs(self._clock() - self._read_at) >= KNOWN_SECONDS
+        return self._is_old(self._read_at)
+
+    def _is_old(self, asked_at: float) -> bool:
+        return abs(self._clock() - asked_at) >= KNOWN_SECONDS
 
     def _read(self) -> "asyncio.Task[None]":
         """Read the moment in a task that all requests share, and no request's cancellation ends."""
         loop, reading = asyncio.get_running_loop(), self._reading
-        if reading is None or reading.done() or reading.get_loop() is not loop:
+        # The store may have answered a slow read long ago: before the moment was set.
+        if reading is None or reading.done() or reading.get_loop() is not loop or self._is_old(self._asked_at):
+            self._asked_at = self._clock()
             reading = self._reading = loop.create_task(self._read_now(), context=contextvars.Context())
             # Marks a failure as seen, if the requests that wait for it have gone away.
             reading.add_done_callback(lambda task: task.cancelled() or task.exception())

@@ -437,6 +437,31 @@ async def test_what_needs_no_token_works_as_before(clock: Clock) -> None:
     assert await workers.a.provider.revoke(manager.id)
 
 
+async def test_a_read_whose_answer_is_late_is_not_waited_for_by_newer_requests(clock: Clock) -> None:
+    """The store has answered it before the time was set, and its answer was on the way for longer than a second."""
+    late = asyncio.Event()
+
+    class Slow(Store):
+        async def not_before_get(self) -> float | None:
+            found = await super().not_before_get()
+            if self.asked.count("get") == 1:
+                await late.wait()
+            return found
+
+    store = Slow(clock)
+    a, b = (World(clock, store, revoke_before=True) for _ in range(2))
+    token = await b.log_in()
+    first = asyncio.ensure_future(a.request(token))
+    await asyncio.sleep(0.01)
+    await b.provider.revoke_before()
+    clock.advance(1)
+    second = asyncio.ensure_future(a.request(token))
+    await asyncio.sleep(0.01)
+    late.set()
+    assert refused(await second)
+    assert refused(await first)
+
+
 async def test_sessions_without_a_good_token_lock_nobody_out(clock: Clock) -> None:
     """With `max_sessions` and "refuse", those of before do not count any more; those of since do."""
     options = {"user_index": True, "max_sessions": 2, "too_many_sessions": "refuse"}
