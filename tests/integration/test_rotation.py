@@ -54,8 +54,9 @@ def test_an_ordinary_request_has_one_more_command_and_no_more_round_trips(
         for name, found in stats.items()
         if name.startswith("cmdstat_") and not name.startswith(("cmdstat_config", "cmdstat_info", "cmdstat_hello"))
     }
+    pings = commands.pop("ping", 0)  # of a connection that was silent for long
     assert commands == {"get": 5} | ({"hmget": 5} if rotates else {})
-    assert 5 <= stats["total_reads_processed"] < 10  # some are the test's own
+    assert 5 <= stats["total_reads_processed"] - pings < 10  # some are the test's own
 
 
 async def test_parallel_requests_make_one_generation_and_a_late_one_is_a_reuse(
