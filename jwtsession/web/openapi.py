@@ -66,7 +66,7 @@ class Scheme(SecurityBase):
         self.scheme_name = name
         self.model = model
         self.in_cookie = isinstance(model, APIKey) and model.in_.value == "cookie"
-        self.token_type = "cookie" if self.in_cookie else "DPoP" if name.endswith("_dpop") else "bearer"
+        self.token_type = "cookie" if self.in_cookie else "DPoP" if getattr(model, "scheme", "") == "DPoP" else "bearer"
 
     async def __call__(self) -> None:
         """Do nothing: FastAPI only reads the node for the document."""

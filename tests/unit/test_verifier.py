@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import pytest
 from fastapi import Depends, FastAPI, Security
 
-from jwtsession import Claims, ConfigurationError, Introspection, Session, SessionVerifier
+from jwtsession import Claims, ConfigurationError, Introspection, Session, SessionVerifier, Token
 from tests.web import in_process
 
 GOOD: dict[str, Any] = {
@@ -108,3 +108,17 @@ def test_the_document() -> None:
     assert read["responses"].keys() == {"200", "400", "401", "503"}
     assert write["responses"].keys() == {"200", "400", "401", "403", "503"}
     assert document["components"]["securitySchemes"]["session_bearer"]["bearerFormat"] == "JWT"
+
+
+def test_the_name_of_the_scheme_says_nothing_about_tokens() -> None:
+    """An application that also returns a `Token` shows it as a bearer token, whatever the scheme's name ends with."""
+    verifier = SessionVerifier(UserClaims, scheme_name="orders_dpop", **GOOD)
+    app = FastAPI(lifespan=verifier.lifespan)
+
+    @app.get("/token")
+    async def token(claims: Annotated[UserClaims, Depends(verifier.get_claims)]) -> Token:
+        raise NotImplementedError
+
+    with in_process(app) as client:
+        schemas = client.get("/openapi.json").json()["components"]["schemas"]
+    assert schemas["Token"]["properties"]["token_type"]["const"] == "bearer"
