@@ -1,6 +1,7 @@
 """Puts the new tokens of rotated sessions on an answer that starts."""
 
 import logging
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -32,8 +33,9 @@ async def with_successors(message: Message, managers: Iterable[SessionManager[An
         try:
             token = await issue_successor(manager)
         except InvalidArgumentError as error:
-            if str(error) not in _warned:  # the old token stays good, and each of its requests would log this
-                _warned.add(str(error))
+            reason = re.sub("[0-9]+", "", str(error))  # the size of a cookie
+            if reason not in _warned:  # the old token stays good, and each of its requests would log this
+                _warned.add(reason)
                 AuditTrail.log(logging.WARNING, "rotation: a token can't be replaced: %s", error)
             continue
         except (StoreUnavailableError, SessionCorruptError):
