@@ -3,8 +3,6 @@
 import enum
 from typing import NamedTuple, Protocol, TypeGuard
 
-from .base import SessionStore
-
 
 class Verdict(enum.Enum):
     """What a presented token is, beside its session's newest one."""
@@ -90,10 +88,6 @@ def has_rotation(store: object) -> TypeGuard[RotationStore]:
     """Whether the store has the methods of `RotationStore`. The object is asked, as in `has_user_index`."""
     names = ("load_generation", "rotate", "extend_generation")
     return all(callable(getattr(store, name, None)) for name in names)
-
-
-class RotatingSessionStore(SessionStore, RotationStore, Protocol):
-    """A store of sessions that keeps the generations of their tokens too."""
 
 
 def judge(newest: Generation | None, presented: int, now: int, *, due: bool, grace: int) -> tuple[Verdict, Generation]:

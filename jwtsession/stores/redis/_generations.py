@@ -36,14 +36,12 @@ class RedisGenerations:
 
     async def rotate(self, session_id: str, presented: int, now: int, *, due: bool, grace: int, ttl: int) -> Rotated:
         """See `RotationStore.rotate`: one script."""
-        found = await self._executor.evaluate(
-            _ROTATE, [self._key(session_id)], presented, now, grace, int(due), max(1, ttl)
-        )
+        found = await self._executor.evaluate(_ROTATE, [self._key(session_id)], presented, now, grace, int(due), ttl)
         return Rotated(Verdict(found[0].decode()), int(found[1]))
 
     async def extend(self, session_id: str, ttl: int) -> None:
         """See `RotationStore.extend_generation`: one command."""
-        await self._executor.call("PEXPIRE", self._key(session_id), max(1, ttl))
+        await self._executor.call("PEXPIRE", self._key(session_id), ttl)
 
     def _key(self, session_id: str) -> str:
         return f"{self._before}{self._keyspace}{session_id}{self._after}"
