@@ -76,6 +76,7 @@ class IssuingSession(RequestSession[S, C], Generic[S, C]):
                 large, or the answer has started.
             ConfigurationError: The token would be in a cookie, and nothing puts it on the answer.
             ExpiredTokenError: The token has expired since it was verified.
+            InvalidTokenError: `revoke_before()` has ended the token since it was verified.
             StoreUnavailableError: The store did not answer. The old token stays good.
         """
         verified, _ = self._require_record()

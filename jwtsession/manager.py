@@ -25,7 +25,8 @@ class SessionManager(IssuingSession[S, C], Generic[S, C]):
 
     The provider makes one manager for each request: `Depends(sessions.get_manager)` and `request.state.<request_key>`
     give it. Reading `session` needs no round trip to the store. `update`, `reload`, `touch` and `destroy` need one,
-    `create` one or two, `regenerate` four, `mutate` at least two. With `user_index` each may need some more.
+    `create` one or two, `regenerate` four, `refresh` two, `mutate` at least two. With `user_index`, `dpop` or
+    `revoke_before` some need more.
     """
 
     __slots__ = ()
@@ -213,6 +214,7 @@ class SessionManager(IssuingSession[S, C], Generic[S, C]):
             SessionTooLargeError: The session is larger than 65,536 bytes.
             TooManySessionsError: The session becomes another user's, who has `max_sessions` sessions already.
             ExpiredTokenError: The old token has expired since it was verified, and the claims set no other `exp`.
+            InvalidTokenError: `revoke_before()` has ended the old token since it was verified.
             StoreUnavailableError: The store did not answer. The session may have ended.
         """
         verified, old = self._require_record()

@@ -15,7 +15,7 @@ from .cutoff import Cutoff
 from .throttle import Throttle
 from .timeouts import SessionToken, Timeouts
 
-_WORKERS_CLOCKS_SECONDS = 5
+_EARLIER_SECONDS = 5
 """A new token says that it was issued so much earlier: a worker whose clock is behind must not refuse it."""
 
 
@@ -148,7 +148,7 @@ class Rotation:
             token: The token.
             now: The time in seconds since the epoch.
         """
-        return max(token.iat or 0, now - min(_WORKERS_CLOCKS_SECONDS, self._after / 10))
+        return max(token.iat or 0, now - min(_EARLIER_SECONDS, self._after / 10))
 
     def refusal(self, waited: float) -> SessionNotFoundError:
         """Return why a token that was replaced is refused: a reuse, if the request came after that.

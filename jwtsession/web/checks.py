@@ -39,7 +39,7 @@ class TokenChecks:
             scope: The request's ASGI scope.
             verified: The token.
             source: The place that has the token: a token source, `ticket`, `message`, or `introspection` if
-                another service asks about the token (RFC 7662): it sends no proof, and this must change nothing.
+                another service asks about the token (RFC 7662): it sends no proof, and can take no new token.
             proof: The request's, from `proof_of`.
 
         Returns:

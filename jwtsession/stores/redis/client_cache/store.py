@@ -14,7 +14,7 @@ from .topology import topology_of
 
 
 class CachedSessionStore:
-    """A Redis store whose loads may be answered from memory, with the same methods as `RedisSessionStore`.
+    """A Redis store whose loads may be answered from memory, with all methods of `RedisSessionStore` but rotation's.
 
     Every call that may change a session removes it from memory, also if the call fails.
 
