@@ -127,6 +127,7 @@ class SessionManager(IssuingSession[S, C], Generic[S, C]):
 
         Raises:
             SessionNotFoundError: There is no session, or it was destroyed or has expired.
+            InvalidTokenError: `revoke_before()` has ended the token since it was verified.
             SessionCorruptError: The stored value can't be read any more.
             StoreUnavailableError: The store did not answer.
         """
@@ -245,6 +246,7 @@ class SessionManager(IssuingSession[S, C], Generic[S, C]):
 
         Raises:
             SessionNotFoundError: There is no session, or it was destroyed or has expired.
+            InvalidTokenError: `revoke_before()` has ended the token since it was verified.
             SessionCorruptError: The stored value can't be read any more.
             SessionConflictError: Other requests changed the session during each of 32 attempts.
             InvalidArgumentError: The changed session does not fit its model.

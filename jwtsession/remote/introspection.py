@@ -85,12 +85,12 @@ class IntrospectionClient:
         self._alive: ByteLRU[float] = ByteLRU(_CACHE_BYTES, lambda _key, _since: _ENTRY_BYTES)
         self._failures = 0
 
-    async def check(self, token: str, session_id: str | None = None) -> None:
+    async def check(self, token: str, session_id: str) -> None:
         """Refuse a token whose session has ended.
 
         Args:
             token: The token.
-            session_id: The token's `jti`. An answer with another one is about another token; None: any is good.
+            session_id: The token's `jti`. An answer with another one is about another token.
 
         Raises:
             SessionNotFoundError: The token must not be accepted.
@@ -107,14 +107,14 @@ class IntrospectionClient:
         if self._cache_seconds:
             self._alive.put(key, asked)
 
-    async def _is_active(self, token: str, session_id: str | None) -> bool:
+    async def _is_active(self, token: str, session_id: str) -> bool:
         form = {"token": token, "token_type_hint": "access_token"}
         try:
             told = read_json(await self._client.post(self._url, form, self._auth))
             active = told.get("active")
             if not isinstance(active, bool):
                 raise RemoteError("its answer has no `active`")
-            if active and session_id is not None and told.get("jti", session_id) != session_id:
+            if active and told.get("jti", session_id) != session_id:
                 raise RemoteError("its answer is about another token")  # something in between caches
         except (RemoteError, InvalidTokenError) as error:
             self._failures += 1

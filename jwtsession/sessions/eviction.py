@@ -50,7 +50,7 @@ class EvictionWatch:
         store: SessionStore,
         clock: Callable[[], float],
         *,
-        has_index: bool = True,
+        has_index: bool = False,
         has_proofs: bool = False,
         has_cutoff: bool = False,
     ) -> None:

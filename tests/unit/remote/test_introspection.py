@@ -39,8 +39,8 @@ def made(cache: Any = 0, clock: Clock | None = None) -> tuple[IntrospectionClien
 async def test_the_question() -> None:
     """The token in a form, with the credentials of this service."""
     introspection, issuer = made()
-    await introspection.check("a.b.c")
-    await introspection.check("a.b.c")
+    await introspection.check("a.b.c", "mine")
+    await introspection.check("a.b.c", "mine")
     form = {"token": "a.b.c", "token_type_hint": "access_token"}
     assert issuer.asked == [(URL, form, ("orders", "a secret"))] * 2
 
@@ -50,7 +50,7 @@ async def test_an_inactive_token_is_a_session_that_is_gone() -> None:
     introspection, issuer = made()
     issuer.answer = b'{"active": false, "sub": "ann"}'
     with pytest.raises(SessionNotFoundError):
-        await introspection.check("t")
+        await introspection.check("t", "mine")
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ async def test_anything_else_is_a_503(answer: bytes | None, caplog: pytest.LogCa
     issuer.answer = answer
     for _ in range(20):
         with pytest.raises(StoreUnavailableError) as refused:
-            await introspection.check("t")
+            await introspection.check("t", "mine")
         assert refused.value.code == "introspection_unavailable"
     assert len([each for each in caplog.records if each.levelno == logging.WARNING]) == 5
     assert "a secret" not in caplog.text
@@ -74,20 +74,20 @@ async def test_the_cache_keeps_good_answers_for_its_time() -> None:
     clock = Clock()
     introspection, issuer = made(timedelta(seconds=30), clock)
     for _ in range(3):
-        await introspection.check("t")
+        await introspection.check("t", "mine")
     assert len(issuer.asked) == 1
     issuer.answer = b'{"active": false}'
     clock.advance(29)
-    await introspection.check("t")
+    await introspection.check("t", "mine")
     for token in ("other", "other"):
         with pytest.raises(SessionNotFoundError):
-            await introspection.check(token)
+            await introspection.check(token, "mine")
     clock.advance(1)
     with pytest.raises(SessionNotFoundError):
-        await introspection.check("t")
+        await introspection.check("t", "mine")
     clock.advance(-10)
     with pytest.raises(SessionNotFoundError):
-        await introspection.check("t")
+        await introspection.check("t", "mine")
     assert len(issuer.asked) == 5
 
 
@@ -95,9 +95,9 @@ async def test_a_clock_that_is_set_back_keeps_nothing() -> None:
     """An answer from the future is no answer."""
     clock = Clock()
     introspection, issuer = made(30, clock)
-    await introspection.check("t")
+    await introspection.check("t", "mine")
     clock.advance(-100)
-    await introspection.check("t")
+    await introspection.check("t", "mine")
     assert len(issuer.asked) == 2
 
 

@@ -39,7 +39,7 @@ def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
 
 def watch(store: object, clock: Clock) -> EvictionWatch:
     made: Any = store
-    return EvictionWatch(made, clock)
+    return EvictionWatch(made, clock, has_index=True)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ async def test_used_proofs_can_be_lost_too(
 ) -> None:
     """They have a time to live, so each policy that evicts can evict them."""
     store: Any = Telling({"one": (policy, 1)})
-    await EvictionWatch(store, clock, has_index=False, has_proofs=True).look()
+    await EvictionWatch(store, clock, has_proofs=True).look()
     assert ["the proofs of possession" in record.getMessage() for record in log.records] == [True] * is_bad
 
 
