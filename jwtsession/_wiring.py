@@ -108,6 +108,7 @@ def wire(
     remembers = settings.dpop.mode != "off" and settings.dpop.replay
     at_risk = {"has_index": index is not None, "has_proofs": remembers, "has_cutoff": cutoff is not None}
     eviction = EvictionWatch(store, clock, **at_risk) if any(at_risk.values()) else None
+    # Where a reuse ends nothing, no request pays for a look at the clock.
     arrivals = clock if rotation is not None or settings.reuse_action != "refuse" else None
     lifespan = Lifespan(tenant, audit, watch, settings.request_arg, eviction, _weaknesses(settings), arrivals)
     cookies = _cookies(settings)
