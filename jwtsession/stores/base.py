@@ -193,15 +193,21 @@ class IndexedSessionStore(SessionStore, UserIndexStore, Protocol):
     """A store of sessions that keeps the users' indices too."""
 
 
-_INDEX_METHODS = [name for name in vars(UserIndexStore) if name.startswith("index_")]
+def has_methods(store: object, contract: type) -> bool:
+    """Whether the store has the methods of a protocol.
+
+    The object is asked, not its class: a store that passes calls on by `__getattr__` has them too.
+
+    Args:
+        store: The store.
+        contract: The protocol.
+    """
+    return all(callable(getattr(store, name, None)) for name in vars(contract) if not name.startswith("_"))
 
 
 def has_user_index(store: SessionStore) -> TypeGuard[IndexedSessionStore]:
-    """Whether the store has the methods of `UserIndexStore`.
-
-    The object is asked, not its class: a store that passes calls on by `__getattr__` has them too.
-    """
-    return all(callable(getattr(store, name, None)) for name in _INDEX_METHODS)
+    """Whether the store has the methods of `UserIndexStore`: see `has_methods`."""
+    return has_methods(store, UserIndexStore)
 
 
 class TicketStore(Protocol):
@@ -226,8 +232,8 @@ class TicketStore(Protocol):
 
 
 def has_tickets(store: object) -> TypeGuard[TicketStore]:
-    """Whether the store has the methods of `TicketStore`. The object is asked, as in `has_user_index`."""
-    return all(callable(getattr(store, name, None)) for name in ("ticket_add", "ticket_take"))
+    """Whether the store has the methods of `TicketStore`: see `has_methods`."""
+    return has_methods(store, TicketStore)
 
 
 class CutoffStore(Protocol):
@@ -250,8 +256,8 @@ class CutoffStore(Protocol):
 
 
 def has_cutoff(store: object) -> TypeGuard[CutoffStore]:
-    """Whether the store has the methods of `CutoffStore`. The object is asked, as in `has_user_index`."""
-    return all(callable(getattr(store, name, None)) for name in ("not_before_set", "not_before_get"))
+    """Whether the store has the methods of `CutoffStore`: see `has_methods`."""
+    return has_methods(store, CutoffStore)
 
 
 class ReportsChanges(Protocol):
@@ -268,5 +274,5 @@ class ReportsChanges(Protocol):
 
 
 def reports_changes(store: object) -> TypeGuard[ReportsChanges]:
-    """Whether the store has the attributes of `ReportsChanges`. The object is asked, as in `has_user_index`."""
+    """Whether the store has the attributes of `ReportsChanges`. The object is asked, as in `has_methods`."""
     return callable(getattr(store, "follow", None)) and isinstance(getattr(store, "listeners", None), set)

@@ -2,6 +2,8 @@
 
 from typing import Protocol, TypeGuard
 
+from .base import has_methods
+
 
 class ForwardStore(Protocol):
     """Storage of forwards: what a session's old id stands for after `regenerate()`.
@@ -44,5 +46,5 @@ class ForwardStore(Protocol):
 
 
 def has_forwards(store: object) -> TypeGuard[ForwardStore]:
-    """Whether the store has the methods of `ForwardStore`. The object is asked, as in `has_user_index`."""
-    return all(callable(getattr(store, name, None)) for name in ("forward_add", "forward_replace", "forward_get"))
+    """Whether the store has the methods of `ForwardStore`: see `has_methods`."""
+    return has_methods(store, ForwardStore)

@@ -3,6 +3,8 @@
 import enum
 from typing import NamedTuple, Protocol, TypeGuard
 
+from .base import has_methods
+
 
 class Verdict(enum.Enum):
     """What a presented token is, beside its session's newest one."""
@@ -85,9 +87,8 @@ class RotationStore(Protocol):
 
 
 def has_rotation(store: object) -> TypeGuard[RotationStore]:
-    """Whether the store has the methods of `RotationStore`. The object is asked, as in `has_user_index`."""
-    names = ("load_generation", "rotate", "extend_generation")
-    return all(callable(getattr(store, name, None)) for name in names)
+    """Whether the store has the methods of `RotationStore`: see `has_methods`."""
+    return has_methods(store, RotationStore)
 
 
 def judge(newest: Generation | None, presented: int, now: int, *, due: bool, grace: int) -> tuple[Verdict, Generation]:

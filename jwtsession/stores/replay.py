@@ -2,6 +2,8 @@
 
 from typing import Protocol, TypeGuard
 
+from .base import has_methods
+
 
 class ReplayStore(Protocol):
     """Storage of the proofs that were used (DPoP, RFC 9449 section 11.1).
@@ -31,5 +33,5 @@ class ReplayStore(Protocol):
 
 
 def has_proofs(store: object) -> TypeGuard[ReplayStore]:
-    """Whether the store has the methods of `ReplayStore`. The object is asked, as in `has_user_index`."""
-    return all(callable(getattr(store, name, None)) for name in ("load_once", "proof_add"))
+    """Whether the store has the methods of `ReplayStore`: see `has_methods`."""
+    return has_methods(store, ReplayStore)
