@@ -13,14 +13,10 @@ from ._types import C
 from .errors import ConfigurationError
 from .models import Claims
 from .remote import Introspection, IntrospectionClient, RemoteClient, RemoteKeys, RemoteVerification, check_url
-from .settings import seconds
+from .settings import PublicKeyAlgorithm, seconds
 from .tokens import KeyRing, TokenCodec
 from .web import FastAPI
 from .web.claims import ClaimsDependency, document_claims
-
-PublicKeyAlgorithm = Literal[
-    "ES256", "ES384", "ES512", "EdDSA", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512"
-]  # fmt: skip
 
 _MOST_SECONDS = 86_400
 

@@ -13,7 +13,7 @@ from .lifecycle import SessionLifecycle
 from .new_session import NewSession
 from .repository import LoadCheck, Record, SessionRepository
 from .reuse import Reuse
-from .rotation import RotatedToken, Rotation, RotationCheck
+from .rotation import Rotation, RotationCheck
 from .roundtrip import check_model
 from .serialization import Migrate, SessionSerializer
 from .tickets import TICKET_SECONDS, Tickets, new_ticket, origin_name, ticket_name
@@ -38,7 +38,6 @@ __all__ = [
     "PlaintextSealer",
     "Record",
     "Reuse",
-    "RotatedToken",
     "Rotation",
     "RotationCheck",
     "Sealer",

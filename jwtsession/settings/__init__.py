@@ -3,27 +3,24 @@
 from ._messages import shown_name
 from ._weak_secrets import check_secret
 from .cookie import CookieSettings, SameSite
-from .dpop import DPoPAlgorithm, DPoPMode, DPoPSettings
+from .dpop import DPoPSettings, PublicKeyAlgorithm
 from .durations import seconds
-from .encryption import EncryptionMode, EncryptionSettings
+from .encryption import EncryptionSettings
 from .group import SettingsGroup
 from .keys import Key
 from .options import CSRFMode, ReuseAction, SettingsOptions, TokenSource
-from .rotation import RotationMode, RotationSettings
+from .rotation import RotationSettings
 from .session_settings import SessionSettings
 from .websocket import WebSocketSettings
 
 __all__ = [
     "CSRFMode",
     "CookieSettings",
-    "DPoPAlgorithm",
-    "DPoPMode",
     "DPoPSettings",
-    "EncryptionMode",
     "EncryptionSettings",
     "Key",
+    "PublicKeyAlgorithm",
     "ReuseAction",
-    "RotationMode",
     "RotationSettings",
     "SameSite",
     "SessionSettings",

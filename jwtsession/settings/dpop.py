@@ -10,14 +10,16 @@ from .durations import Seconds
 from .group import SettingsGroup
 
 DPoPMode = Literal["off", "optional", "required"]
-DPoPAlgorithm = Literal["ES256", "ES384", "ES512", "EdDSA", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512"]
+PublicKeyAlgorithm = Literal[
+    "ES256", "ES384", "ES512", "EdDSA", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512"
+]  # fmt: skip
 
 
 class DPoPOptions(TypedDict, total=False):
     """The arguments of `DPoPSettings`."""
 
     mode: DPoPMode
-    algorithms: Sequence[DPoPAlgorithm]
+    algorithms: Sequence[PublicKeyAlgorithm]
     max_age: int | timedelta
     leeway: int | timedelta
     nonce: bool
@@ -37,7 +39,7 @@ class DPoPSettings(SettingsGroup):
     modes need `public_url` and the extra `crypto`. Every worker needs one of them before the first client sends a
     proof."""
 
-    algorithms: tuple[DPoPAlgorithm, ...] = Field(default=("ES256", "EdDSA"), examples=[["ES256"]])
+    algorithms: tuple[PublicKeyAlgorithm, ...] = Field(default=("ES256", "EdDSA"), examples=[["ES256"]])
     """The signature algorithms that a proof may have. All are asymmetric (RFC 9449 section 4.2)."""
 
     max_age: Seconds = Field(default=60, ge=1, le=600)
@@ -59,9 +61,9 @@ class DPoPSettings(SettingsGroup):
 
     @field_validator("algorithms")
     @classmethod
-    def _each_once(cls, value: tuple[DPoPAlgorithm, ...]) -> tuple[DPoPAlgorithm, ...]:
+    def _each_once(cls, value: tuple[PublicKeyAlgorithm, ...]) -> tuple[PublicKeyAlgorithm, ...]:
         if not value or len(set(value)) != len(value):
-            raise ValueError(f"must name one or more of {', '.join(get_args(DPoPAlgorithm))}, each once")
+            raise ValueError(f"must name one or more of {', '.join(get_args(PublicKeyAlgorithm))}, each once")
         return value
 
     @field_validator("algorithms", "max_age", "leeway", "nonce", "replay")  # runs only for values that were given
