@@ -128,6 +128,7 @@ def site(clock: Clock) -> Iterator[Make]:
         yield lambda **options: Site(stack, clock, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("times", [1, 2, 32])
 def test_a_thief_who_regenerates_is_logged_out_by_the_victim(site: Make, times: int) -> None:
     """The victim's logout by the old token is a 204, and the thief's newest token is a 401; so it stays."""
@@ -142,6 +143,7 @@ def test_a_thief_who_regenerates_is_logged_out_by_the_victim(site: Make, times: 
     assert shop.store.contents == {}
 
 
+@pytest.mark.slow
 def test_a_thief_who_regenerates_many_times_is_not_out_of_reach(site: Make) -> None:
     """Each request with the old token gets further along the chain, and none says 204 while the session lives."""
     shop = site()

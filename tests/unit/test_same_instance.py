@@ -442,6 +442,7 @@ async def test_a_frozen_session_shows_what_is_stored() -> None:
     assert (await manager.reload()).items == [1]
 
 
+@pytest.mark.slow
 async def test_a_state_lives_on_without_the_instance_that_it_came_with() -> None:
     """What was given may be forgotten: the session keeps all that it held."""
     manager = await managed(Private, n=1)

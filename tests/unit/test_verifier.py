@@ -66,6 +66,7 @@ def test_issuer_audience_and_algorithm_are_choices_that_must_be_made(left_out: s
         SessionVerifier(**{name: value for name, value in GOOD.items() if name != left_out})
 
 
+@pytest.mark.slow
 def test_it_needs_neither_a_secret_nor_a_store() -> None:
     """A process with no variable of this package makes one and loads no Redis client."""
     code = (

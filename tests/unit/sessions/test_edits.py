@@ -250,6 +250,7 @@ values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.dictionaries(st.text(min_size=1), values, max_size=5), st.booleans(), st.sampled_from([None, 1]))
 def test_any_free_form_json_is_unchanged_by_reading(data: dict[str, Any], ascii_only: bool, indent: int | None) -> None:

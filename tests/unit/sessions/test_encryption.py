@@ -58,6 +58,7 @@ def test_the_form_is_the_documented_one() -> None:
     assert opened == VALUE
 
 
+@pytest.mark.slow
 def test_no_nonce_is_ever_used_twice() -> None:
     """10,000 writes of one value to one key: 10,000 nonces and 10,000 different results."""
     sealer = encryption()

@@ -625,6 +625,7 @@ for options in [{"algorithm": name} for name in ("RS256", "PS384", "ES512", "EdD
 """
 
 
+@pytest.mark.slow
 def test_without_cryptography_the_error_names_the_extra() -> None:
     """HMAC works in an installation without extras; the rest says what to install."""
     program = f"SECRET = {SECRET!r}\n{WITHOUT_CRYPTOGRAPHY}"

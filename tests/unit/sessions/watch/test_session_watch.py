@@ -483,6 +483,7 @@ async def test_uses_do_not_count_if_the_setting_is_off(clock: Clock) -> None:
 # --- nothing stays ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_ten_thousand_sockets_leave_nothing_behind(setting: Setting) -> None:
     """Closed by their clients, ended by log-outs, found by looks: no handle is kept, and no task runs."""
     left, before = weakref.WeakSet[object](), asyncio.all_tasks()
