@@ -106,7 +106,8 @@ def wire(
     cookie = (settings.cookie_name, settings.cookie.path) if "cookie" in settings.token_sources else None
     tenant = Tenant(name, settings.request_key, session_model, store, codec, shares_with, cookie)
     remembers = settings.dpop.mode != "off" and settings.dpop.replay
-    at_risk = {"has_index": index is not None, "has_proofs": remembers, "has_cutoff": cutoff is not None}
+    at_risk = {"has_index": index is not None, "has_proofs": remembers}
+    at_risk |= {"has_generations": rotation is not None, "has_cutoff": cutoff is not None}
     eviction = EvictionWatch(store, clock, **at_risk) if any(at_risk.values()) else None
     # Where a reuse ends nothing, no request pays for a look at the clock.
     arrivals = clock if rotation is not None or settings.reuse_action != "refuse" else None

@@ -37,7 +37,7 @@ class SessionVerifier(Generic[C]):
         algorithm: The only algorithm that is accepted. The token and the published keys don't choose.
         introspect: Where to ask whether the session lives; None asks nobody.
         token_type_header: The `typ` of tokens, as the issuer's setting of this name.
-        leeway: By how many seconds the clocks of the machines may differ.
+        leeway: By how many seconds the clocks of the machines may differ; at most 60.
         refresh_interval: After so many seconds, or this `timedelta`, the keys are fetched again.
         min_fetch_interval: The keys are fetched at most once in so many seconds, however many tokens name a key that
             nobody knows.
@@ -87,7 +87,7 @@ class SessionVerifier(Generic[C]):
         if token_type_header not in ("JWT", "at+jwt"):
             raise ConfigurationError('token_type_header: must be "JWT" or "at+jwt"')
         KeyRing([], algorithm)  # refuses an algorithm that is not installed
-        checked_leeway = _seconds("leeway", leeway, 0)
+        checked_leeway = _seconds("leeway", leeway, 0, 60)
         self._client = RemoteClient(_seconds("timeout", timeout, 0.001), ssl_context)
         self._keys = RemoteKeys(
             self._client,
@@ -163,12 +163,10 @@ class SessionVerifier(Generic[C]):
         await self._client.close()
 
 
-def _seconds(name: str, value: Any, least: float) -> Any:
+def _seconds(name: str, value: Any, least: float, most: float = _MOST_SECONDS) -> Any:
     """Return a duration in seconds, if it is one."""
     with contextlib.suppress(ValueError):
         found: Any = seconds(value)
-        if type(found) in (int, float) and least <= found <= _MOST_SECONDS:
+        if type(found) in (int, float) and least <= found <= most:
             return found
-    raise ConfigurationError(
-        f"{name}: must be seconds, from {least} to {_MOST_SECONDS}, or a timedelta of whole seconds"
-    )
+    raise ConfigurationError(f"{name}: must be seconds, from {least} to {most}, or a timedelta of whole seconds")

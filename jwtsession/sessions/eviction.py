@@ -28,6 +28,7 @@ _INDEX = (
     " raise no error."
 )
 _PROOFS = "the proofs of possession that were used. Somebody who has such a proof can then use it once more."
+_GENERATIONS = "which token of a session is the newest. A token that was replaced is then good again."
 _CUTOFF = "the time of revoke_before(). The tokens that it refused are then good again."
 
 
@@ -42,6 +43,7 @@ class EvictionWatch:
         clock: Returns the time in seconds.
         has_index: Whether there is an index of each user's sessions.
         has_proofs: Whether the store remembers which proofs of possession (DPoP) were used.
+        has_generations: Whether the store knows the newest token of each session, for rotation.
         has_cutoff: Whether the setting `revoke_before` is on. Its key has no time to live.
     """
 
@@ -52,12 +54,14 @@ class EvictionWatch:
         *,
         has_index: bool = False,
         has_proofs: bool = False,
+        has_generations: bool = False,
         has_cutoff: bool = False,
     ) -> None:
         self._ask: Callable[[], Any] | None = getattr(store, "eviction_policies", None)
         self._clock = clock
-        self._at_risk = " and ".join([_INDEX] * has_index + [_PROOFS] * has_proofs + [_CUTOFF] * has_cutoff)
-        self._harmless = ("noeviction",) if has_index or has_proofs else ("noeviction", "volatile")
+        expire = [_INDEX] * has_index + [_PROOFS] * has_proofs + [_GENERATIONS] * has_generations
+        self._at_risk = " and ".join([*expire, *[_CUTOFF] * has_cutoff])
+        self._harmless = ("noeviction",) if expire else ("noeviction", "volatile")
         self._looked: float | None = None
         self._said: object = None
 

@@ -32,7 +32,7 @@ def _known_scheme(value: SecretStr) -> SecretStr:
 
 
 def _plain_keyspace(value: str) -> str:
-    if not value or not value.isprintable() or "{" in value:
+    if not value or not value.isprintable() or "{" in value or "}" in value:
         # In a cluster, a text in braces decides the slot of a key: all sessions would be in one slot.
         raise ValueError("must be printable, not empty and without braces")
     return value

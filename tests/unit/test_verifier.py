@@ -51,6 +51,7 @@ class Aliased(Claims):
         ({"introspect": Introspection("https://shop.example", "a", "b", cache=1000)}, "introspect: cache"),
         ({"introspect": "https://shop.example/introspect"}, "introspect: "),
         ({"leeway": -1}, "leeway: "),
+        ({"leeway": 61}, "leeway: "),
     ],
 )
 def test_what_can_not_work_is_refused_at_once(wrong: dict[str, Any], message: str) -> None:

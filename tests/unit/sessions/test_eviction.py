@@ -84,13 +84,17 @@ async def test_the_time_of_revoke_before_can_be_lost_too(
 
 
 @pytest.mark.parametrize(("policy", "is_bad"), [("noeviction", False), ("volatile-ttl", True), ("allkeys-lru", True)])
-async def test_used_proofs_can_be_lost_too(
-    policy: str, is_bad: bool, clock: Clock, log: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [({"has_proofs": True}, "the proofs of possession"), ({"has_generations": True}, "which token of a session")],
+)
+async def test_used_proofs_and_generations_can_be_lost_too(
+    policy: str, is_bad: bool, options: dict[str, bool], told: str, clock: Clock, log: pytest.LogCaptureFixture
 ) -> None:
     """They have a time to live, so each policy that evicts can evict them."""
     store: Any = Telling({"one": (policy, 1)})
-    await EvictionWatch(store, clock, has_proofs=True).look()
-    assert ["the proofs of possession" in record.getMessage() for record in log.records] == [True] * is_bad
+    await EvictionWatch(store, clock, **options).look()
+    assert [told in record.getMessage() for record in log.records] == [True] * is_bad
 
 
 @pytest.mark.parametrize("store", [Telling(SAFE), MemorySessionStore()])

@@ -106,6 +106,7 @@ def test_node_compatible_sets_what_sharing_needs() -> None:
         ({"redis_url": "//[canary"}, "redis_url"),
         ({"keyspace": ""}, "keyspace"),
         ({"keyspace": "{sess}:"}, "keyspace"),
+        ({"keyspace": "sess}:"}, "keyspace"),
         ({"keyspace": "sess\n"}, "keyspace"),
         ({"max_age": 0}, "max_age"),
         ({"max_age": "soon"}, "max_age"),
