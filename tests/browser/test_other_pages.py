@@ -6,7 +6,7 @@ from playwright.sync_api import BrowserContext, Page
 from . import scripts
 from .world import World
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.ci]
 
 RELATIONS = ("sibling port", "sibling host", "other site")
 

@@ -19,6 +19,8 @@ from tests.conftest import SECRET
 
 from .conftest import PAGES, ROOT
 
+pytestmark = pytest.mark.ci
+
 SYBIL = Sybil(parsers=[PythonCodeBlockParser()])
 WITH_EXAMPLES = [page for page in PAGES if "python\n" in page.read_text(encoding="utf-8")]
 

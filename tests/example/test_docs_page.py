@@ -10,6 +10,8 @@ from playwright.sync_api import Locator, Page, expect
 from .browsers import Browsers, log_in_at, ready
 from .shop import Shop, open_shop
 
+pytestmark = pytest.mark.ci
+
 
 @pytest.fixture
 def shop() -> Iterator[Shop]:

@@ -17,7 +17,7 @@ from tests.conftest import SECRET
 from .browsers import WAIT, Browsers, add, cart_is, log_in_at, overflow, ready, visit
 from .shop import ROOT, Shop, clean_environment, log_in, open_shop
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.ci]
 
 PAGES = ROOT / "example_app" / "pages"
 NAMES = ("/", "/login", "/account", "/logged-out?why=here")

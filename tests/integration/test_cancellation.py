@@ -30,7 +30,7 @@ from tests.conftest import SECRET, started
 from tests.proxy import Proxy
 from tests.web import bearer, serving
 
-pytestmark = pytest.mark.caches("near", "tokens")
+pytestmark = [pytest.mark.caches("near", "tokens"), pytest.mark.ci]
 
 
 class Numbered(Session):

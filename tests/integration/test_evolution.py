@@ -18,7 +18,7 @@ from tests import servers
 from tests.conftest import SECRET
 from tests.web import bearer, in_process
 
-pytestmark = [pytest.mark.caches("near"), pytest.mark.usefixtures("patient")]
+pytestmark = [pytest.mark.caches("near"), pytest.mark.usefixtures("patient"), pytest.mark.ci]
 
 KEY = base64.urlsafe_b64encode(bytes(range(0, 224, 7))).decode()
 

@@ -45,7 +45,7 @@ from tests.conftest import SECRET, started
 from tests.proxy import Proxy
 from tests.security.forge import genuine
 
-pytestmark = pytest.mark.caches("near")
+pytestmark = [pytest.mark.caches("near"), pytest.mark.ci]
 
 ID = "an-id-of-the-tests-of-faults"
 HOUR = 3_600_000

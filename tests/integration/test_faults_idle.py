@@ -18,7 +18,7 @@ from tests.engines.load import serving
 from tests.proxy import Proxy
 from tests.web import serving as over_http
 
-pytestmark = [pytest.mark.caches("near"), pytest.mark.usefixtures("patient")]
+pytestmark = [pytest.mark.caches("near"), pytest.mark.usefixtures("patient"), pytest.mark.ci]
 
 VERBS = [what for what in verbs.USING if what not in ("GET /optional", "GET /class")]
 

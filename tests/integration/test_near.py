@@ -27,6 +27,8 @@ from tests.contract.test_store import RIGHTS
 from tests.parts import parts_of
 from tests.proxy import Proxy
 
+pytestmark = pytest.mark.ci
+
 ID = "an-id-of-the-near-cache-tests"
 HOUR = 3_600_000
 MEGABYTE = 1 << 20

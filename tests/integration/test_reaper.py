@@ -11,6 +11,8 @@ import pytest
 
 from tests import servers
 
+pytestmark = pytest.mark.ci
+
 ROOT = Path(__file__).parents[2]
 PYTEST = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider", "-o", "addopts="]
 

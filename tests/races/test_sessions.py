@@ -11,7 +11,7 @@ from tests.races.conftest import Course
 from tests.races.racing import PROCESSES, Raced, Role, times
 from tests.races.roles import Attempt
 
-pytestmark = pytest.mark.caches("near", "tokens")
+pytestmark = [pytest.mark.caches("near", "tokens"), pytest.mark.ci]
 
 ENCRYPTED = {"encryption": {"keys": (base64.urlsafe_b64encode(bytes(range(0, 224, 7))).decode(),)}}
 

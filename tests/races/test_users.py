@@ -12,7 +12,7 @@ from tests.races import roles
 from tests.races.conftest import Course
 from tests.races.racing import Role, times
 
-pytestmark = pytest.mark.caches("near")
+pytestmark = [pytest.mark.caches("near"), pytest.mark.ci]
 
 INDEXED = {"user_index": True}
 EVICTING = INDEXED | {"max_sessions": 3, "too_many_sessions": "evict"}

@@ -22,7 +22,7 @@ from tests.contract import test_generations as generations
 from tests.contract import test_store as contract
 from tests.contract.test_store import HOUR, RIGHTS, Subject
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.ci]
 
 ID = "an-id-of-the-least-privilege-tests"
 CLUSTER = ["+cluster|slots", "+command"]
