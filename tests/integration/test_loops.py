@@ -11,6 +11,8 @@ from jwtsession import RedisSessionStore
 from jwtsession.stores import CachedSessionStore
 from tests import servers
 
+pytestmark = pytest.mark.ci
+
 HOUR = 3_600_000
 
 

@@ -34,6 +34,8 @@ from tests.keymaterial import pem, private_key
 from tests.servers import free_port
 from tests.web import bearer, serving
 
+pytestmark = pytest.mark.ci
+
 ISSUER, AUDIENCE = "https://shop.example", "orders"
 JWKS = "/.well-known/jwks.json"
 GATEWAY = secrets.token_urlsafe(32)

@@ -21,7 +21,7 @@ from tests.conftest import SECRET
 from tests.servers import Server
 from tests.web import bearer, serving
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.ci]
 
 
 class UserSession(Session):
