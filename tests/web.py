@@ -1,5 +1,6 @@
 """A FastAPI application and a client of it: behind a real uvicorn, over real HTTP, or in this process."""
 
+import asyncio
 import contextlib
 import threading
 import time
@@ -9,8 +10,10 @@ from typing import Any
 import httpx2
 import uvicorn
 from fastapi.testclient import TestClient
+from hypercorn.asyncio import serve
+from hypercorn.config import Config
 
-from tests.servers import free_port
+from tests.servers import free_port, until
 
 
 @contextlib.contextmanager
@@ -34,6 +37,34 @@ def serving(app: Any, **options: Any) -> Iterator[httpx2.Client]:
     finally:
         server.should_exit = True
         thread.join(15)
+
+
+@contextlib.contextmanager
+def serving_by_hypercorn(app: Any, *, root_path: str = "", **client_options: Any) -> Iterator[httpx2.Client]:
+    """As `serving`, by Hypercorn. The application must not know the path `/nothing`."""
+    config = Config()
+    config.bind = [f"127.0.0.1:{free_port()}"]
+    config.root_path = root_path
+    config.errorlog = config.accesslog = None
+    loop, end = asyncio.new_event_loop(), asyncio.Event()
+    serving_it = serve(app, config, shutdown_trigger=end.wait)  # type: ignore[arg-type]
+    thread = threading.Thread(target=loop.run_until_complete, args=[serving_it])
+    thread.start()
+    try:
+        with httpx2.Client(base_url=f"http://{config.bind[0]}", **client_options) as client:
+            until(lambda: _answers(client), "hypercorn", 15)
+            yield client
+    finally:
+        loop.call_soon_threadsafe(end.set)
+        thread.join(15)
+        loop.close()
+
+
+def _answers(client: httpx2.Client) -> bool:
+    try:
+        return client.get("/nothing").status_code == 404
+    except httpx2.ConnectError:
+        return False
 
 
 @contextlib.contextmanager

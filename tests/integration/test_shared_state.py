@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
@@ -14,14 +13,11 @@ from anyio.from_thread import start_blocking_portal
 from asgi_lifespan import LifespanManager
 from fastapi import Depends, FastAPI, Request
 from fastapi.testclient import TestClient
-from hypercorn.asyncio import serve
-from hypercorn.config import Config
 from mangum import Mangum
 
 from jwtsession import Claims, MemorySessionStore, Session, SessionManager, SessionProvider, Token
 from tests.conftest import SECRET
-from tests.servers import free_port, until
-from tests.web import bearer, serving
+from tests.web import bearer, serving, serving_by_hypercorn
 
 pytestmark = pytest.mark.caches("near")
 
@@ -79,31 +75,8 @@ def over_uvicorn(app: FastAPI) -> Iterator[Ask]:
 @contextmanager
 def over_hypercorn(app: FastAPI) -> Iterator[Ask]:
     """Hypercorn 0.17.3 has one `state` for each connection."""
-    config = Config()
-    config.bind = [f"127.0.0.1:{free_port()}"]
-    config.errorlog = config.accesslog = None
-    loop = asyncio.new_event_loop()
-    end = asyncio.Event()
-    thread = threading.Thread(
-        target=loop.run_until_complete,
-        args=[serve(app, config, shutdown_trigger=end.wait)],  # type: ignore[arg-type]
-    )
-    thread.start()
-    try:
-        with httpx2.Client(base_url=f"http://{config.bind[0]}", limits=httpx2.Limits(max_connections=1)) as client:
-            until(lambda: answers(client), "hypercorn", 15)
-            yield asking(client)
-    finally:
-        loop.call_soon_threadsafe(end.set)
-        thread.join(15)
-        loop.close()
-
-
-def answers(client: httpx2.Client) -> bool:
-    try:
-        return client.get("/openapi.json").status_code == 200
-    except httpx2.ConnectError:
-        return False
+    with serving_by_hypercorn(app, limits=httpx2.Limits(max_connections=1)) as client:
+        yield asking(client)
 
 
 @asynccontextmanager

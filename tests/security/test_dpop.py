@@ -4,10 +4,8 @@ The client is the test's own. It sees the application at `https://shop.example.c
 host and port and removes `/api`. Two workers share one store.
 """
 
-import asyncio
 import contextlib
 import itertools
-import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, Any
 
@@ -15,8 +13,6 @@ import httpx2
 import pytest
 from fastapi import Depends, FastAPI, Request, WebSocket
 from fastapi.responses import JSONResponse, Response
-from hypercorn.asyncio import serve
-from hypercorn.config import Config
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
@@ -25,8 +21,7 @@ from tests import servers
 from tests.conftest import SECRET, Clock
 from tests.keymaterial import private_key
 from tests.proofs import proof
-from tests.servers import free_port, until
-from tests.web import serving
+from tests.web import serving, serving_by_hypercorn
 
 pytestmark = pytest.mark.server
 
@@ -143,40 +138,12 @@ class Client:
         return self
 
 
-@contextlib.contextmanager
-def hypercorn(app: Any, **options: Any) -> Iterator[httpx2.Client]:
-    """As `serving`, by Hypercorn."""
-    config = Config()
-    config.bind = [f"127.0.0.1:{free_port()}"]
-    config.root_path = options.get("root_path", "")
-    config.errorlog = config.accesslog = None
-    loop, end = asyncio.new_event_loop(), asyncio.Event()
-    serving_it = serve(app, config, shutdown_trigger=end.wait)  # type: ignore[arg-type]
-    thread = threading.Thread(target=loop.run_until_complete, args=[serving_it])
-    thread.start()
-    try:
-        with httpx2.Client(base_url=f"http://{config.bind[0]}") as client:
-            until(lambda: answers(client), "hypercorn", 15)
-            yield client
-    finally:
-        loop.call_soon_threadsafe(end.set)
-        thread.join(15)
-        loop.close()
-
-
-def answers(client: httpx2.Client) -> bool:
-    try:
-        return client.get("/nothing").status_code == 404
-    except httpx2.ConnectError:
-        return False
-
-
 WORKERS = {
     "h11": (serving, {"http": "h11"}),
     "httptools": (serving, {"http": "httptools"}),
     "root_path": (serving, {"root_path": "/api"}),
-    "hypercorn": (hypercorn, {}),
-    "hypercorn-root_path": (hypercorn, {"root_path": "/api"}),
+    "hypercorn": (serving_by_hypercorn, {}),
+    "hypercorn-root_path": (serving_by_hypercorn, {"root_path": "/api"}),
 }
 
 
