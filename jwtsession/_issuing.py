@@ -158,6 +158,7 @@ class IssuingSession(RequestSession[S, C], Generic[S, C]):
         sign_in: bool = True,
         persistent: bool | None = None,
         key: str | None = None,
+        actor: str | None = None,
     ) -> tuple[VerifiedToken, C]:
         checked = self._repository.timeouts.checked
         signed = self._codec.encode(
@@ -168,6 +169,7 @@ class IssuingSession(RequestSession[S, C], Generic[S, C]):
             persistent=persistent,
             gen=None if self._repository.rotation is None else 0,
             jkt=key,
+            actor=actor,
         )
         checked(signed[0].jwtsession_idle_timeout)
         return signed

@@ -89,8 +89,9 @@ class LoginSession(IssuingSession[S, C], Generic[S, C]):
         Args:
             session: The data that replaces the loaded data. None moves `manager.session` with its changes in place.
             claims: The new token's claims. None keeps the old token's. If the new claims do not set `exp`, the old
-                `exp` is kept, and so is `auth_time` for the same user. A visitor (no `sub`) who becomes a user counts
-                as signed in now. A user who becomes another user does not, unless the claims set `auth_time`.
+                `exp` is kept. So are `auth_time`, `acr` and `amr` for the same user, unless the claims set `auth_time`.
+                A visitor (no `sub`) who becomes a user counts as signed in now. A user who becomes another user does
+                not, unless the claims set `auth_time`.
             max_age: Another idle timeout in seconds or as a `timedelta`, as in `create()`. None keeps the session's.
 
         Returns:
@@ -111,7 +112,9 @@ class LoginSession(IssuingSession[S, C], Generic[S, C]):
         # Sign and encode before the move: if that fails, the old session must go on.
         claims = self._inherited(verified, claims)
         # Only a visitor signs in by this. A user who becomes another one has not signed in as that one.
-        moved, issued = self._sign(claims, max_age, sign_in=verified.sub is None, key=verified.jkt)
+        moved, issued = self._sign(
+            claims, max_age, sign_in=verified.sub is None, key=verified.jkt, actor=verified.actor
+        )
         cookie = self._cookie(moved, issued) if self._delivery is not None and self._delivery.by_cookie else None
         record = self._repository.encode(moved.session_id, data, old, detached=data is not old.session)
         with self._forgetting():

@@ -132,6 +132,10 @@ class Claims(_HiddenData, BaseModel):
     auth_time: int | float | None = None
     """When the user signed in, in seconds since the epoch (OpenID Connect Core section 2). `create()` fills it in if
     there is a `sub`."""
+    acr: str | None = None
+    """How strong the sign-in was, as a name that you choose: `aal2` (OpenID Connect Core section 2, RFC 9470)."""
+    amr: list[str] | None = None
+    """How the user signed in: `["pwd", "otp"]` (OpenID Connect Core section 2; RFC 8176 lists values)."""
     jwtsession_idle_timeout: int | None = None
     """This session's own idle timeout in seconds, instead of the setting `max_age`: `create(max_age=...)` sets it."""
     jwtsession_persistent: bool | None = None
@@ -141,6 +145,8 @@ class Claims(_HiddenData, BaseModel):
     """Which of the session's tokens this is, if `rotation` replaces tokens: it counts from 0. Reserved, as `jti` is."""
     cnf: dict[str, Any] | None = None
     """The key to which the token is bound (RFC 7800 section 3.1, RFC 9449 section 6.1). Reserved, as `jti` is."""
+    act: dict[str, Any] | None = None
+    """Who acts for the user: `{"sub": "support-7"}` (RFC 8693 section 4.1). Reserved, as `jti` is."""
     scope: str | None = None
     """The scopes that the token grants, separated by spaces (RFC 8693 section 4.2)."""
 

@@ -43,6 +43,11 @@ class SessionToken(Protocol):
         """The session's own idle timeout in seconds; None for the provider's `max_age`."""
         ...
 
+    @property
+    def actor(self) -> str | None:
+        """Who acts for the user; None if the user does."""
+        ...
+
 
 class Timeouts:
     """The times of one provider's sessions.

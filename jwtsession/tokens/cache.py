@@ -5,8 +5,11 @@ from typing import NamedTuple
 
 from .._lru import ByteLRU
 
-_ENTRY_BYTES = 300
+_ENTRY_BYTES = 324
 """Memory of an entry in bytes, without the values in it: the tuple, and its place in the cache's dict."""
+
+_TEXT_BYTES = 16
+"""Memory in bytes that a short text takes beyond its size, since memory is given in whole blocks."""
 
 
 class VerifiedToken(NamedTuple):
@@ -29,6 +32,10 @@ class VerifiedToken(NamedTuple):
     gen: int | None
     jkt: str | None
     """The thumbprint of the key to which the token is bound (RFC 9449 section 6.1); None if it is not bound."""
+    acr: str | None = None
+    amr: tuple[str, ...] | None = None
+    actor: str | None = None
+    """Who acts for the user: the `sub` in the claim `act` (RFC 8693 section 4.1); None if the user does."""
 
     def __repr__(self) -> str:
         return "VerifiedToken()"
@@ -61,4 +68,5 @@ class TokenCache(ByteLRU[VerifiedToken]):
 
 
 def _cost(token: str, verified: VerifiedToken) -> int:
-    return sum(map(getsizeof, verified)) + _ENTRY_BYTES
+    methods = sum(getsizeof(each) + _TEXT_BYTES for each in verified.amr or ())
+    return sum(map(getsizeof, verified)) + methods + _ENTRY_BYTES

@@ -48,9 +48,13 @@ def check_claims(claims: Mapping[str, Any], *, issuer: str | None, audience: str
         raise InvalidTokenError("token_claims")
     if "cnf" in claims and not _is_key_binding(claims["cnf"]):
         raise InvalidTokenError("token_claims")
-    for name in ("iss", "sub", "scope"):
+    for name in ("iss", "sub", "scope", "acr"):
         if name in claims and not isinstance(claims[name], str):
             raise InvalidTokenError("token_claims")
+    if "amr" in claims and not _is_list_of_texts(claims["amr"]):
+        raise InvalidTokenError("token_claims")
+    if "act" in claims and not _is_actor(claims["act"]):
+        raise InvalidTokenError("token_claims")
     if not is_session_id(claims.get("jti")):
         raise InvalidTokenError("token_claims")
     if exp_required and "exp" not in claims:
@@ -74,6 +78,21 @@ def _is_key_binding(cnf: object) -> bool:
         and cnf.keys() == {"jkt"}
         and isinstance(cnf["jkt"], str)
         and _THUMBPRINT.fullmatch(cnf["jkt"]) is not None
+    )
+
+
+def _is_list_of_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
+
+
+def _is_actor(act: object) -> bool:
+    """Whether it names one actor (RFC 8693 section 4.1), and no chain of actors."""
+    return (
+        isinstance(act, dict)
+        and isinstance(act.get("sub"), str)
+        and act["sub"] != ""
+        and "act" not in act
+        and not any(isinstance(each, dict | list) for each in act.values())
     )
 
 

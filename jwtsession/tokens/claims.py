@@ -9,9 +9,12 @@ from ..models import Claims
 
 REGISTERED = (
     "sub", "iss", "aud", "iat", "nbf", "exp", "jti", "auth_time", "jwtsession_idle_timeout", "jwtsession_persistent",
-    "gen", "cnf", "scope",
+    "gen", "cnf", "scope", "acr", "amr", "act",
 )  # fmt: skip
 """The claims that this package reads."""
+
+_SIGN_IN = ("auth_time", "acr", "amr")
+"""The claims that tell when and how the user signed in."""
 
 
 def check_claims_model(model: type[Claims]) -> None:
@@ -39,7 +42,7 @@ def changes_registered(claims: Claims, payload: Mapping[str, Any]) -> bool:
 
 
 def inherited(old: C, claims: C | None, session_id: str, idle_timeout: int | None) -> C:
-    """Make the claims of a token that replaces an old one. They keep the old absolute timeout and time of login.
+    """Make the claims of a token that replaces an old one. They keep the old absolute timeout and sign-in.
 
     Args:
         old: The old token's claims.
@@ -62,9 +65,10 @@ def inherited(old: C, claims: C | None, session_id: str, idle_timeout: int | Non
         kept["jwtsession_persistent"] = old.jwtsession_persistent
     if claims.jti == session_id:
         # The caller passed the claims of the old token, perhaps changed: the new token needs a new id and time.
-        kept |= {"jti": None, "iat": None, "gen": None, "cnf": None}
-        if claims.sub != old.sub and claims.auth_time == old.auth_time:
-            kept["auth_time"] = None  # it is the sign-in of another user
+        kept |= {"jti": None, "iat": None, "gen": None, "cnf": None, "act": None}
+        if claims.sub != old.sub:  # the old sign-in is another user's
+            kept |= {name: None for name in _SIGN_IN if getattr(claims, name) == getattr(old, name)}
     if claims.auth_time is None and claims.sub == old.sub:
-        kept["auth_time"] = old.auth_time
+        # A level belongs to its sign-in: claims with a new `auth_time` say themselves how strong that sign-in was.
+        kept |= {name: getattr(old, name) for name in _SIGN_IN if getattr(claims, name) is None}
     return claims.model_copy(update=kept)

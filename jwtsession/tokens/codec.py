@@ -16,7 +16,12 @@ _RESERVED = {
     "jti": "the session's id",
     "gen": "counted by the rotation of tokens",
     "cnf": "the key of the client's proof",
+    "act": "who acts for the user: impersonate() sets it",
 }
+
+
+_READ = VerifiedToken._fields[2 : VerifiedToken._fields.index("jkt")]
+"""The claims that a verified token has as they are."""
 
 
 class TokenCodec(Generic[C]):
@@ -72,6 +77,7 @@ class TokenCodec(Generic[C]):
         persistent: bool | None = None,
         gen: int | None = None,
         jkt: str | None = None,
+        actor: str | None = None,
     ) -> tuple[VerifiedToken, C]:
         """Issue a token for a session. The new token is verified as any other token.
 
@@ -87,13 +93,14 @@ class TokenCodec(Generic[C]):
             persistent: The claim `jwtsession_persistent`. None sets no such claim.
             gen: The claim `gen`. None sets no such claim.
             jkt: The thumbprint of the key to which the token is bound: the claim `cnf`. None sets no such claim.
+            actor: Who acts for the user: the `sub` in the claim `act`. None sets no such claim.
 
         Returns:
             The token, and its claims.
 
         Raises:
-            InvalidArgumentError: The claims set `jti`, `gen` or `cnf`, have no JSON form, or would make a token that
-                `decode` refuses; or no key can sign.
+            InvalidArgumentError: The claims set `jti`, `gen`, `cnf` or `act`, have no JSON form, or would make a token
+                that `decode` refuses; or no key can sign.
         """
         now = self._clock()
         payload = self._payload(claims)
@@ -106,6 +113,8 @@ class TokenCodec(Generic[C]):
             payload["gen"] = gen
         if jkt is not None:
             payload["cnf"] = {"jkt": jkt}
+        if actor is not None:
+            payload["act"] = {"sub": actor}
         payload.setdefault("iat", int(now))
         if "sub" in payload and sign_in:
             payload.setdefault("auth_time", int(now))
@@ -235,7 +244,9 @@ class TokenCodec(Generic[C]):
         jkt = found["cnf"]["jkt"] if "cnf" in found else None
         if jkt is not None and not self._accepts_bound:
             raise InvalidTokenError("token_bound")  # to accept it without its proof would undo the binding
-        others: list[Any] = [*map(found.get, VerifiedToken._fields[2:-1]), jkt]
+        amr = tuple(found["amr"]) if "amr" in found else None
+        actor = found["act"]["sub"] if "act" in found else None
+        others: list[Any] = [*map(found.get, _READ), jkt, found.get("acr"), amr, actor]
         return VerifiedToken(token, found["jti"], *others), claims
 
     def _model_of(self, payload: bytes) -> C:

@@ -41,7 +41,7 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=12,
 )
-names = st.sampled_from([*CLAIMS, "sub", "iss", "aud", "nbf", "scope", "auth_time"]) | st.text()
+names = st.sampled_from([*CLAIMS, "sub", "iss", "aud", "nbf", "scope", "auth_time", "acr", "amr", "act"]) | st.text()
 
 
 def accepted(token: object) -> Claims | None:
@@ -69,13 +69,17 @@ def test_no_changed_character_is_accepted(position: int, character: str, insert:
 @example({"exp": 1e308})
 def test_what_is_accepted_keeps_the_rules(changes: dict[str, Any]) -> None:
     """Of signed payloads of any content, those that are accepted have an id, times and an audience that are allowed."""
-    claims = accepted(signed(payload=json.dumps(CLAIMS | changes, ensure_ascii=False).encode("utf-8", "surrogatepass")))
+    token = signed(payload=json.dumps(CLAIMS | changes, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+    claims = accepted(token)
     if claims is not None:
         assert is_session_id(claims.jti)
         assert claims.aud is None
         assert claims.exp is not None
         assert claims.exp > Clock()()
         assert claims.nbf is None or claims.nbf <= Clock()()
+        verified = CODEC.verify(token)
+        assert (verified.acr, verified.amr) == (claims.acr, None if claims.amr is None else tuple(claims.amr))
+        assert verified.actor == (None if claims.act is None else claims.act["sub"])
 
 
 @given(st.dictionaries(st.sampled_from(["alg", "typ", "kid", "crit", "jwk"]) | st.text(), json_values, max_size=4))

@@ -76,6 +76,7 @@ class Token:
     exp: float | None = None
     auth_time: float | None = None
     jwtsession_idle_timeout: int | None = None
+    actor: str | None = None
 
 
 async def refreshed(

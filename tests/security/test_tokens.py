@@ -115,8 +115,33 @@ FORGED: dict[str, object] = {
     "08 nbf in the future": with_claims(nbf=NOW + 1),
     **{
         f"08 {name} is {value!r}": with_claims(**{name: value})
-        for name in ("sub", "iss", "scope")
-        for value in (5, [], {})
+        for name in ("sub", "iss", "scope", "acr")
+        for value in (5, [], {}, None)
+    },
+    **{
+        f"08 amr is {value!r}": with_claims(amr=value)
+        for value in (None, "pwd", 5, {}, {"pwd": 1}, ["pwd", 5], ["pwd", None], [["pwd"]])
+    },
+    **{
+        f"08 act is {value!r}": with_claims(act=value)
+        for value in (
+            None,
+            "admin",
+            5,
+            True,
+            [],
+            ["admin"],
+            {},
+            {"iss": "us"},
+            {"sub": ""},
+            {"sub": None},
+            {"sub": 5},
+            {"sub": ["admin"]},
+            {"sub": "admin", "act": {"sub": "root"}},
+            {"sub": "admin", "act": None},
+            {"sub": "admin", "other": {"sub": "root"}},
+            {"sub": "admin", "other": []},
+        )
     },
     # 9: compact form
     "09 nothing": "",

@@ -19,7 +19,7 @@ from ..openapi import Documented
 _NO_STORE = {"Cache-Control": "no-store"}
 _FORM = "application/x-www-form-urlencoded"
 _TIMES = ("exp", "iat", "nbf", "auth_time")
-_TOLD = {"scope", "sub", "aud", "iss", "jti", "cnf", *_TIMES}
+_TOLD = {"scope", "sub", "aud", "iss", "jti", "cnf", "acr", "amr", "act", *_TIMES}
 """The claims that an answer has, if the token has them."""
 
 
@@ -72,6 +72,12 @@ class TokenStatus(BaseModel):
     """When the user logged in, in seconds since the epoch."""
     cnf: dict[str, Any] | None = None
     """The thumbprint `jkt` of the key that the client's proof must have (RFC 9449 section 6.2)."""
+    acr: str | None = None
+    """How strong the sign-in was (RFC 9470 section 6.2)."""
+    amr: list[str] | None = None
+    """How the user signed in (RFC 8176)."""
+    act: dict[str, Any] | None = None
+    """Who acts for the user, as `sub` (RFC 8693 section 4.1)."""
 
 
 class TokenError(BaseModel):

@@ -69,6 +69,7 @@ class Token:
     exp: float | None = None
     auth_time: float | None = None
     jwtsession_idle_timeout: int | None = None
+    actor: str | None = None
 
 
 @pytest.fixture

@@ -508,6 +508,7 @@ class Token:
     iat: float | None = None
     auth_time: float | None = None
     jwtsession_idle_timeout: int | None = None
+    actor: str | None = None
 
 
 OLD, NEW = "o" * 43, "n" * 43

@@ -112,8 +112,13 @@ def test_memory_is_bounded_and_the_least_used_goes_first(clock: Clock) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "claims",
-    [{}, {"sub": "u" * 40, "scope": "read write " * 10}, {"sub": "\U0001f600" * 30}],
-    ids=["none", "two", "wide"],
+    [
+        {},
+        {"sub": "u" * 40, "scope": "read write " * 10},
+        {"sub": "\U0001f600" * 30},
+        {"acr": "aal2", "amr": ["pwd"] * 30},
+    ],
+    ids=["none", "two", "wide", "list"],
 )
 def test_it_takes_no_more_memory_than_it_may(clock: Clock, claims: dict[str, Any]) -> None:
     """Full, and with tokens that come and go, it takes what it was given at most, and at least half of it."""
@@ -142,6 +147,9 @@ def test_a_usual_token_takes_about_900_bytes(clock: Clock) -> None:
     assert 800 <= usual <= 1_000  # texts take less from Python 3.12 on
     made.encode(ID + "-2", UserClaims(sub="1" * 101, scope="a" * 100))
     assert cache_of(made).size > 2 * usual + 200
+    before = cache_of(made).size
+    made.encode(ID + "-3", UserClaims(sub="1", amr=["a" * 500]))
+    assert cache_of(made).size > before + usual + 1_100  # in the token as base64url, and beside it
 
 
 def test_claims_are_made_when_somebody_asks(clock: Clock) -> None:

@@ -8,7 +8,7 @@ import pytest
 from pydantic import Field, field_validator
 
 from jwtsession import Claims, ConfigurationError, InvalidArgumentError, InvalidTokenError
-from jwtsession.tokens import KeyRing, KeySpec, TokenCodec
+from jwtsession.tokens import KeyRing, KeySpec, TokenCodec, inherited
 from tests.conftest import SECRET
 
 ID = "an-id-of-the-tests-of-claims"
@@ -73,3 +73,25 @@ def test_a_registered_claim_may_have_a_type_that_writes_what_it_read() -> None:
     issued, claims = codec(Typed).encode(ID, Typed(sub=user, scope="READ"))
     assert (issued.sub, issued.scope) == (str(user), "read")
     assert codec(Typed).decode(issued.token) == claims
+
+
+OLD = Claims(sub="ann", jti=ID, auth_time=5, acr="aal2", amr=["pwd", "otp"])
+
+
+@pytest.mark.parametrize(
+    ("claims", "expected"),
+    [
+        (None, (5, "aal2", ["pwd", "otp"])),
+        (Claims(sub="ann", scope="pay"), (5, "aal2", ["pwd", "otp"])),
+        (Claims(sub="ann", acr="aal1"), (5, "aal1", ["pwd", "otp"])),
+        (Claims(sub="ann", auth_time=7), (7, None, None)),
+        (Claims(sub="bob"), (None, None, None)),
+        (OLD.model_copy(update={"sub": "bob"}), (None, None, None)),
+        (OLD.model_copy(update={"sub": "bob", "auth_time": 7, "amr": ["pwd"]}), (7, None, ["pwd"])),
+        (OLD.model_copy(update={"scope": "pay"}), (5, "aal2", ["pwd", "otp"])),
+    ],
+)
+def test_a_level_stays_with_its_sign_in(claims: Claims | None, expected: tuple[object, ...]) -> None:
+    """New claims of the same user keep time, level and methods together; a newer sign-in and another user have none."""
+    new = inherited(OLD, claims, ID, None)
+    assert (new.auth_time, new.acr, new.amr) == expected

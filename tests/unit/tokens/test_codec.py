@@ -10,6 +10,7 @@ from jwtsession import Claims, ExpiredTokenError, InvalidArgumentError, InvalidT
 from jwtsession._ids import is_session_id
 from jwtsession.tokens import KeyRing, KeySpec, TokenCodec
 from tests.conftest import SECRET, Clock
+from tests.security.forge import CLAIMS, signed
 
 ID = "an-id-of-the-codecs-unit-tests"
 NOW = int(Clock()())
@@ -50,6 +51,11 @@ def refusal(made: TokenCodec[Any], token: object) -> str:
     [
         ({}, {}, {"iat": NOW, "exp": NOW + 100}),
         ({}, {"sub": "ann"}, {"sub": "ann", "iat": NOW, "exp": NOW + 100, "auth_time": NOW}),
+        (
+            {},
+            {"acr": "aal2", "amr": ["pwd", "otp"]},
+            {"acr": "aal2", "amr": ["pwd", "otp"], "iat": NOW, "exp": NOW + 100},
+        ),
         ({}, {"sub": "ann", "auth_time": 5}, {"sub": "ann", "iat": NOW, "exp": NOW + 100, "auth_time": 5}),
         ({}, {"iat": NOW - 7, "nbf": NOW}, {"iat": NOW - 7, "nbf": NOW, "exp": NOW + 100}),
         ({}, {"exp": NOW + 99.5}, {"iat": NOW, "exp": NOW + 99.5}),
@@ -94,6 +100,9 @@ def test_a_fraction_of_a_second_is_no_future() -> None:
     ("claims", "why"),
     [
         (UserClaims(jti=ID), "jti"),
+        (UserClaims(act={"sub": "admin"}), "act is reserved: .* impersonate"),
+        (UserClaims.model_construct(role="user", acr=5), "token_claims"),
+        (UserClaims.model_construct(role="user", amr=["pwd", 5]), "token_claims"),
         (Claims(), "expected UserClaims, got Claims"),
         ({"role": "user"}, "expected UserClaims, got dict"),
         (UserClaims(exp=NOW), "exp"),
@@ -247,7 +256,7 @@ def test_a_renewed_token_has_all_claims_of_the_old_one_but_two() -> None:
         "since": datetime(2026, 1, 2, tzinfo=UTC),
         "x": [1.5, None],
     }
-    old, _ = made.encode(ID, UserClaims(**given), persistent=True, idle_timeout=7, gen=4)
+    old, _ = made.encode(ID, UserClaims(**given), persistent=True, idle_timeout=7, gen=4, actor="admin")
     clock.advance(60)
     new, told = made.renew(old, 5, NOW + 42.9)
     assert new == made.verify(new.token)
@@ -269,3 +278,23 @@ def test_a_token_that_the_model_refuses_by_now_is_not_renewed() -> None:
     old, _ = codec().encode(ID, UserClaims(role="admin"))
     with pytest.raises(InvalidArgumentError, match="token_claims"):
         codec(model=Strict).renew(old, 1, NOW)
+
+
+def test_a_verified_token_knows_the_level_and_the_actor() -> None:
+    """`acr`, `amr` as a tuple, and who acts for the user; None for each that the token does not have."""
+    made = codec()
+    given = UserClaims(sub="ann", acr="aal2", amr=["pwd", "otp"])
+    verified, told = made.encode(ID, given, sign_in=False, actor="support-7")
+    assert made.verify(verified.token) == verified
+    assert (verified.acr, verified.amr, verified.actor) == ("aal2", ("pwd", "otp"), "support-7")
+    assert told.act == {"sub": "support-7"}
+    assert told.auth_time is None
+    plain = made.encode(ID, UserClaims(sub="ann"))[0]
+    assert (plain.acr, plain.amr, plain.actor) == (None, None, None)
+    assert made.encode(ID, UserClaims(amr=[]))[0].amr == ()
+
+
+def test_an_act_of_another_issuer_may_say_more_of_the_actor() -> None:
+    """RFC 8693 section 4.1: other claims identify the actor too; a token from an issuer with the same key has them."""
+    token = signed(payload=CLAIMS | {"act": {"sub": "support-7", "iss": "https://staff.example"}})
+    assert codec(absolute_max_age=10_000).verify(token).actor == "support-7"

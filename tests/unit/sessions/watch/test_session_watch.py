@@ -29,6 +29,7 @@ class Token:
     iat: float | None = None
     auth_time: float | None = None
     jwtsession_idle_timeout: int | None = None
+    actor: str | None = None
 
 
 class Store(MemorySessionStore):

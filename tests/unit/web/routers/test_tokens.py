@@ -56,7 +56,9 @@ class World:
 
         @self.app.post("/session")
         async def log_in(manager: Annotated[SessionManager, Depends(sessions.get_manager)]) -> Token:
-            claims = UserClaims(sub="ann", scope="a b", nbf=self.clock() - 0.5, role="admin")
+            claims = UserClaims(
+                sub="ann", scope="a b", nbf=self.clock() - 0.5, role="admin", acr="aal2", amr=["pwd", "otp"]
+            )
             return await manager.create(Session(), claims)
 
         @self.app.put("/session")
@@ -112,6 +114,8 @@ def test_an_active_token(world: World) -> None:
         "iat": now,
         "nbf": now - 1,
         "auth_time": now,
+        "acr": "aal2",
+        "amr": ["pwd", "otp"],
     }
 
 
