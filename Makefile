@@ -19,13 +19,13 @@ EVERYWHERE = not ci and (not server or contract or portable)
 logged = { $(1) >$(VENV)/pip.log 2>&1 || { cat $(VENV)/pip.log; exit 1; }; }
 
 .DEFAULT_GOAL := all
-.PHONY: all rest help demo check test python pythons soak fuzz floors lint format types docs bench dist clean FORCE
+.PHONY: all rest help demo check test python pythons soak fuzz migrations floors lint format types docs bench dist clean FORCE
 
 all: rest  ## What CI does, in about half an hour: lint, types, docs, every test, on every Python here, and a soak
 	@$(MAKE) --no-print-directory test EVERY=1
 
 rest:
-	@$(MAKE) --no-print-directory $(VENV)/.test $(VENV)/.lint $(VENV)/.docs $(VENV)/.fuzz
+	@$(MAKE) --no-print-directory $(VENV)/.test $(VENV)/.migrations $(VENV)/.lint $(VENV)/.docs $(VENV)/.fuzz
 	@$(MAKE) --no-print-directory $(BESIDE) lint types docs floors pythons
 	@$(MAKE) --no-print-directory soak SOAK_SECONDS=60
 
@@ -45,7 +45,7 @@ check: $(VENV)/.test $(VENV)/.lint  ## Check format and lint, and run the tests 
 	@$(PYTEST) --quiet $(ON_EACH_CORE) -m "not server and not slow and not ci" tests/unit tests/contract tests/security \
 		tests/docs/test_claims.py $(wildcard tests/test_*.py)
 
-test: $(VENV)/.test  ## Run the tests, in 4 minutes; every test, with coverage, by EVERY=1; another Python by PYTHON=python3.12
+test: $(VENV)/.test $(if $(EVERY),$(VENV)/.migrations)  ## Run the tests, in 4 minutes; every test, with coverage, by EVERY=1; another Python by PYTHON=python3.12
 ifdef EVERY
 	@failed=0; \
 	$(PYTEST) $(ON_EACH_CORE) -m "not alone" --cov --cov-report= --cov-fail-under=0 || failed=1; \
@@ -71,6 +71,9 @@ fuzz: $(VENV)/.test $(VENV)/.fuzz  ## Fuzz the decoder, the parser of stored val
 	@$(BIN)/python -m fuzz stored -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1
 	@$(BIN)/python -m fuzz cookies -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1
 	@$(BIN)/python -m fuzz proofs -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1
+
+migrations: $(VENV)/.test $(VENV)/.migrations  ## Run the applications of the migration guides, before and after
+	@$(PYTEST) --quiet tests/migrations
 
 floors:  ## Run the tests on the oldest packages that pyproject.toml accepts
 	@$(MAKE) --no-print-directory python VENV=.venv-floors CONSTRAINTS=floors.txt \
