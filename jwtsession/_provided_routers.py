@@ -25,7 +25,7 @@ class ProvidedRouters(OffRequest[S, C], Generic[S, C]):
 
         It never publishes a symmetric key: with an HMAC algorithm the set of keys is empty.
         """
-        return routers.jwks_router(self._keys.jwks(), path)
+        return routers.jwks_router(lambda: self._keys.jwks(), path)  # `jwtsession.testing` exchanges the keys
 
     def refresh_router(self, path: str = "/session/refresh") -> APIRouter:
         """Make a router with `POST /session/refresh`, by which a client replaces its token: `SessionManager.refresh()`.

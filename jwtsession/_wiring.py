@@ -7,7 +7,7 @@ from ._request import Components
 from ._types import C, S, Transport
 from ._wiring_checks import checks_of, rotation_of
 from .errors import ConfigurationError
-from .observability import AuditTrail, SessionEvent
+from .observability import AuditTrail
 from .sessions import (
     AESGCMSealer,
     Cutoff,
@@ -29,13 +29,14 @@ from .sessions import (
 from .settings import SessionSettings
 from .stores import (
     CachedSessionStore,
+    MemorySessionStore,
     RedisClient,
     RedisSessionStore,
     SessionStore,
     has_cutoff,
     has_user_index,
 )
-from .tokens import KeyRing, KeySpec, TokenCodec
+from .tokens import KeyRing, KeySpec, MissingKeys, TokenCodec
 from .transports import CookieTransport, CSRFCheck, TokenExtractor
 from .web import openapi
 from .web.answers.delivery import CookiePolicy
@@ -69,18 +70,22 @@ def wire(
     token_url: str | None,
     scopes: Mapping[str, str],
     migrate: Migrate | None,
-    on_event: Callable[[SessionEvent], object] | None,
+    audit: AuditTrail,
     clock: Callable[[], float],
+    missing: ConfigurationError | None = None,
 ) -> Parts[S, C]:
-    """Make the parts of a provider. The arguments are those of `SessionProvider`.
+    """Make the parts of a provider. The arguments are those of `SessionProvider`, and what it has made of them.
 
     Raises:
         ConfigurationError: A setting, a model or an argument can't work.
     """
     check_model(claims_model)
-    keys = KeyRing(_key_specs(settings), settings.algorithm)
+    if missing is None:
+        keys = KeyRing(_key_specs(settings), settings.algorithm)
+    else:
+        keys = MissingKeys(settings.algorithm, missing)
     codec = _codec(settings, keys, claims_model, clock)
-    sealer, audit = _sealer(settings), AuditTrail(on_event)
+    sealer = _sealer(settings)
     timeouts = Timeouts(settings.max_age, settings.max_age_limit or settings.max_age, settings.touch_interval, clock)
     cutoff = _cutoff(settings, store, clock)
     serializer = SessionSerializer(session_model, migrate, node_compatible=settings.is_node_compatible)
@@ -111,7 +116,9 @@ def wire(
     eviction = EvictionWatch(store, clock, **at_risk) if any(at_risk.values()) else None
     # Where a reuse ends nothing, no request pays for a look at the clock.
     arrivals = clock if rotation is not None or settings.reuse_action != "refuse" else None
-    lifespan = Lifespan(tenant, audit, watch, settings.request_arg, eviction, _weaknesses(settings), arrivals)
+    lifespan = Lifespan(
+        tenant, audit, watch, settings.request_arg, eviction, _weaknesses(settings, store), arrivals, missing
+    )
     cookies = _cookies(settings)
     extractor = _extractor(settings, settings.token_sources, cookies)
     on_sockets = [each for each in settings.websocket.sources if each in ("protocol", *settings.token_sources)]
@@ -131,7 +138,9 @@ def wire(
     return Parts(keys, SessionAdmin(store, repository, lifecycle), lifespan, dependencies, messages)
 
 
-def make_store(settings: SessionSettings, store: SessionStore | None, client: RedisClient | None) -> SessionStore:
+def make_store(
+    settings: SessionSettings, store: SessionStore | None, client: RedisClient | None, clock: Callable[[], float]
+) -> SessionStore:
     """Make the store of the settings, if the caller gave none.
 
     Raises:
@@ -141,6 +150,8 @@ def make_store(settings: SessionSettings, store: SessionStore | None, client: Re
         raise ConfigurationError("give either store or client, not both")
     if store is not None:
         return store
+    if client is None and settings.is_in_memory:
+        return MemorySessionStore(clock)
     url = None if client is not None else settings.redis_url.get_secret_value()
     made = RedisSessionStore(url, client=client, keyspace=settings.keyspace)
     return CachedSessionStore(made, settings.near_cache_bytes) if settings.near_cache_bytes else made
@@ -189,12 +200,18 @@ def _cookies(settings: SessionSettings) -> CookiePolicy | None:
     return CookiePolicy(cookie, check, by_default, only_cookie=len(sources) == 1)
 
 
-def _weaknesses(settings: SessionSettings) -> list[str]:
+def _weaknesses(settings: SessionSettings, store: SessionStore) -> list[str]:
     """What the settings give up, as sentences for the log at the start."""
+    found = []
+    if settings.is_in_memory and type(store) is MemorySessionStore:
+        found.append(
+            "redis_url=memory://: this process alone has the sessions, and they are gone when it ends: for a first try "
+            "with one worker"
+        )
     if "cookie" not in settings.token_sources:
-        return []
+        return found
     off = ["csrf='off': pages of other sites can act with the user's cookie"] if settings.csrf == "off" else []
-    return settings.cookie.weaknesses() + off
+    return found + settings.cookie.weaknesses() + off
 
 
 def _key_specs(settings: SessionSettings) -> list[KeySpec]:

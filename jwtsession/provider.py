@@ -4,6 +4,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any, Generic, Self, Unpack
 
 from ._injectable import bind
@@ -15,9 +16,9 @@ from ._wiring import Parts, make_store, wire
 from .errors import ConfigurationError
 from .manager import SessionManager
 from .models import Claims, Session
-from .observability import SessionEvent
+from .observability import AuditTrail, SessionEvent
 from .sessions import Migrate
-from .settings import SessionSettings, SettingsOptions, shown_name
+from .settings import SessionSettings, SettingsOptions, settings_or_missing, shown_name
 from .stores import RedisClient, SessionStore
 from .sync import SyncSessionProvider
 from .web import FastAPI
@@ -44,6 +45,9 @@ class SessionProvider(ProvidedRouters[S, C], Generic[S, C]):
         on_event: A function that gets every `SessionEvent`, in a thread of its own: for a SIEM.
         clock: Returns the time in seconds since the epoch.
         **options: Settings by name, as `SessionSettings` takes them: `SessionProvider(UserSession, secret=...)`.
+
+    Without a secret a provider can be made, so that a module with one can be imported in tests and for an export of
+    OpenAPI. It can't be started: that raises the error that says what is missing.
 
     Raises:
         ConfigurationError: A setting or a model can't work.
@@ -93,24 +97,29 @@ class SessionProvider(ProvidedRouters[S, C], Generic[S, C]):
         shared: SessionProvider[Any, Any] | None = shares_sessions_with
         model: type[S] = _subclass(session_model, Session, "session_model")
         claims: type[C] = _subclass(claims_model, Claims, "claims_model")
-        settings = settings or SessionSettings(**options)
-        self._store = make_store(settings, store, client)
-        self._model = model
-        parts: Parts[S, C] = wire(
-            settings,
-            model,
-            claims,
-            self._store,
-            shares_with=None if shared is None else shared._lifespan.tenant,
+        missing = None
+        if settings is None:
+            settings, missing = settings_or_missing(options)
+        self._settings, self._store = settings, make_store(settings, store, client, clock)
+        self._model, self._clock, self._on_event, self._shared = model, clock, on_event, shared
+        self._wire: partial[Parts[S, C]] = partial(
+            wire,
+            session_model=model,
+            claims_model=claims,
             token_url=token_url,
             scopes=scopes or {},
             migrate=migrate,
-            on_event=on_event,
+        )
+        parts = self._wire(
+            settings,
+            store=self._store,
+            shares_with=None if shared is None else shared._lifespan.tenant,
+            audit=AuditTrail(on_event),
             clock=clock,
+            missing=missing,
         )
         super().__init__(parts.lifespan, parts.admin, parts.messages)
-        self._keys, self._dependencies = parts.keys, parts.dependencies
-        self._clock = clock
+        self._missing, self._keys, self._dependencies = missing, parts.keys, parts.dependencies
         self._rotates = settings.rotation.after is not None
         self._entered: list[AbstractAsyncContextManager[None]] = []
         self.get_session = self._dependencies.session()
@@ -132,9 +141,9 @@ class SessionProvider(ProvidedRouters[S, C], Generic[S, C]):
         session server is down. Without an application, write `async with sessions:`.
 
         Raises:
-            ConfigurationError: A route takes a session or claims from the client (a forgotten `Depends()`), the
-                embedded server can't be started, two providers of the application have the same `request_key` or
-                overlapping keyspaces, or the provider is running on another event loop.
+            ConfigurationError: The secret is missing, a route takes a session or claims from the client (a forgotten
+                `Depends()`), the embedded server can't be started, two providers of the application have the same
+                `request_key` or overlapping keyspaces, or the provider is running on another event loop.
         """
         async with self._lifespan.run(app):
             yield
@@ -143,7 +152,8 @@ class SessionProvider(ProvidedRouters[S, C], Generic[S, C]):
         """Open the store without an application, for a script: `async with sessions: await sessions.revoke(...)`.
 
         Raises:
-            ConfigurationError: The embedded server can't be started, or the provider is running on another event loop.
+            ConfigurationError: The secret is missing, the embedded server can't be started, or the provider is running
+                on another event loop.
         """
         running = self._lifespan.run()
         await running.__aenter__()
@@ -203,7 +213,8 @@ class SessionProvider(ProvidedRouters[S, C], Generic[S, C]):
         Raises:
             ConfigurationError: `max_age` is not a whole number of seconds.
         """
-        return self._dependencies.fresh_session(fresh_demand(max_age, self._clock))
+        # Not the clock itself: `jwtsession.testing` exchanges it.
+        return self._dependencies.fresh_session(fresh_demand(max_age, lambda: self._clock()))
 
     def redirect_to_login(self, path: str) -> SessionDependency[S]:
         """Make a dependency for HTML pages: as `get_session`, but a browser without a session goes to the login page.

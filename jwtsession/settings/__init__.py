@@ -1,6 +1,7 @@
 """The settings, from arguments or from the environment. They are checked when they are made."""
 
 from ._messages import shown_name
+from ._missing import settings_or_missing
 from ._weak_secrets import check_secret
 from .cookie import CookieSettings, SameSite
 from .dpop import DPoPSettings, PublicKeyAlgorithm
@@ -30,5 +31,6 @@ __all__ = [
     "WebSocketSettings",
     "check_secret",
     "seconds",
+    "settings_or_missing",
     "shown_name",
 ]

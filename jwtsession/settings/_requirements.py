@@ -3,12 +3,26 @@
 import logging
 from typing import TYPE_CHECKING
 
+from pydantic import ValidationError
+
+from ..errors import ConfigurationError
 from ._weak_secrets import MAKE_ONE, MIN_SECRET_BYTES, check_secret
 
 if TYPE_CHECKING:  # it imports this module
     from .session_settings import SessionSettings
 
 logger = logging.getLogger("jwtsession")
+
+
+class MissingSecretError(ConfigurationError):
+    """There is no secret, there are no keys, and nothing else is wrong."""
+
+
+def kind_of(error: ValidationError) -> type[ConfigurationError]:
+    """The class of the error that says what is wrong with the settings."""
+    wrong = error.errors(include_url=False, include_input=False)
+    lacks_keys = len(wrong) == 1 and isinstance(wrong[0].get("ctx", {}).get("error"), MissingSecretError)
+    return MissingSecretError if lacks_keys else ConfigurationError
 
 
 def check_dependencies(settings: "SessionSettings") -> None:
@@ -29,6 +43,8 @@ def check_dependencies(settings: "SessionSettings") -> None:
     for source in settings.websocket.sources if "sources" in settings.websocket.model_fields_set else ():
         if source not in ("protocol", *settings.token_sources):
             raise ValueError(f'websocket.sources: "{source}" needs "{source}" in token_sources')
+    if settings.is_in_memory and settings.near_cache_bytes:
+        raise ValueError("near_cache_bytes: needs a server: with memory:// the sessions are in the worker's memory")
     if settings.rotation.after is not None and settings.near_cache_bytes:
         raise ValueError("near_cache_bytes: rotation asks the server at each request, so nothing is read from memory")
     if settings.dpop.mode != "off":
@@ -46,7 +62,7 @@ def check_keys(settings: "SessionSettings") -> None:
     """Refuse missing keys and secrets that somebody could guess."""
     if settings.secret is None and not settings.keys:
         remedy = f": {MAKE_ONE}" if settings.algorithm in MIN_SECRET_BYTES else ""
-        raise ValueError(f"secret: is required: give it as an argument or as JWTSESSION_SECRET{remedy}")
+        raise MissingSecretError(f"secret: is required: give it as an argument or as JWTSESSION_SECRET{remedy}")
     # A longer name may be a secret that changed places with it.
     names = [f": {key.kid!r}" if len(key.kid) < 32 else f".{place}" for place, key in enumerate(settings.keys)]
     given = {f"keys{name}": key.secret for name, key in zip(names, settings.keys, strict=True)}

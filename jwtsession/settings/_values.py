@@ -22,12 +22,16 @@ URL_SCHEMES = (
     "valkey+cluster",
     "valkeys+cluster",
     "embedded",
+    "memory",
 )
 
 
 def _known_scheme(value: SecretStr) -> SecretStr:
-    if value.get_secret_value().partition(":")[0].lower() not in URL_SCHEMES:
+    scheme, _, rest = value.get_secret_value().partition(":")
+    if scheme.lower() not in URL_SCHEMES:
         raise ValueError("must start with one of " + ", ".join(f"{s}://" for s in URL_SCHEMES))
+    if scheme.lower() == "memory" and rest != "//":
+        raise ValueError("memory:// takes nothing after it: it is this process's own memory")
     return value
 
 

@@ -9,7 +9,7 @@ from .._tracebacks import scrub_traceback
 from ..errors import ConfigurationError
 from ._environment import GroupedSource, Variables, not_json, warn_of_unknown_variables
 from ._messages import describe
-from ._requirements import check_dependencies, check_keys, warn_of_what_never_counts
+from ._requirements import check_dependencies, check_keys, kind_of, warn_of_what_never_counts
 from ._values import Keyspace, Origins, PublicURL, StoreURL, TokenSources
 from .cookie import CookieSettings
 from .dpop import DPoPSettings
@@ -64,8 +64,8 @@ class SessionSettings(SecretHolder, BaseSettings):
     redis_url: StoreURL = SecretStr("redis://localhost:6379/0")
     """The server that holds the sessions: `redis://`, `rediss://` (TLS), `unix://`,
     `redis+sentinel://h1:26379,h2:26379/name/0`, `redis+cluster://h1:6379,h2:6379`, the same with `valkey`, or
-    `embedded://` (the application starts its own Valkey server, for development). It is a `SecretStr`, because it may
-    contain a password."""
+    `embedded://` (the application starts its own Valkey server, for development), or `memory://` (this process's own
+    memory, for a first try). It is a `SecretStr`, because it may contain a password."""
 
     keyspace: Keyspace = "sess:"
     """Prefix of the sessions' keys in Redis."""
@@ -207,14 +207,15 @@ class SessionSettings(SecretHolder, BaseSettings):
             super().__init__(**values)
         except ValidationError as error:
             wrong = describe(error, type(self), Variables(type(self), prefix, values))
+            kind = kind_of(error)
         except SettingsError as error:
-            wrong = not_json(error, type(self), prefix)
+            wrong, kind = not_json(error, type(self), prefix), ConfigurationError
         else:
             warn_of_unknown_variables(type(self), prefix)
             warn_of_what_never_counts(self)
             return
         # Raised outside of the handlers: their errors, which would be its context, contain the given values.
-        raise ConfigurationError(wrong)
+        raise kind(wrong)
 
     @classmethod
     def _prefix(cls, given: str | None) -> str:
@@ -258,6 +259,11 @@ class SessionSettings(SecretHolder, BaseSettings):
     def is_node_compatible(self) -> bool:
         """Whether `node_compatible()` made these settings: the Node original writes to the same sessions."""
         return self._node_compatible
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether `redis_url` is `memory://`."""
+        return self.redis_url.get_secret_value().lower() == "memory://"
 
     @property
     def header_name(self) -> str:

@@ -7,11 +7,13 @@ from .compact import kid_of, read_json
 from .dpop import Proof, ProofVerifier, is_of_key
 from .jwks import read_jwks
 from .keys import KeyRing, KeySpec
+from .missing_keys import MissingKeys
 from .nonces import ProofNonces
 
 __all__ = [
     "KeyRing",
     "KeySpec",
+    "MissingKeys",
     "Proof",
     "ProofNonces",
     "ProofVerifier",

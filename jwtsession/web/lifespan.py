@@ -30,6 +30,7 @@ class Lifespan:
         eviction: Checks the store's eviction policy; None if nothing depends on it.
         weaknesses: Warnings for the log at the start.
         arrivals: The clock for the times at which requests arrive; None if the provider does not ask for them.
+        missing: The error to raise at the start, because a required setting is missing; None if none is.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Lifespan:
         eviction: EvictionWatch | None = None,
         weaknesses: Sequence[str] = (),
         arrivals: Callable[[], float] | None = None,
+        missing: ConfigurationError | None = None,
     ) -> None:
         self.tenant = tenant
         self.admitted: set[Any] = set()
@@ -53,6 +55,7 @@ class Lifespan:
         self._eviction = eviction
         self._weaknesses = weaknesses
         self._arrivals = arrivals
+        self._missing = missing
         self._running = 0
         self._is_open = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -127,8 +130,11 @@ class Lifespan:
         """Run the provider for as long as the context lasts, with an application or without one.
 
         Raises:
-            ConfigurationError: The application or the store can't work, or another event loop uses the store.
+            ConfigurationError: The application or the store can't work, a required setting is missing, or another event
+                loop uses the store.
         """
+        if self._missing is not None:
+            raise ConfigurationError(str(self._missing))
         self._bind(asyncio.get_running_loop())
         async with AsyncExitStack() as ending:
             apps: list[Any] = []

@@ -63,7 +63,7 @@ def blocks(page: Path, language: str) -> list[str]:
 
 @pytest.mark.parametrize("name", ["README.md", "docs/quickstart.md"])
 def test_the_lines_for_the_shell_do_what_the_page_says(name: str, tmp_path: Path) -> None:
-    """The page's app.py, started by its own lines on the embedded server, answers its curl lines; last with a 401."""
+    """The page's app.py, started by its own lines without a server, answers its curl lines; last with a 401."""
     servers.program("curl")
     page = ROOT / name
     code = blocks(page, "python")
