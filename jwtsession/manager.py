@@ -6,7 +6,7 @@ import random
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Generic
 
-from ._logins import LoginSession
+from ._acting import ActingSession
 from ._tracebacks import scrub_traceback
 from ._types import C, S
 from .errors import SessionConflictError
@@ -16,7 +16,7 @@ MUTATE_ATTEMPTS = 32
 """How often `mutate()` tries before it gives up, if other requests change the session in between each time."""
 
 
-class SessionManager(LoginSession[S, C], Generic[S, C]):
+class SessionManager(ActingSession[S, C], Generic[S, C]):
     """The session of one request, and the methods that change what is stored.
 
     The provider makes one manager for each request: `Depends(sessions.get_manager)` and `request.state.<request_key>`

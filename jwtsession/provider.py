@@ -1,7 +1,7 @@
 """`SessionProvider`: the one object that an application makes. It gives FastAPI's dependencies and admin methods."""
 
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 from functools import partial
@@ -24,7 +24,7 @@ from .sync import SyncSessionProvider
 from .web import FastAPI
 from .web.dependencies import SessionDependency
 from .web.injection import depends
-from .web.scopes import fresh_demand
+from .web.scopes import fresh_demand, level_demand
 
 
 class SessionProvider(ProvidedRouters[S, C], Generic[S, C]):
@@ -214,7 +214,23 @@ class SessionProvider(ProvidedRouters[S, C], Generic[S, C]):
             ConfigurationError: `max_age` is not a whole number of seconds.
         """
         # Not the clock itself: `jwtsession.testing` exchanges it.
-        return self._dependencies.fresh_session(fresh_demand(max_age, lambda: self._clock()))
+        return self._dependencies.demanding_session(fresh_demand(max_age, lambda: self._clock()), "stale")
+
+    def require_level(self, *acr_values: str, amr: Sequence[str] = ()) -> SessionDependency[S]:
+        """Make a dependency for sensitive endpoints: the session of a user who signed in strongly enough (RFC 9470).
+
+        The claims `acr` (the level) and `amr` (the methods) hold how the user signed in. You set them by `create()`
+        and `step_up()`. The dependency raises `InsufficientLevelError` if the sign-in does not suffice, or the token
+        does not tell. For a sign-in that is also recent, ask for `require_fresh()` by a second dependency.
+
+        Args:
+            *acr_values: Every level that is enough: `require_level("aal2", "aal3")`. Levels have no order.
+            amr: Methods that the user must have used, all of them: `["otp"]`.
+
+        Raises:
+            ConfigurationError: There is no level and no method, or one is no text that a challenge can have.
+        """
+        return self._dependencies.demanding_session(level_demand(acr_values, amr), "level")
 
     def redirect_to_login(self, path: str) -> SessionDependency[S]:
         """Make a dependency for HTML pages: as `get_session`, but a browser without a session goes to the login page.

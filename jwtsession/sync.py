@@ -1,7 +1,7 @@
 """Blocking calls for `def` endpoints and other threads: each call runs on the application's event loop."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -81,6 +81,18 @@ class SyncSessionManager(Generic[S, C]):
     ) -> Token:
         """See `SessionManager.regenerate`."""
         return self._run(self._manager.regenerate, session, claims, max_age=max_age)
+
+    @scrub_traceback
+    def step_up(
+        self,
+        *,
+        acr: str | None = None,
+        amr: Sequence[str] = (),
+        session: S | Mapping[str, Any] | None = None,
+        claims: C | None = None,
+    ) -> Token:
+        """See `SessionManager.step_up`."""
+        return self._run(self._manager.step_up, acr=acr, amr=amr, session=session, claims=claims)
 
     @scrub_traceback
     def mutate(self, change: Callable[[S], S | None]) -> S:

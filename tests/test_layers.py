@@ -37,6 +37,7 @@ THREE = (
     "_delivery",
     "_issuing",
     "_logins",
+    "_acting",
     "_editing",
     "_until_ended",
     "remote",

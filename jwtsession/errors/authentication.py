@@ -1,5 +1,6 @@
 """The errors of requests that are not authenticated, or not well enough: 401."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from .base import HTTPError
@@ -87,3 +88,24 @@ class StaleAuthenticationError(AuthenticationError):
     def _headers(self) -> dict[str, str]:
         challenge = f'Bearer error="insufficient_user_authentication", max_age="{self.max_age}"'
         return super()._headers() | {"WWW-Authenticate": challenge}
+
+
+class InsufficientLevelError(AuthenticationError):
+    """401: the session is valid, but the user did not sign in as strongly as this endpoint wants it (RFC 9470).
+
+    Args:
+        acr_values: The levels that the endpoint accepts.
+    """
+
+    code = "insufficient_level"
+
+    def __init__(self, acr_values: Sequence[str] = ()) -> None:
+        self.acr_values = tuple(acr_values)
+        super().__init__()
+
+    def __reduce__(self) -> tuple[type[HTTPError], tuple[Any, ...]]:
+        return type(self), (self.acr_values,)
+
+    def _headers(self) -> dict[str, str]:
+        levels = f', acr_values="{" ".join(self.acr_values)}"' if self.acr_values else ""
+        return super()._headers() | {"WWW-Authenticate": f'Bearer error="insufficient_user_authentication"{levels}'}

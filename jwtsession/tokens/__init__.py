@@ -1,7 +1,7 @@
 """The tokens: signing, strict reading, checks of claims, the cache of verified tokens, and proofs of possession."""
 
 from .cache import VerifiedToken
-from .claims import inherited
+from .claims import inherited, stepped_up
 from .codec import TokenCodec
 from .compact import kid_of, read_json
 from .dpop import Proof, ProofVerifier, is_of_key
@@ -24,4 +24,5 @@ __all__ = [
     "kid_of",
     "read_json",
     "read_jwks",
+    "stepped_up",
 ]

@@ -1,6 +1,6 @@
 """The claims of a new token that replaces an old one."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .._types import C
@@ -53,9 +53,7 @@ def inherited(old: C, claims: C | None, session_id: str, idle_timeout: int | Non
     Raises:
         InvalidArgumentError: The claims are of another type than the old ones.
     """
-    claims = old if claims is None else claims
-    if not isinstance(claims, type(old)):
-        raise InvalidArgumentError(f"expected {type(old).__name__}, got {type(claims).__name__}")
+    claims = _own(old, claims)
     kept: dict[str, Any] = {}
     if claims.exp is None:
         kept["exp"] = old.exp
@@ -72,3 +70,42 @@ def inherited(old: C, claims: C | None, session_id: str, idle_timeout: int | Non
         # A level belongs to its sign-in: claims with a new `auth_time` say themselves how strong that sign-in was.
         kept |= {name: getattr(old, name) for name in _SIGN_IN if getattr(claims, name) is None}
     return claims.model_copy(update=kept)
+
+
+def stepped_up(old: C, claims: C | None, acr: str | None, amr: Iterable[str], now: int) -> C:
+    """Make the claims of a user who has just signed in again, or more strongly.
+
+    Args:
+        old: The old token's claims.
+        claims: The claims that the caller gave; None keeps the old claims.
+        acr: The level; None keeps it.
+        amr: The methods; empty keeps them.
+        now: The time of the sign-in in seconds since the epoch.
+
+    Raises:
+        InvalidArgumentError: It is nobody, or another user, or `amr` is no list.
+    """
+    claims = _own(old, claims)
+    if not old.sub:
+        raise InvalidArgumentError("step_up needs a token with a sub: a visitor signs in by create()")
+    if claims.sub != old.sub:
+        raise InvalidArgumentError("step_up: the claims have another sub: another user signs in by create()")
+    if isinstance(amr, str) or not isinstance(amr, Iterable):
+        raise InvalidArgumentError("step_up: amr: must be a list of texts")
+    level = claims.acr if acr is None else acr
+    methods = [*amr] or claims.amr
+    return claims.model_copy(
+        update={
+            "auth_time": now,
+            "acr": old.acr if level is None else level,
+            "amr": old.amr if methods is None else methods,
+        }
+    )
+
+
+def _own(old: C, claims: C | None) -> C:
+    """The claims that the caller gave, or else the old ones."""
+    claims = old if claims is None else claims
+    if not isinstance(claims, type(old)):
+        raise InvalidArgumentError(f"expected {type(old).__name__}, got {type(claims).__name__}")
+    return claims

@@ -133,13 +133,18 @@ class Dependencies(Generic[S, C]):
 
         return self._shown_as(resolve, optional=False, answers=("no_session",))
 
-    def fresh_session(self, fresh: Demand) -> SessionDependency[S]:
-        """See `SessionProvider.require_fresh`."""
+    def demanding_session(self, demand: Demand, answer: str) -> SessionDependency[S]:
+        """See `SessionProvider.require_fresh` and `require_level`.
+
+        Args:
+            demand: What the token must meet.
+            answer: What OpenAPI shows for a token that does not meet it.
+        """
 
         def resolve(connection: HTTPConnection, response: Response | None, scopes: Sequence[str]) -> Awaitable[S]:
-            return self._required(connection, response, both(fresh, scope_demand(scopes)), True)
+            return self._required(connection, response, both(demand, scope_demand(scopes)), True)
 
-        return self._shown_as(resolve, optional=False, answers=("no_session", "stale"))
+        return self._shown_as(resolve, optional=False, answers=("no_session", answer))
 
     def redirecting_session(self, login: str) -> SessionDependency[S]:
         """See `SessionProvider.redirect_to_login`."""

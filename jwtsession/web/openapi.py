@@ -24,6 +24,7 @@ from fastapi.security.base import SecurityBase
 from ..models import Token, TokenType
 from ..settings import SessionSettings
 from ..transports import SAFE_METHODS
+from .answers.refusals import answers_for
 from .answers.successors import show_successor
 from .dependants import applications, nodes, routes, scopes
 from .injection import make_async
@@ -34,29 +35,10 @@ _ERROR_SCHEMA = {
     "properties": {"detail": {"type": "string"}},
     "required": ["detail"],
 }
-_BEARER = "RFC 6750: `Bearer` with a `realm`, or with error `invalid_token` for a bad token"
 _DPOP = (
     "The JWT that a login with a proof returned, for `{}`: `Authorization: DPoP`, and a new proof in the header `DPoP` "
     "for each request (RFC 9449)."
 )
-_STALE = "RFC 9470: error `insufficient_user_authentication` with the `max_age` of the sign-in"
-# For each reason: the status, its description, and its headers. Several reasons may have one status.
-_ANSWERS: dict[str, tuple[str, str, dict[str, str]]] = {
-    "login": ("303", "The login page, for a browser that opens a page", {"Location": "The login page"}),
-    "ambiguous": ("400", "Two different tokens", {"WWW-Authenticate": "RFC 6750: error `invalid_request`"}),
-    "no_session": ("401", "No session", {"WWW-Authenticate": _BEARER}),
-    "stale": ("401", "A sign-in too long ago for this endpoint", {"WWW-Authenticate": _STALE}),
-    "cross_site": ("403", "A request that another site may have made", {}),
-    "scope": (
-        "403",
-        "The token's scope does not permit this",
-        {"WWW-Authenticate": "RFC 6750: error `insufficient_scope`"},
-    ),
-    "too_many": ("403", "The user has too many sessions", {}),
-    "conflict": ("409", "The session was changed by another request", {}),
-    "too_large": ("413", "The session is too large", {}),
-    "unavailable": ("503", "The session store is unavailable", {"Retry-After": "Seconds"}),
-}
 
 
 class Scheme(SecurityBase):
@@ -82,7 +64,7 @@ class Documented:
         optional: Whether a request may come without a session.
         changes: Whether the dependency gives a manager, whose methods change what is stored.
         saves: Whether the request's answer stores what was changed in place.
-        answers: The reasons for which a request may be refused: keys of `_ANSWERS`.
+        answers: The reasons for which a request may be refused: keys of `ANSWERS`.
         body_name: The token's name in a body; None if no token is looked for there.
     """
 
@@ -254,7 +236,7 @@ def _complete_operation(
     if method not in SAFE_METHODS and any(scheme.in_cookie for each in found for scheme in each.schemes):
         reasons |= {"cross_site"}
     responses = operation.setdefault("responses", {})
-    for status, answer in _answers(reasons).items():
+    for status, answer in answers_for(reasons).items():
         responses.setdefault(status, answer)
     if "successor" in reasons:
         show_successor(responses)
@@ -280,18 +262,3 @@ def _show_token_types(schemas: dict[str, Any], types: Set[str]) -> None:
         kind = properties["token_type"]
         if kind.pop("const", None) is not None:
             kind |= {"enum": shown} if len(shown) > 1 else {"const": shown[0], "default": shown[0]}
-
-
-def _answers(reasons: Set[str]) -> dict[str, dict[str, Any]]:
-    """OpenAPI's answers for these reasons, by status."""
-    answers: dict[str, dict[str, Any]] = {}
-    for status, description, headers in (_ANSWERS[reason] for reason in _ANSWERS if reason in reasons):
-        content = {"application/json": {"schema": {"$ref": "#/components/schemas/SessionError"}}}
-        answer = answers.setdefault(status, {"description": "", "content": content})
-        answer["description"] = " / ".join(filter(None, [answer["description"], description]))
-        for name, text in headers.items():
-            header = answer.setdefault("headers", {}).setdefault(
-                name, {"description": "", "schema": {"type": "string"}}
-            )
-            header["description"] = "; ".join(filter(None, [header["description"], text]))
-    return answers

@@ -1,11 +1,21 @@
 """Demands: what an endpoint requires of a genuine token."""
 
+import re
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
-from ..errors import ConfigurationError, InsufficientScopeError, JWTSessionError, StaleAuthenticationError
+from ..errors import (
+    ConfigurationError,
+    InsufficientLevelError,
+    InsufficientScopeError,
+    JWTSessionError,
+    StaleAuthenticationError,
+)
 from ..settings import seconds
 from ..tokens import VerifiedToken
+
+_VALUE = re.compile(r"[!#-\[\]-~]+")
+"""What a challenge may have between two spaces (RFC 9470 section 3): no space, no quote and no backslash."""
 
 Demand = Callable[[VerifiedToken], JWTSessionError | None]
 """Returns None for a token that meets the demand, and the request's error for another one."""
@@ -46,6 +56,34 @@ def fresh_demand(max_age: int | timedelta, clock: Callable[[], float]) -> Demand
         return None if fresh else StaleAuthenticationError(allowed)
 
     return stale
+
+
+def level_demand(acr_values: Sequence[str], amr: Sequence[str]) -> Demand:
+    """A demand that the token's `acr` is one of these values, and that its `amr` has all of those (RFC 9470).
+
+    Args:
+        acr_values: The levels that are enough; none accepts any level.
+        amr: The methods.
+
+    Raises:
+        ConfigurationError: There is neither, or a value can't stand in a challenge.
+    """
+    if isinstance(amr, str):
+        raise ConfigurationError(f"require_level: amr: must be a list of texts, such as [{amr!r}]")
+    methods = tuple(amr)
+    if not acr_values and not methods:
+        raise ConfigurationError('require_level: name a level, as in require_level("aal2"), or a method by amr')
+    for value in (*acr_values, *methods):
+        if not isinstance(value, str) or not _VALUE.fullmatch(value):
+            raise ConfigurationError(
+                f"require_level: {value!r}: must be a text of printable ASCII characters, without space, quote or \\"
+            )
+
+    def insufficient(token: VerifiedToken) -> JWTSessionError | None:
+        enough = (not acr_values or token.acr in acr_values) and set(token.amr or ()).issuperset(methods)
+        return None if enough else InsufficientLevelError(acr_values)
+
+    return insufficient
 
 
 def both(one: Demand, other: Demand | None) -> Demand:

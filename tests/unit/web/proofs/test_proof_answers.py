@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from fastapi import HTTPException, Security
+from fastapi import Depends, HTTPException, Security
 from starlette.middleware.cors import CORSMiddleware
 
 from jwtsession.web.proofs.proof_answers import ProofAnswers
@@ -55,7 +55,7 @@ async def test_a_refused_proof_has_its_own_challenge(site: DPoPSite) -> None:
 
 
 async def test_demands_of_an_endpoint_name_the_scheme_too(site: DPoPSite) -> None:
-    """A scope that the token lacks, and a sign-in too long ago."""
+    """A scope that the token lacks, a sign-in too long ago, and one that is not strong enough."""
 
     @site.app.get("/orders", dependencies=[Security(site.sessions.get_session, scopes=["orders"])])
     async def orders() -> None: ...
@@ -68,6 +68,10 @@ async def test_demands_of_an_endpoint_name_the_scheme_too(site: DPoPSite) -> Non
     site.clock.advance(61)
     answer = await site.get(*site.headers(token, path="/fresh"), path="/fresh")
     expected = challenges(site, 'error="insufficient_user_authentication", max_age="60"')
+    assert answer.all("www-authenticate") == expected
+    site.app.get("/strong", dependencies=[Depends(site.sessions.require_level("aal2", "aal3"))])(orders)
+    answer = await site.get(*site.headers(token, path="/strong"), path="/strong")
+    expected = challenges(site, 'error="insufficient_user_authentication", acr_values="aal2 aal3"')
     assert answer.all("www-authenticate") == expected
 
 
