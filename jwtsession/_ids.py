@@ -1,8 +1,10 @@
-"""Session ids: makes them, recognizes them, and hashes them for logs."""
+"""Session ids: makes them, recognizes them, and makes their handles."""
 
 import hashlib
 import re
 import secrets
+
+from ._base64 import encode
 
 # An id of at least 128 bits. A UUID fits too, because the Node original uses UUIDs. None of these characters has a
 # meaning in a key of the store, so no id can lead out of the keyspace.
@@ -19,6 +21,9 @@ def is_session_id(value: object) -> bool:
     return isinstance(value, str) and _SESSION_ID.fullmatch(value) is not None
 
 
-def hashed(session_id: str) -> str:
-    """Hash a session's id for a log: 12 hex digits of its SHA-256. A reader can follow the session, but not use it."""
-    return hashlib.sha256(session_id.encode()).hexdigest()[:12]
+def handle_of(session_id: str) -> str:
+    """Return a session's handle: 22 characters of base64url that name the session, and by which nobody can use it.
+
+    Clients, logs, events and the command line see the handle, never the id.
+    """
+    return encode(hashlib.sha256(b"jwtsession handle" + session_id.encode()).digest())[:22]

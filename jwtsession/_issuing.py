@@ -20,7 +20,6 @@ from .errors import (
     TokenReusedError,
 )
 from .models import Ticket, Token, TokenType
-from .observability import client_address
 from .sessions import TICKET_SECONDS, Login, NewSession, Record, new_ticket, origin_name, ticket_name
 from .tokens import VerifiedToken, inherited
 
@@ -101,7 +100,7 @@ class IssuingSession(RequestSession[S, C], Generic[S, C]):
             emit_refused(self, error)
             raise
         if is_new:
-            self._lifecycle.emit("rotated", verified.session_id, host=self._host)
+            self._lifecycle.emit("rotated", verified.session_id, sub=verified.sub, host=self._host)
         if signed[0].gen != generation:
             signed = self._renewed(verified, generation, at)
         self._verified, self._own_claims, cookie = signed
@@ -196,11 +195,8 @@ class IssuingSession(RequestSession[S, C], Generic[S, C]):
             raise
 
     def _new(self, verified: VerifiedToken, issued: C, record: Record[S]) -> NewSession[S]:
-        created, client, agent = issued.auth_time or self._repository.timeouts.now(), None, None
-        if self._lifecycle.capture_client:
-            client = client_address(self._host)
-            agent = next((value.decode("latin-1") for name, value in self._headers if name == b"user-agent"), None)
-        login = Login(created, client, agent)
+        client, agent = self._lifecycle.clients.describe(self._host, self._headers)
+        login = Login(issued.auth_time or self._repository.timeouts.now(), client, agent)
         return NewSession(verified, record, login, self._host, self)
 
     def _begin(self, verified: VerifiedToken, issued: C, record: Record[S], cookie: bytes | None) -> Token:
@@ -236,7 +232,8 @@ def note_successor(manager: RequestSession[Any, Any], generation: int, at: float
     assert manager._verified is not None  # noqa: S101
     manager._successor = manager._verified, generation, at
     if rotated:
-        manager._lifecycle.emit("rotated", manager._verified.session_id, host=manager._host)
+        verified = manager._verified
+        manager._lifecycle.emit("rotated", verified.session_id, sub=verified.sub, host=manager._host)
 
 
 def has_successor(manager: RequestSession[Any, Any]) -> bool:

@@ -138,7 +138,9 @@ class LoginSession(IssuingSession[S, C], Generic[S, C]):
         if self._verified is None:
             self._emit_missing()
             raise SessionNotFoundError from self._refusal
-        await self._lifecycle.end(self._verified.session_id, self._verified.sub, self._host, wait_replicas)
+        await self._lifecycle.end(
+            self._verified.session_id, self._verified.sub, "logout", self._host, wait_replicas=wait_replicas
+        )
         if self._delivery is not None:
             self._delivery.clear()
         self._forget(SessionNotFoundError())
@@ -155,7 +157,7 @@ class LoginSession(IssuingSession[S, C], Generic[S, C]):
         verified, _ = self._require_record()
         if self._lifecycle.has_index and not verified.sub:
             raise InvalidArgumentError("destroy_others needs a token with a sub: give create() claims that have one")
-        return await self._lifecycle.end_all(verified.sub or "", verified.session_id, self._host)
+        return await self._lifecycle.end_all(verified.sub or "", verified.session_id, "logout_others", self._host)
 
     def _given(self, session: S | Mapping[str, Any] | None, old: Record[S]) -> S:
         """The session to store: what the caller gave, or `manager.session` with its changes in place."""

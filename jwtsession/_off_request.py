@@ -86,11 +86,54 @@ class OffRequest(Generic[S, C]):
         return await self._admin.revoke(session_id, sub=sub, wait_replicas=wait_replicas)
 
     @scrub_traceback
-    async def list_sessions(self, sub: str) -> list[SessionInfo]:
+    async def revoke_handle(self, handle: str, *, sub: str, wait_replicas: int = 0) -> bool:
+        """End one of a user's sessions by its handle, which a client may have chosen: it finds no other user's session.
+
+        Args:
+            handle: The session's `SessionInfo.handle`.
+            sub: The user, as in the claim `sub`.
+            wait_replicas: How many replicas must confirm the end, so that a failover can't bring the session back.
+
+        Returns:
+            Whether a session ended: False if the user has no such session.
+
+        Raises:
+            InvalidArgumentError: The setting `user_index` is off, `sub` is not a non-empty `str`, or the handle is no
+                `str`.
+            NotStartedError: The provider is not started.
+            StoreUnavailableError: The store did not answer, or too few replicas confirmed. The session may still exist.
+        """
+        self._lifespan.require()
+        return await self._admin.revoke_handle(handle, sub=sub, wait_replicas=wait_replicas)
+
+    @scrub_traceback
+    async def set_label(self, handle: str, label: str | None, *, sub: str) -> bool:
+        """Give one of a user's sessions a name of the user's own: `SessionInfo.label`. It outlives `regenerate()`.
+
+        Args:
+            handle: The session's `SessionInfo.handle`.
+            label: At most 64 characters. None, or an empty text, removes the name.
+            sub: The user, as in the claim `sub`.
+
+        Returns:
+            False if the user has no such session.
+
+        Raises:
+            InvalidArgumentError: The setting `user_index` is off, `sub` is not a non-empty `str`, the handle is no
+                `str`, or the label is too long, or has a control character.
+            NotStartedError: The provider is not started.
+            StoreUnavailableError: The store did not answer. The label may be the old or the new one.
+        """
+        self._lifespan.require()
+        return await self._admin.set_label(handle, label, sub=sub)
+
+    @scrub_traceback
+    async def list_sessions(self, sub: str, *, current_id: str | None = None) -> list[SessionInfo]:
         """Return a user's sessions, the one used last first. This reads page by page, about 50 sessions at a time.
 
         Args:
             sub: The user, as in the claim `sub`.
+            current_id: The id of the session that asks, `manager.id`: its `SessionInfo.current` is True.
 
         Raises:
             InvalidArgumentError: The setting `user_index` is off, or `sub` is not a non-empty `str`.
@@ -98,7 +141,7 @@ class OffRequest(Generic[S, C]):
             StoreUnavailableError: The store did not answer.
         """
         self._lifespan.require()
-        return await self._admin.list_sessions(sub)
+        return await self._admin.list_sessions(sub, current_id)
 
     @scrub_traceback
     async def revoke_all(self, sub: str, except_id: str | None = None) -> int:

@@ -9,7 +9,8 @@ from typing import Any, Generic, NoReturn, TypeVar
 from ._delivery import Delivery
 from ._possession import Possession
 from ._types import C, S
-from .errors import AuthenticationError, JWTSessionError, MissingTokenError, SessionNotFoundError
+from .errors import AuthenticationError, ExpiredTokenError, JWTSessionError, MissingTokenError, SessionNotFoundError
+from .observability import EventReason
 from .sessions import (
     Edits,
     Former,
@@ -220,8 +221,18 @@ class RequestSession(Generic[S, C]):
 
 def emit_refused(manager: RequestSession[Any, Any], error: JWTSessionError) -> None:
     """Emit the event `refused` for a request, with or without a session."""
-    session_id = manager._verified.session_id if manager._verified is not None else None
-    manager._lifecycle.emit("refused", session_id, error.code, manager._host)
+    tell_refused(manager._lifecycle, error, manager._verified, manager._host)
+
+
+def tell_refused(
+    lifecycle: SessionLifecycle[Any], error: JWTSessionError, verified: VerifiedToken | None, host: str | None
+) -> None:
+    """Emit the event `refused` for a token; None for a request without a genuine one."""
+    reason: EventReason | None = "expired" if isinstance(error, ExpiredTokenError) else None
+    if verified is None:
+        lifecycle.emit("refused", code=error.code, reason=reason, host=host)
+    else:
+        lifecycle.emit("refused", verified.session_id, sub=verified.sub, code=error.code, reason=reason, host=host)
 
 
 def unmet(manager: RequestSession[Any, Any], demand: Callable[[VerifiedToken], E | None]) -> E | None:

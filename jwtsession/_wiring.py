@@ -1,5 +1,6 @@
 """Makes the parts of a provider from its settings. Only this module knows how the parts fit together."""
 
+import hmac
 from collections.abc import Callable, Mapping, Sequence
 from typing import Generic, NamedTuple
 
@@ -10,6 +11,7 @@ from .errors import ConfigurationError
 from .observability import AuditTrail
 from .sessions import (
     AESGCMSealer,
+    Clients,
     Cutoff,
     EvictionWatch,
     Migrate,
@@ -70,7 +72,7 @@ def wire(
     token_url: str | None,
     scopes: Mapping[str, str],
     migrate: Migrate | None,
-    audit: AuditTrail,
+    audit: Callable[[str, bytes | None], AuditTrail],
     clock: Callable[[], float],
     missing: ConfigurationError | None = None,
 ) -> Parts[S, C]:
@@ -85,14 +87,15 @@ def wire(
     else:
         keys = MissingKeys(settings.algorithm, missing)
     codec = _codec(settings, keys, claims_model, clock)
-    sealer = _sealer(settings)
+    sealer, trail = _sealer(settings), audit(settings.request_key, _sub_key(settings, keys))
+    clients = Clients(settings.capture_client, trail)
     timeouts = Timeouts(settings.max_age, settings.max_age_limit or settings.max_age, settings.touch_interval, clock)
     cutoff = _cutoff(settings, store, clock)
     serializer = SessionSerializer(session_model, migrate, node_compatible=settings.is_node_compatible)
     rotation = rotation_of(settings, store, timeouts, keys, cutoff, clock)
     repository = SessionRepository(serializer, sealer, store, timeouts, cutoff, rotation)
     index = _user_index(settings, store, sealer, keys, clock, cutoff)
-    uses = Uses(repository, index)
+    uses = Uses(repository, index, clients)
     watch = SessionWatch(
         store,
         uses,
@@ -103,7 +106,7 @@ def wire(
         cutoff=cutoff,
     )
     checks = checks_of(settings, store, keys, rotation, clock)
-    lifecycle = SessionLifecycle(repository, index, audit, uses, watch, capture_client=settings.capture_client)
+    lifecycle = SessionLifecycle(repository, index, trail, uses, watch, clients)
     reuse = Reuse(repository, lifecycle, action=settings.reuse_action, grace=settings.reuse_grace)
     components = Components(codec, repository, lifecycle, reuse)
 
@@ -117,7 +120,7 @@ def wire(
     # Where a reuse ends nothing, no request pays for a look at the clock.
     arrivals = clock if rotation is not None or settings.reuse_action != "refuse" else None
     lifespan = Lifespan(
-        tenant, audit, watch, settings.request_arg, eviction, _weaknesses(settings, store), arrivals, missing
+        tenant, trail, watch, settings.request_arg, eviction, _weaknesses(settings, store), arrivals, missing
     )
     cookies = _cookies(settings)
     extractor = _extractor(settings, settings.token_sources, cookies)
@@ -226,6 +229,15 @@ def _sealer(settings: SessionSettings) -> Sealer:
         return PlaintextSealer()
     keys = [key.get_secret_value() for key in settings.encryption.keys]
     return AESGCMSealer(keys, settings.keyspace, settings.encryption.mode)
+
+
+def _sub_key(settings: SessionSettings, keys: KeyRing) -> bytes | None:
+    """The key of the HMACs that events have in place of users; None if they have the users."""
+    if settings.audit_sub:
+        return None
+    own = settings.user_index_key
+    key = keys.derived(b"jwtsession audit")[0] if own is None else own.get_secret_value().encode()
+    return hmac.digest(key, b"jwtsession audit", "sha256")
 
 
 def _cutoff(settings: SessionSettings, store: SessionStore, clock: Callable[[], float]) -> Cutoff | None:

@@ -114,7 +114,7 @@ class SessionProvider(ProvidedRouters[S, C], Generic[S, C]):
             settings,
             store=self._store,
             shares_with=None if shared is None else shared._lifespan.tenant,
-            audit=AuditTrail(on_event),
+            audit=partial(AuditTrail, on_event),
             clock=clock,
             missing=missing,
         )
@@ -171,7 +171,7 @@ class SessionProvider(ProvidedRouters[S, C], Generic[S, C]):
 
     @property
     def sync(self) -> SyncSessionProvider[S]:
-        """Blocking `get`, `list_sessions`, `revoke`, `revoke_all` and `revoke_before`, for `def` endpoints."""
+        """Blocking `get`, `list_sessions`, `set_label`, `revoke` and its siblings, for `def` endpoints."""
         return SyncSessionProvider(self, lambda: self._lifespan.loop)
 
     def document(self, app: FastAPI) -> None:

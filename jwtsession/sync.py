@@ -139,9 +139,19 @@ class SyncSessionProvider(Generic[S]):
         return self._run(self._provider.revoke, session_id, sub=sub, wait_replicas=wait_replicas)
 
     @scrub_traceback
-    def list_sessions(self, sub: str) -> list[SessionInfo]:
+    def revoke_handle(self, handle: str, *, sub: str, wait_replicas: int = 0) -> bool:
+        """See `SessionProvider.revoke_handle`."""
+        return self._run(self._provider.revoke_handle, handle, sub=sub, wait_replicas=wait_replicas)
+
+    @scrub_traceback
+    def set_label(self, handle: str, label: str | None, *, sub: str) -> bool:
+        """See `SessionProvider.set_label`."""
+        return self._run(self._provider.set_label, handle, label, sub=sub)
+
+    @scrub_traceback
+    def list_sessions(self, sub: str, *, current_id: str | None = None) -> list[SessionInfo]:
         """See `SessionProvider.list_sessions`."""
-        return self._run(self._provider.list_sessions, sub)
+        return self._run(self._provider.list_sessions, sub, current_id=current_id)
 
     @scrub_traceback
     def revoke_all(self, sub: str, except_id: str | None = None) -> int:

@@ -1,6 +1,7 @@
 """Typed sessions: reading, writing, encryption, timeouts, the index of each user's sessions, and the life cycle."""
 
 from .admin import SessionAdmin
+from .clients import Clients
 from .cutoff import Cutoff
 from .edits import Edits, Verb
 from .encryption import AESGCMSealer, PlaintextSealer, Sealer
@@ -25,6 +26,7 @@ from .watch.watched import Ending, Watched
 __all__ = [
     "TICKET_SECONDS",
     "AESGCMSealer",
+    "Clients",
     "Cutoff",
     "Edits",
     "Ending",

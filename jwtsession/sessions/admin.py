@@ -10,7 +10,7 @@ from ..errors import InvalidArgumentError
 from ..observability import AuditTrail
 from ..stores import SessionStore
 from .cutoff import shown
-from .index.entries import SessionInfo, check_sub
+from .index.entries import SessionInfo, check_label, check_sub
 from .lifecycle import SessionLifecycle
 from .repository import SessionRepository
 
@@ -43,17 +43,30 @@ class SessionAdmin(Generic[S]):
             moved = await self._repository.forwards.find(session_id)  # since the caller has listed it
             if moved is None or not await index.has(check_sub(sub), moved.id):
                 return False
-        return await self._lifecycle.end(session_id, sub, wait_replicas=wait_replicas)
+        return await self._lifecycle.end(session_id, sub, "revoked", wait_replicas=wait_replicas)
 
-    async def list_sessions(self, sub: str) -> list[SessionInfo]:
+    async def revoke_handle(self, handle: str, *, sub: str, wait_replicas: int = 0) -> bool:
+        """See `SessionProvider.revoke_handle`."""
+        session_id = await self._lifecycle.index.find(sub, handle)
+        if session_id is None:
+            return False
+        return await self._lifecycle.end(session_id, sub, "revoked", wait_replicas=wait_replicas)
+
+    async def set_label(self, handle: str, label: str | None, *, sub: str) -> bool:
+        """See `SessionProvider.set_label`."""
+        label = check_label(label)
+        session_id = await self._lifecycle.index.find(sub, handle)
+        return session_id is not None and await self._lifecycle.index.set_label(sub, session_id, label)
+
+    async def list_sessions(self, sub: str, current_id: str | None = None) -> list[SessionInfo]:
         """See `SessionProvider.list_sessions`."""
-        return await self._lifecycle.index.sessions(sub)
+        return await self._lifecycle.index.sessions(sub, current_id)
 
     async def revoke_all(self, sub: str, except_id: str | None = None) -> int:
         """See `SessionProvider.revoke_all`."""
         if except_id is not None:
             _can_be_id(except_id)
-        return await self._lifecycle.end_all(sub, except_id)
+        return await self._lifecycle.end_all(sub, except_id, "revoked")
 
     async def revoke_before(self, time: datetime | float | None) -> float:
         """See `SessionProvider.revoke_before`."""
@@ -61,7 +74,7 @@ class SessionAdmin(Generic[S]):
             raise InvalidArgumentError("revoke_before() needs the setting revoke_before=True, in each worker")
         counts = await self._repository.cutoff.set(time)
         AuditTrail.log(logging.WARNING, "revoke_before: every token issued up to %s is refused", shown(counts))
-        self._lifecycle.emit("revoked_before", None, shown(counts))
+        self._lifecycle.emit("revoked_before", code=shown(counts))
         return counts
 
 

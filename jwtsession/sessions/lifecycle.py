@@ -6,7 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Generic
 
-from .._ids import hashed
+from .._ids import handle_of
 from .._types import S
 from ..errors import (
     InvalidArgumentError,
@@ -15,7 +15,8 @@ from ..errors import (
     StoreUnavailableError,
     TooManySessionsError,
 )
-from ..observability import AuditTrail, EventName, SessionEvent, client_address
+from ..observability import AuditTrail, EventReason
+from .clients import Clients
 from .index.user_index import UserIndex
 from .new_session import NewSession
 from .repository import Record, SessionRepository
@@ -35,7 +36,7 @@ class SessionLifecycle(Generic[S]):
         audit: Gets the events.
         uses: Counts the uses of sessions.
         watch: Knows the open sockets and streams, which end with their session.
-        capture_client: Whether the index keeps the client's address and user agent.
+        clients: Describes the clients of logins.
     """
 
     def __init__(
@@ -45,16 +46,17 @@ class SessionLifecycle(Generic[S]):
         audit: AuditTrail,
         uses: Uses,
         watch: SessionWatch,
-        *,
-        capture_client: bool = False,
+        clients: Clients,
     ) -> None:
         self._repository = repository
         self._forwards = repository.forwards
         self._index = index
         self._audit = audit
         self._warned = False
-        self.capture_client = capture_client
-        """Whether the index keeps the client's address and user agent."""
+        self.clients = clients
+        """Describes the clients of logins."""
+        self.emit = audit.emit
+        """See `AuditTrail.emit`."""
         self.watch = watch
         """Knows the open sockets and streams."""
         self.extend = uses.extend
@@ -80,13 +82,13 @@ class SessionLifecycle(Generic[S]):
         async with self._unless_given_up(new, old_id):
             await self._index_add(new)
             ended = await self._save_new(new, old_id)
-            self.emit("created", new.token.session_id, host=new.host)
-            self._tell_ended(ended or (), new.host)
+            self.emit("created", new.token.session_id, sub=new.token.sub, reason="login", host=new.host)
+            self._tell_ended(ended or (), new.token.sub, "evicted", new.host)
             if old is not None:
                 if new.owner is not None:
                     self.watch.follow(old.session_id, new.token, new.owner)
                 with self._after_success():
-                    await self.end(old.session_id, old.sub, new.host)
+                    await self.end(old.session_id, old.sub, "replaced", new.host)
 
     async def move(self, new: NewSession[S], old: SessionToken, record: Record[S]) -> None:
         """Store a session under a new id, and end the old id. If several requests move one session, one succeeds.
@@ -106,6 +108,9 @@ class SessionLifecycle(Generic[S]):
         """
         await self._repository.confirm(old)
         old_id, moved = old.session_id, new.token.sub == old.sub
+        if moved and self._index is not None and old.sub:
+            # The session goes on: so does what is known of its login, and its label.
+            new = new._replace(login=await self._index.login(old.sub, old_id) or new.login)
         async with self._unless_given_up(new, old_id):
             await self._index_add(new)
             if not moved and self._index is not None and new.token.sub:
@@ -127,20 +132,32 @@ class SessionLifecycle(Generic[S]):
                     # two ids: it ends as well.
                     await self._repository.delete(new.token.session_id)
                     await self._index_remove(new.token.sub, new.token.session_id)
-                    self._tell_ended([old_id, *(ended or ())], new.host)
+                    self._tell_ended([old_id, *(ended or ())], new.token.sub, "revoked", new.host)
                     raise SessionNotFoundError
-            self.emit("regenerated", old_id, hashed(new.token.session_id), host=new.host)
-            self._tell_ended(ended, new.host)
+            code = handle_of(new.token.session_id)
+            self.emit("regenerated", old_id, sub=new.token.sub, code=code, host=new.host)
+            self._tell_ended(ended, new.token.sub, "evicted", new.host)
             with self._after_success():
                 await self._index_remove(old.sub, old_id)
 
-    async def end(self, session_id: str, sub: str | None, host: str | None = None, wait_replicas: int = 0) -> bool:
+    async def end(
+        self,
+        session_id: str,
+        sub: str | None,
+        reason: EventReason,
+        host: str | None = None,
+        *,
+        actor: str | None = None,
+        wait_replicas: int = 0,
+    ) -> bool:
         """End a session. If it has moved to another id, end it there.
 
         Args:
             session_id: The session.
             sub: The session's user; None if nobody knows.
+            reason: Why it ends, for the event.
             host: The client's address as the server saw it, for the event.
+            actor: Who acts for the user, for the event.
             wait_replicas: How many replicas must confirm the end.
 
         Returns:
@@ -151,21 +168,27 @@ class SessionLifecycle(Generic[S]):
         """
         last_id, last_sub, ended = await self._forwards.end(session_id, sub, wait_replicas)
         if ended:
-            self._tell_ended([last_id], host)
+            self._tell_ended([last_id], last_sub or sub, reason, host, actor)
         self.watch.ended([session_id, last_id])
         await self._index_remove(last_sub, last_id)
         if last_id != session_id:
             await self._index_remove(sub, session_id)
         return ended
 
-    async def end_all(self, sub: str, except_id: str | None, host: str | None = None) -> int:
+    async def end_all(self, sub: str, except_id: str | None, reason: EventReason, host: str | None = None) -> int:
         """End a user's sessions, except one. Return how many ended.
+
+        Args:
+            sub: The user.
+            except_id: The session that goes on; None for none.
+            reason: Why they end, for the events.
+            host: The client's address as the server saw it, for the events.
 
         Raises:
             InvalidArgumentError: There is no index, or no user can have this `sub`.
             StoreUnavailableError: The store did not answer. Its `ended` counts the sessions that have ended.
         """
-        return await self.index.revoke_all(sub, except_id, lambda each: self._tell_ended([each], host))
+        return await self.index.revoke_all(sub, except_id, lambda each: self._tell_ended([each], sub, reason, host))
 
     @property
     def has_index(self) -> bool:
@@ -183,28 +206,12 @@ class SessionLifecycle(Generic[S]):
             raise InvalidArgumentError(NO_INDEX)
         return self._index
 
-    def emit(
-        self,
-        name: EventName,
-        session_id: str | None,
-        code: str | None = None,
-        host: str | None = None,
+    def _tell_ended(
+        self, session_ids: Sequence[str], sub: str | None, reason: EventReason, host: object, actor: str | None = None
     ) -> None:
-        """Emit an event.
-
-        Args:
-            name: What happened.
-            session_id: The session; None if no genuine token named one.
-            code: See `SessionEvent.code`.
-            host: The client's address as the server saw it.
-        """
-        session = None if session_id is None else hashed(session_id)
-        self._audit.emit(SessionEvent(name, session, code, client_address(host)))
-
-    def _tell_ended(self, session_ids: Sequence[str], host: str | None) -> None:
         """Emit the events of sessions that have just ended, and close their sockets."""
         for each in session_ids:
-            self.emit("destroyed", each, host=host)
+            self.emit("destroyed", each, sub=sub, actor=actor, reason=reason, host=host)
         self.watch.ended(session_ids)
 
     async def _index_add(self, new: NewSession[S]) -> None:
@@ -255,7 +262,7 @@ class SessionLifecycle(Generic[S]):
                 # Session first: a crash in between leaves an entry without a session, never a session without an entry.
                 await self._repository.delete(new.token.session_id)
                 await self._index_remove(new.token.sub, new.token.session_id)
-                self.emit("refused", old_id, error.code, host=new.host)
+                self.emit("refused", old_id, sub=new.token.sub, code=error.code, host=new.host)
                 raise
         except (asyncio.CancelledError, StoreUnavailableError) as error:
             # The entry stays until somebody reads it: an entry without a session does not count.

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from .._ids import hashed
+from .._ids import handle_of
 from ..errors import AuthenticationError, SessionNotFoundError, TokenReusedError
 from ..settings import ReuseAction
 from .lifecycle import SessionLifecycle
@@ -56,16 +56,16 @@ class Reuse:
         else:
             living = await self._repository.forwards.find(token.session_id)
             if living is not None and living.ended:
-                await self._lifecycle.end(token.session_id, token.sub, host)  # a logout that failed halfway
+                await self._lifecycle.end(token.session_id, token.sub, "logout", host)  # a logout that failed halfway
                 return refusal
             if living is None or self._repository.timeouts.now() - living.since < self._grace + waited:
                 return refusal
             living_id, refusal = living.id, TokenReusedError()
-        self._lifecycle.emit("reuse_detected", token.session_id, hashed(living_id), host)
+        self._lifecycle.emit("reuse_detected", token.session_id, sub=token.sub, code=handle_of(living_id), host=host)
         if self._action == "end_all" and self._lifecycle.has_index and token.sub:
             # The living session ends last: if the store fails before, the next use of the token tries again.
-            await self._lifecycle.end_all(token.sub, living_id, host)
+            await self._lifecycle.end_all(token.sub, living_id, "reuse", host)
         if self._action != "refuse":
             # Through the old id: a new one that the session gets at this moment ends too.
-            await self._lifecycle.end(token.session_id, token.sub, host)
+            await self._lifecycle.end(token.session_id, token.sub, "reuse", host)
         return refusal

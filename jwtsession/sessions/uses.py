@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from .clients import Clients, RawHeaders
 from .index.entries import Login
 from .index.user_index import UserIndex
 from .repository import SessionRepository
@@ -14,11 +15,13 @@ class Uses:
     Args:
         repository: Has the idle timeouts.
         index: The index of each user's sessions; None if there is none.
+        clients: Compares the clients of uses with those of the logins.
     """
 
-    def __init__(self, repository: SessionRepository[Any], index: UserIndex | None) -> None:
+    def __init__(self, repository: SessionRepository[Any], index: UserIndex | None, clients: Clients) -> None:
         self._repository = repository
         self._index = index
+        self._clients = clients
 
     def is_due(self, token: SessionToken) -> bool:
         """Whether a use of the session has to be counted now. This does no I/O."""
@@ -42,8 +45,13 @@ class Uses:
             await self._repository.touch(token.session_id, ttl)
         await self.note(token)
 
-    async def note(self, token: SessionToken) -> None:
+    async def note(self, token: SessionToken, host: object = None, headers: RawHeaders = ()) -> None:
         """Note that the session was used, in the user's index and for the generation of its token, where that is due.
+
+        Args:
+            token: The session's token.
+            host: The client's address as the server saw it; None if nobody knows.
+            headers: The request's headers.
 
         Raises:
             StoreUnavailableError: The store did not answer.
@@ -52,4 +60,7 @@ class Uses:
             await self._repository.rotation.extend(token)
         if self._index is not None and token.sub and self._index.is_due(token.session_id):
             login = Login(token.auth_time or token.iat or self._repository.timeouts.now())
-            await self._index.note_use(token.sub, token.session_id, login, self._repository.timeouts.ttl(token))
+            ttl = self._repository.timeouts.ttl(token)
+            known = await self._index.note_use(token.sub, token.session_id, login, ttl)
+            if known is not None and host is not None:
+                self._clients.compare(token, known, host, headers)

@@ -53,7 +53,8 @@ class SettingsOptions(TypedDict, total=False):
     near_cache_bytes: int
     user_index: bool
     user_index_key: str | SecretStr | None
-    capture_client: bool
+    capture_client: bool | Literal["coarse"]
+    audit_sub: bool
     max_sessions: int | None
     too_many_sessions: Literal["refuse", "evict"]
     websocket: WebSocketSettings | WebSocketOptions

@@ -155,9 +155,12 @@ class SessionSettings(SecretHolder, BaseSettings):
     After you set or replace it, a session is found under its new name from its next use on.
     """
 
-    capture_client: bool = False
+    capture_client: bool | Literal["coarse"] = False
     """Whether the user's index keeps the client's address and user agent at the login, for `list_sessions`: without
-    control characters, and cut to 256 bytes each."""
+    control characters, and cut to 256 bytes each. `coarse` keeps the address's network (/24, /48) in its place."""
+
+    audit_sub: bool = False
+    """Whether events have the users as in the claim `sub`. Otherwise they have an HMAC of each."""
 
     max_sessions: int | None = Field(default=None, ge=1)
     """The most sessions that a user may have at the same time; needs `user_index`. `None`: with `user_index` at most

@@ -55,6 +55,8 @@ class IndexAddition(NamedTuple):
     """How many entries the user's index has now."""
     sample: dict[str, Entry]
     """Some of the entries at random, without their data and order."""
+    data: bytes = b""
+    """What is kept of the login now."""
 
 
 class SessionStore(Protocol):
@@ -184,8 +186,12 @@ class UserIndexStore(Protocol):
         """
         ...
 
-    async def index_has(self, user: str, session_id: str) -> bool:
-        """Whether a session is in the user's index."""
+    async def index_get(self, user: str, session_id: str) -> bytes | None:
+        """What is kept of a session's login; None if the session is not in the user's index."""
+        ...
+
+    async def index_set(self, user: str, session_id: str, data: bytes) -> bool:
+        """Replace what is kept of a session's login. False, and nothing is changed, if it is not in the index."""
         ...
 
 

@@ -117,7 +117,8 @@ class MemorySessionStore:
             index[session_id] = old._replace(seen=seen, confirmed=confirmed)
         self._users[user] = (index, max(expires, self._clock() + ttl / 1000))
         named = random.sample(sorted(index), min(sample, len(index)))
-        return IndexAddition(old is not None, True, len(index), {each: index[each] for each in named})
+        sampled = {each: index[each] for each in named}
+        return IndexAddition(old is not None, True, len(index), sampled, index[session_id].data)
 
     async def index_remove(self, user: str, session_ids: Sequence[str]) -> None:
         """See `UserIndexStore.index_remove`."""
@@ -139,9 +140,17 @@ class MemorySessionStore:
         later = [(each, entry) for each, entry in index.items() if entry.order > cursor]
         return IndexPage(dict(later[:limit]), later[limit - 1][1].order if len(later) > limit else 0, len(index))
 
-    async def index_has(self, user: str, session_id: str) -> bool:
-        """See `UserIndexStore.index_has`."""
-        return session_id in self._index(user)[0]
+    async def index_get(self, user: str, session_id: str) -> bytes | None:
+        """See `UserIndexStore.index_get`."""
+        found = self._index(user)[0].get(session_id)
+        return None if found is None else found.data
+
+    async def index_set(self, user: str, session_id: str, data: bytes) -> bool:
+        """See `UserIndexStore.index_set`."""
+        index, _ = self._index(user)
+        if session_id in index:
+            index[session_id] = index[session_id]._replace(data=data)
+        return session_id in index
 
     async def remaining(self, session_ids: Sequence[str]) -> list[int]:
         """See `SessionStore.remaining`."""

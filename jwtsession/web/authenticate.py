@@ -12,6 +12,7 @@ from .._request import (
     emit_refused,
     possession_of,
     replace_authentication,
+    tell_refused,
     unmet,
 )
 from .._types import C, S
@@ -125,11 +126,11 @@ class Authenticator(Generic[S, C]):
             error.__context__ = None
             refusal = error.with_traceback(None)
         except (AmbiguousTokenError, CSRFError) as error:
-            self._lifecycle.emit("refused", None, error.code, host)
+            tell_refused(self._lifecycle, error, None, host)
             raise
         else:
             if self._has_index and extend:
-                await self._lifecycle.note_use(verified)
+                await self._lifecycle.note_use(verified, host, headers)
         if refusal is not None:
             refusal = await self._explained(refusal, verified, host, connection.scope)
             if proof is not None and not proof.permits:
@@ -154,7 +155,7 @@ class Authenticator(Generic[S, C]):
             since = waited(scope, self._repository.timeouts.now())
             refusal = await self._components.reuse.judge(refusal, verified, host, since)
         if not isinstance(refusal, MissingTokenError):  # `require()` emits that event, if the endpoint needs a token
-            self._lifecycle.emit("refused", None if verified is None else verified.session_id, refusal.code, host)
+            tell_refused(self._lifecycle, refusal, verified, host)
         return refusal
 
     async def search_body(

@@ -8,11 +8,10 @@ from fastapi.openapi.models import HTTPBearer
 from fastapi.security import SecurityScopes
 from starlette.requests import HTTPConnection
 
-from .._ids import hashed
 from .._tracebacks import clear_frame_locals
 from .._types import C
 from ..errors import AmbiguousTokenError, AuthenticationError, JWTSessionError, MissingTokenError
-from ..observability import AuditTrail, SessionEvent, client_address
+from ..observability import AuditTrail
 from ..tokens import VerifiedToken
 from ..transports import TokenExtractor
 from . import openapi
@@ -62,9 +61,8 @@ class ClaimsDependency(openapi.Documented, Generic[C]):
             if isinstance(error, AuthenticationError | AmbiguousTokenError) and not isinstance(
                 error, MissingTokenError
             ):
-                session = None if verified is None else hashed(verified.session_id)
-                host = address[0] if address else None
-                AuditTrail().emit(SessionEvent("refused", session, error.code, client_address(host)))
+                session_id = None if verified is None else verified.session_id
+                AuditTrail().emit("refused", session_id, code=error.code, host=address[0] if address else None)
             del connection, scopes
             verified = None
             clear_frame_locals(error)

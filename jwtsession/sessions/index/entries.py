@@ -3,13 +3,18 @@
 import hashlib
 import hmac
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Annotated
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
+from ..._ids import handle_of
 from ...errors import InvalidArgumentError, SessionCorruptError
 from ...stores import FORMER, Entry
 from ..encryption import Sealer
+
+LABEL_CHARACTERS = 64
+"""The longest label of a session."""
 
 CLIENT_BYTES = 256
 """The index keeps at most so many bytes of a client's address and user agent, because the client chooses them."""
@@ -19,8 +24,9 @@ CLIENT_BYTES = 256
 class SessionInfo:
     """One of a user's sessions, as `SessionProvider.list_sessions` returns it. Times are seconds since the epoch."""
 
-    id: str = field(repr=False)
-    """The session's id, for `SessionProvider.revoke`."""
+    id: Annotated[str, Field(exclude=True)] = field(repr=False)
+    """The session's id, for `SessionProvider.revoke`. An answer that is made of this object leaves it out: clients get
+    the handle."""
     created: float
     """When the user logged in, in seconds since the epoch."""
     last_seen: float
@@ -31,6 +37,17 @@ class SessionInfo:
     """The client's address at the login, if the setting `capture_client` is on."""
     user_agent: str | None = None
     """The client's user agent at the login, if the setting `capture_client` is on."""
+    label: str | None = None
+    """The user's own name for the session: see `SessionProvider.set_label`."""
+    actor: str | None = None
+    """Who acts for the user in this session (`SessionManager.impersonate`); None: the user."""
+    current: bool = False
+    """Whether this is the session that asks: see `SessionProvider.list_sessions`."""
+    handle: str = field(init=False)
+    """The session's name for clients and logs: 22 characters, by which nobody can use the session."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "handle", handle_of(self.id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +58,8 @@ class Login:
     """When the user logged in, in seconds since the epoch."""
     client: str | None = None
     user_agent: str | None = None
+    label: str | None = None
+    actor: str | None = None
 
 
 _LOGIN = TypeAdapter(Login)
@@ -70,17 +89,19 @@ class EntryCodec:
 
     def seal(self, name: str, session_id: str, login: Login) -> bytes:
         """Encode and encrypt a login for the store."""
-        login = Login(login.created, _cut(login.client), _cut(login.user_agent))
+        login = replace(login, client=cut(login.client), user_agent=cut(login.user_agent))
         return self._sealer.seal(f"{name}:{session_id}", _LOGIN.dump_json(login))
 
     def login(self, name: str, session_id: str, entry: Entry) -> Login:
         """Decode an entry's login. If that fails, the login's time is when the session was last seen."""
+        return self.opened(name, session_id, entry.data) or Login(created=entry.seen)
+
+    def opened(self, name: str, session_id: str, data: bytes) -> Login | None:
+        """Decode a login; None if that fails: another version or a removed encryption key wrote it."""
         try:
-            stored = self._sealer.open(f"{name.removeprefix(FORMER)}:{session_id}", entry.data)
-            return _LOGIN.validate_json(stored)
+            return _LOGIN.validate_json(self._sealer.open(f"{name.removeprefix(FORMER)}:{session_id}", data))
         except (SessionCorruptError, ValidationError):
-            # Another version or a removed encryption key wrote the entry: the session is the user's all the same.
-            return Login(created=entry.seen)
+            return None
 
 
 def check_sub(sub: object) -> str:
@@ -98,7 +119,21 @@ def check_sub(sub: object) -> str:
     return sub
 
 
-def _cut(text: str | None) -> str | None:
+def check_label(label: object) -> str | None:
+    """Return a session's label, without white space around it; None for an empty one.
+
+    Raises:
+        InvalidArgumentError: It is not a `str`, it is too long, or it has characters that can't be shown.
+    """
+    if not isinstance(label, str | None):
+        raise InvalidArgumentError(f"label: must be a text, not {type(label).__name__}")
+    label = (label or "").strip()
+    if len(label) > LABEL_CHARACTERS or not label.isprintable():
+        raise InvalidArgumentError(f"label: at most {LABEL_CHARACTERS} characters, none of them a control character")
+    return label or None
+
+
+def cut(text: str | None) -> str | None:
     """Remove control characters from a client's text, and cut it to `CLIENT_BYTES`."""
     if text is None:
         return None

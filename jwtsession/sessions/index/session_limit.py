@@ -83,6 +83,7 @@ class SessionLimit:
                         # An entry that is not confirmed is a login that has not finished, or never will: nobody has
                         # its token yet.
                         counts = found not in (session_id, replaced) and (entry.confirmed or each != name)
+                        counts = counts and not self._is_acted(each, found, entry)
                         # Whoever was logged out by revoke_before() could not use the session since.
                         others += counts and int(entry.seen) >= usable_from
                         if others >= self._max_sessions:
@@ -117,7 +118,9 @@ class SessionLimit:
                         (each, found, entry)
                         for found, entry, _ in await self._pages.prune(each, page.entries)
                         # A login that is not confirmed yet will make room for itself.
-                        if found != replaced and (entry.confirmed or self._pages.is_old(entry))
+                        if found != replaced
+                        and (entry.confirmed or self._pages.is_old(entry))
+                        and not self._is_acted(each, found, entry)
                     ]
                     read += len(page.entries)
                     # Count as of when the page was read, because other logins make room at the same time.
@@ -131,3 +134,7 @@ class SessionLimit:
             for start in range(0, len(found), PAGE):
                 ended += await self._pages.end(each, dict(itertools.islice(found.items(), start, start + PAGE)))
         return ended
+
+    def _is_acted(self, name: str, session_id: str, entry: Entry) -> bool:
+        """Whether somebody acts for the user in this session: it does not count, and no login of the user ends it."""
+        return self._entries.login(name, session_id, entry).actor is not None

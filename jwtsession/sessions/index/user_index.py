@@ -2,8 +2,10 @@
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
-from ...errors import StoreUnavailableError
+from ..._ids import handle_of
+from ...errors import InvalidArgumentError, StoreUnavailableError
 from ...stores import IndexedSessionStore
 from ..cutoff import Cutoff
 from ..encryption import Sealer
@@ -116,6 +118,8 @@ class UserIndex:
         if not added.is_present:
             return None
         self._notes.done(session_id)
+        if login.actor is not None:  # it takes no room from the user
+            return []
         ended: list[str] = []
         if not self._limit.refuses:
             ended = await self._limit.make_room(former if self._has_limit else [], name, added.total, replaced)
@@ -126,7 +130,7 @@ class UserIndex:
                 await self._pages.prune(name, added.sample)
         return ended
 
-    async def note_use(self, sub: str, session_id: str, login: Login, ttl: int) -> None:
+    async def note_use(self, sub: str, session_id: str, login: Login, ttl: int) -> Login | None:
         """Record that a session was used. If the store does not answer, a later use is recorded instead.
 
         Call this only if `is_due` says so.
@@ -136,18 +140,23 @@ class UserIndex:
             session_id: The session.
             login: The data of the login, for an entry that does not exist yet.
             ttl: The session's time to live in milliseconds.
+
+        Returns:
+            The data of the login as the index has it; None if that is not known.
         """
         self._notes.done(session_id)
         name = self._entries.names(sub)[-1]
         data = self._entries.seal(name, session_id, login)
         with contextlib.suppress(StoreUnavailableError):
             added = await self._store.index_add(name, session_id, data, self._clock(), self._life(ttl))
-            if not added.was_present:
-                # The session is older than the index, or it has ended since it was loaded: then remove the new entry.
-                if (await self._store.remaining([session_id]))[0] == 0:
-                    await self._store.index_remove(name, [session_id])
-                elif not self._limit.refuses:
-                    await self._limit.make_room([], name, added.total, None)
+            if added.was_present:
+                return self._entries.opened(name, session_id, added.data)
+            # The session is older than the index, or it has ended since it was loaded: then remove the new entry.
+            if (await self._store.remaining([session_id]))[0] == 0:
+                await self._store.index_remove(name, [session_id])
+            elif not self._limit.refuses:
+                await self._limit.make_room([], name, added.total, None)
+        return None
 
     def is_due(self, session_id: str) -> bool:
         """Whether no use of the session was recorded within `touch_interval`."""
@@ -160,12 +169,55 @@ class UserIndex:
     async def has(self, sub: str, session_id: str) -> bool:
         """Whether the session is this user's."""
         for name in reversed(self._entries.names(sub)):
-            if await self._store.index_has(name, session_id):
+            if await self._store.index_get(name, session_id) is not None:
                 return True
         return False
 
-    async def sessions(self, sub: str) -> list[SessionInfo]:
-        """Return the user's sessions, the one used last first; at most as many as a user can have."""
+    async def login(self, sub: str, session_id: str) -> Login | None:
+        """Return the data of a session's login; None if the session is not this user's, or the data can't be read."""
+        for name in reversed(self._entries.names(sub)):
+            data = await self._store.index_get(name, session_id)
+            if data is not None:
+                return self._entries.opened(name, session_id, data)
+        return None
+
+    async def find(self, sub: str, handle: object) -> str | None:
+        """Return the id of the user's session that has this handle; None if no living one has it."""
+        if not isinstance(handle, str):
+            raise InvalidArgumentError(f"handle: must be a text, not {type(handle).__name__}")
+        for name in reversed(self._entries.names(sub)):
+            async with contextlib.aclosing(self._pages.living(name)) as pages:
+                async for page in pages:
+                    for session_id, _, _ in page:
+                        if handle_of(session_id) == handle:
+                            return session_id
+        return None
+
+    async def set_label(self, sub: str, session_id: str, label: str | None) -> bool:
+        """Replace the user's name for a session. False if the session is gone.
+
+        Raises:
+            StoreUnavailableError: The store did not answer.
+        """
+        login = await self.login(sub, session_id)
+        left = (await self._store.remaining([session_id]))[0]
+        if not left:
+            return False
+        now, name = self._clock(), self._entries.names(sub)[-1]
+        data = self._entries.seal(name, session_id, replace(login or Login(now), label=label))
+        if await self._store.index_set(name, session_id, data):
+            return True
+        # The session's entry is under an older name of the user: as a use does, this writes one under the newest name.
+        await self._store.index_add(name, session_id, data, now, self._life(left))
+        return bool((await self._store.remaining([session_id]))[0])
+
+    async def sessions(self, sub: str, current_id: str | None = None) -> list[SessionInfo]:
+        """Return the user's sessions, the one used last first; at most as many as a user can have.
+
+        Args:
+            sub: The user.
+            current_id: The session that asks.
+        """
         most = self._limit.most
         found: dict[str, SessionInfo] = {}
         for name in self._entries.names(sub):
@@ -173,11 +225,22 @@ class UserIndex:
                 now = self._clock()
                 for each, entry, left in page:
                     login = self._entries.login(name, each, entry)
-                    if each in found and login.client is None:
+                    before = found.get(each)
+                    if before is not None and login.client is None:
                         # A use recorded this entry under a newer name, without the client's data of the login.
-                        login = Login(found[each].created, found[each].client, found[each].user_agent)
+                        login = Login(
+                            before.created, before.client, before.user_agent, login.label or before.label, before.actor
+                        )
                     found[each] = SessionInfo(
-                        each, login.created, entry.seen, now + left / 1000, login.client, login.user_agent
+                        each,
+                        login.created,
+                        entry.seen,
+                        now + left / 1000,
+                        login.client,
+                        login.user_agent,
+                        login.label,
+                        login.actor,
+                        each == current_id,
                     )
                 if len(found) > 2 * most:
                     found = {info.id: info for info in _last_used(found, most)}

@@ -17,6 +17,7 @@ _ADD = Script("index_add.lua")
 _PAGE = Script("index_page.lua")
 _REMOVE = Script("index_remove.lua")
 _SCAN = Script("index_scan.lua")
+_SET = Script("index_set.lua")
 
 
 class RedisUserIndex:
@@ -45,9 +46,9 @@ class RedisUserIndex:
     ) -> IndexAddition:
         """See `UserIndexStore.index_add`: one script."""
         args = (session_id, data, _text(seen, confirmed), ttl, int(only_if_present), sample)
-        was, there, count, *named = await self._run(_ADD, user, *args)
-        pairs = zip(named[::2], named[1::2], strict=True)
-        return IndexAddition(bool(was), bool(there), count, {id_.decode(): _entry(0, at, b"") for id_, at in pairs})
+        was, there, count, known, *named = await self._run(_ADD, user, *args)
+        sampled = {id_.decode(): _entry(0, at, b"") for id_, at in zip(named[::2], named[1::2], strict=True)}
+        return IndexAddition(bool(was), bool(there), count, sampled, known)
 
     async def page(self, user: str, cursor: int, limit: int) -> IndexPage:
         """See `UserIndexStore.index_page`: one script."""
@@ -71,10 +72,15 @@ class RedisUserIndex:
         """See `UserIndexStore.index_remove`: one script."""
         await self._remove(user, [(each, "*") for each in session_ids])
 
-    async def has(self, user: str, session_id: str) -> bool:
-        """See `UserIndexStore.index_has`: one command."""
+    async def get(self, user: str, session_id: str) -> bytes | None:
+        """See `UserIndexStore.index_get`: one command."""
         with _not_the_sessions():
-            return await self._executor.call("HGET", self._keys(user)[-1], f"{session_id}:seen") is not None
+            found: bytes | None = await self._executor.call("HGET", self._keys(user)[-1], session_id)
+        return found if found is None or not user.startswith(FORMER) else found.partition(b" ")[2]
+
+    async def set(self, user: str, session_id: str, data: bytes) -> bool:
+        """See `UserIndexStore.index_set`: one script. An entry in the former format stays as it is: False."""
+        return not user.startswith(FORMER) and bool(await self._run(_SET, user, session_id, data))
 
     async def _remove(self, user: str, pairs: Sequence[tuple[str, str]]) -> None:
         if pairs:

@@ -178,9 +178,13 @@ class RedisSessionStore:
         """See `UserIndexStore.index_page`: one script."""
         return await self._index.page(user, cursor, limit)
 
-    async def index_has(self, user: str, session_id: str) -> bool:
-        """See `UserIndexStore.index_has`: one command."""
-        return await self._index.has(user, session_id)
+    async def index_get(self, user: str, session_id: str) -> bytes | None:
+        """See `UserIndexStore.index_get`: one command."""
+        return await self._index.get(user, session_id)
+
+    async def index_set(self, user: str, session_id: str, data: bytes) -> bool:
+        """See `UserIndexStore.index_set`: one script."""
+        return await self._index.set(user, session_id, data)
 
     async def remaining(self, session_ids: Sequence[str]) -> list[int]:
         """See `SessionStore.remaining`: one round trip for a thousand."""

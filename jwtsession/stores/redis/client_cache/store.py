@@ -54,7 +54,8 @@ class CachedSessionStore:
         self.index_remove = store.index_remove
         self.index_prune = store.index_prune
         self.index_page = store.index_page
-        self.index_has = store.index_has
+        self.index_get = store.index_get
+        self.index_set = store.index_set
         self.ticket_add = store.ticket_add
         self.ticket_take = store.ticket_take
         self.not_before_set = store.not_before_set
