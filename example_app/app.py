@@ -112,7 +112,7 @@ async def me(manager: Manager) -> dict[str, Any] | None:
     """What a page asks first: null for a visitor, and for a session that has ended."""
     if manager.session is None or manager.claims is None:
         return None
-    return manager.session.model_dump() | {"role": manager.claims.role, "session_id": manager.id}
+    return manager.session.model_dump() | {"role": manager.claims.role}
 
 
 @app.delete("/session", status_code=204, tags=["session"], summary="Log out", dependencies=WAKE)
@@ -122,15 +122,15 @@ async def log_out(manager: RequiredManager) -> None:
 
 
 @app.get("/sessions", tags=["sessions"], summary="List the user's sessions")
-async def list_sessions(session: CurrentSession) -> list[SessionInfo]:
+async def list_sessions(session: CurrentSession, manager: Manager) -> list[SessionInfo]:
     """Where the user is logged in, and since when."""
-    return await sessions.list_sessions(str(session.user_id))
+    return await sessions.list_sessions(str(session.user_id), current_id=manager.id)
 
 
-@app.delete("/sessions/{session_id}", status_code=204, tags=["sessions"], summary="End a session", dependencies=WAKE)
-async def end_session(session_id: str, session: CurrentSession) -> None:
-    """The client chose the id, so `sub` makes sure that the session is one of the user's own."""
-    if not await sessions.revoke(session_id, sub=str(session.user_id)):
+@app.delete("/sessions/{handle}", status_code=204, tags=["sessions"], summary="End a session", dependencies=WAKE)
+async def end_session(handle: str, session: CurrentSession) -> None:
+    """The client chose the handle: it is looked for among the sessions of this user alone."""
+    if not await sessions.revoke_handle(handle, sub=str(session.user_id)):
         raise HTTPException(404, "No such session")
 
 

@@ -100,7 +100,9 @@ class IssuingSession(RequestSession[S, C], Generic[S, C]):
             emit_refused(self, error)
             raise
         if is_new:
-            self._lifecycle.emit("rotated", verified.session_id, sub=verified.sub, host=self._host)
+            self._lifecycle.emit(
+                "rotated", verified.session_id, sub=verified.sub, actor=verified.actor, host=self._host
+            )
         if signed[0].gen != generation:
             signed = self._renewed(verified, generation, at)
         self._verified, self._own_claims, cookie = signed
@@ -196,7 +198,7 @@ class IssuingSession(RequestSession[S, C], Generic[S, C]):
 
     def _new(self, verified: VerifiedToken, issued: C, record: Record[S]) -> NewSession[S]:
         client, agent = self._lifecycle.clients.describe(self._host, self._headers)
-        login = Login(issued.auth_time or self._repository.timeouts.now(), client, agent)
+        login = Login(issued.auth_time or self._repository.timeouts.now(), client, agent, actor=verified.actor)
         return NewSession(verified, record, login, self._host, self)
 
     def _begin(self, verified: VerifiedToken, issued: C, record: Record[S], cookie: bytes | None) -> Token:
@@ -233,7 +235,9 @@ def note_successor(manager: RequestSession[Any, Any], generation: int, at: float
     manager._successor = manager._verified, generation, at
     if rotated:
         verified = manager._verified
-        manager._lifecycle.emit("rotated", verified.session_id, sub=verified.sub, host=manager._host)
+        manager._lifecycle.emit(
+            "rotated", verified.session_id, sub=verified.sub, actor=verified.actor, host=manager._host
+        )
 
 
 def has_successor(manager: RequestSession[Any, Any]) -> bool:

@@ -139,7 +139,12 @@ class LoginSession(IssuingSession[S, C], Generic[S, C]):
             self._emit_missing()
             raise SessionNotFoundError from self._refusal
         await self._lifecycle.end(
-            self._verified.session_id, self._verified.sub, "logout", self._host, wait_replicas=wait_replicas
+            self._verified.session_id,
+            self._verified.sub,
+            "logout",
+            self._host,
+            actor=self._verified.actor,
+            wait_replicas=wait_replicas,
         )
         if self._delivery is not None:
             self._delivery.clear()

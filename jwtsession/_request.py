@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, NoReturn, TypeVar
 
 from ._delivery import Delivery
+from ._ids import handle_of
 from ._possession import Possession
 from ._types import C, S
 from .errors import AuthenticationError, ExpiredTokenError, JWTSessionError, MissingTokenError, SessionNotFoundError
@@ -112,6 +113,11 @@ class RequestSession(Generic[S, C]):
     def id(self) -> str | None:
         """The session's id; None if there is no session."""
         return self._verified.session_id if self._record is not None and self._verified is not None else None
+
+    @property
+    def handle(self) -> str | None:
+        """The session's name for clients, pages and logs: see `SessionInfo.handle`. None if there is no session."""
+        return None if (session_id := self.id) is None else handle_of(session_id)
 
     @property
     def session(self) -> S | None:
@@ -232,7 +238,15 @@ def tell_refused(
     if verified is None:
         lifecycle.emit("refused", code=error.code, reason=reason, host=host)
     else:
-        lifecycle.emit("refused", verified.session_id, sub=verified.sub, code=error.code, reason=reason, host=host)
+        lifecycle.emit(
+            "refused",
+            verified.session_id,
+            sub=verified.sub,
+            actor=verified.actor,
+            code=error.code,
+            reason=reason,
+            host=host,
+        )
 
 
 def unmet(manager: RequestSession[Any, Any], demand: Callable[[VerifiedToken], E | None]) -> E | None:

@@ -43,7 +43,7 @@ function item(session, mine) {
   button.setAttribute("aria-label", `End the session of ${name}, since ${date.format(session.created * 1000)}`);
   button.addEventListener("click", () =>
     act(button, async () => {
-      await ask("DELETE", `/sessions/${session.id}`);
+      await ask("DELETE", `/sessions/${session.handle}`);
       say(`${name} is logged out.`);
       await refresh();
     }),
@@ -54,9 +54,9 @@ function item(session, mine) {
 async function refresh() {
   const [me, found] = await Promise.all([ask("GET", "/me"), ask("GET", "/sessions")]);
   if (!me) return leave("ended");
-  found.sort((a, b) => (b.id === me.session_id) - (a.id === me.session_id) || b.last_seen - a.last_seen);
+  found.sort((a, b) => b.current - a.current || b.last_seen - a.last_seen);
   const had = $("#sessions").contains(document.activeElement);
-  $("#sessions").replaceChildren(...found.map((each) => item(each, each.id === me.session_id)));
+  $("#sessions").replaceChildren(...found.map((each) => item(each, each.current)));
   if (had) $("#sessions-title").focus();
   $("#how-many").textContent = found.length === 1 ? "one place" : `${found.length} places`;
   $("#advice").hidden = found.length === 1;

@@ -61,4 +61,4 @@ class Clients:
         client = f"{network} {agent}"
         if self._told.get(token.session_id) != client:  # tell once of each client
             self._told.put(token.session_id, client)
-            self._audit.emit("client_changed", token.session_id, sub=token.sub, actor=None, host=host)
+            self._audit.emit("client_changed", token.session_id, sub=token.sub, actor=token.actor, host=host)

@@ -82,13 +82,15 @@ class SessionLifecycle(Generic[S]):
         async with self._unless_given_up(new, old_id):
             await self._index_add(new)
             ended = await self._save_new(new, old_id)
-            self.emit("created", new.token.session_id, sub=new.token.sub, reason="login", host=new.host)
+            token = new.token
+            reason: EventReason = "login" if token.actor is None else "impersonation"
+            self.emit("created", token.session_id, sub=token.sub, actor=token.actor, reason=reason, host=new.host)
             self._tell_ended(ended or (), new.token.sub, "evicted", new.host)
             if old is not None:
                 if new.owner is not None:
                     self.watch.follow(old.session_id, new.token, new.owner)
                 with self._after_success():
-                    await self.end(old.session_id, old.sub, "replaced", new.host)
+                    await self.end(old.session_id, old.sub, "replaced", new.host, actor=old.actor)
 
     async def move(self, new: NewSession[S], old: SessionToken, record: Record[S]) -> None:
         """Store a session under a new id, and end the old id. If several requests move one session, one succeeds.
@@ -135,7 +137,7 @@ class SessionLifecycle(Generic[S]):
                     self._tell_ended([old_id, *(ended or ())], new.token.sub, "revoked", new.host)
                     raise SessionNotFoundError
             code = handle_of(new.token.session_id)
-            self.emit("regenerated", old_id, sub=new.token.sub, code=code, host=new.host)
+            self.emit("regenerated", old_id, sub=new.token.sub, actor=new.token.actor, code=code, host=new.host)
             self._tell_ended(ended, new.token.sub, "evicted", new.host)
             with self._after_success():
                 await self._index_remove(old.sub, old_id)
@@ -262,7 +264,7 @@ class SessionLifecycle(Generic[S]):
                 # Session first: a crash in between leaves an entry without a session, never a session without an entry.
                 await self._repository.delete(new.token.session_id)
                 await self._index_remove(new.token.sub, new.token.session_id)
-                self.emit("refused", old_id, sub=new.token.sub, code=error.code, host=new.host)
+                self.emit("refused", old_id, sub=new.token.sub, actor=new.token.actor, code=error.code, host=new.host)
                 raise
         except (asyncio.CancelledError, StoreUnavailableError) as error:
             # The entry stays until somebody reads it: an entry without a session does not count.

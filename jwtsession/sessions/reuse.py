@@ -61,7 +61,9 @@ class Reuse:
             if living is None or self._repository.timeouts.now() - living.since < self._grace + waited:
                 return refusal
             living_id, refusal = living.id, TokenReusedError()
-        self._lifecycle.emit("reuse_detected", token.session_id, sub=token.sub, code=handle_of(living_id), host=host)
+        self._lifecycle.emit(
+            "reuse_detected", token.session_id, sub=token.sub, actor=token.actor, code=handle_of(living_id), host=host
+        )
         if self._action == "end_all" and self._lifecycle.has_index and token.sub:
             # The living session ends last: if the store fails before, the next use of the token tries again.
             await self._lifecycle.end_all(token.sub, living_id, "reuse", host)

@@ -544,15 +544,29 @@ class TestUserIndex:
         first = await subject.store.index_add("ann", ID, b"1", 1.5, HOUR, confirmed=False, sample=5)
         assert first[:3] == (False, True, 1)
         assert [(each, entry[2:]) for each, entry in first.sample.items()] == [(ID, (1.5, False))]
-        again = await subject.store.index_add("ann", ID, b"1", 2.5, HOUR)
-        assert again == (True, True, 1, {})
+        again = await subject.store.index_add("ann", ID, b"2", 2.5, HOUR)
+        assert again == (True, True, 1, {}, b"1")
         for number in range(9):
             added = await subject.store.index_add("ann", f"{ID}{number}", b"1", 1.0, HOUR, sample=5)
         assert added.total == 10
         assert len(added.sample) == 5
         absent = await subject.store.index_add("ann", "absent", b"1", 1.0, HOUR, only_if_present=True)
-        assert absent == (False, False, 10, {})
-        assert not await subject.store.index_has("ann", "absent")
+        assert absent == (False, False, 10, {}, b"")
+        assert await subject.store.index_get("ann", "absent") is None
+
+    async def test_what_is_kept_of_a_login_is_replaced_where_it_is(self, subject: Subject) -> None:
+        """The entry keeps its place and its times; of a session that is not there nothing is kept."""
+        assert not await subject.store.index_set("ann", ID, b"2")
+        assert await subject.store.index_get("ann", ID) is None
+        await subject.store.index_add("ann", ID, b"1", 1.5, HOUR)
+        await subject.store.index_add("ann", ID + "x", b"1", 1.5, HOUR)
+        before = (await subject.store.index_page("ann", 0, 9)).entries
+        assert await subject.store.index_set("ann", ID, b"2")
+        assert await subject.store.index_get("ann", ID) == b"2"
+        after = (await subject.store.index_page("ann", 0, 9)).entries
+        order, _, *others = before[ID]
+        assert after == before | {ID: (order, b"2", *others)}
+        assert not await subject.store.index_set("bob", ID, b"3")
 
     async def test_pages_make_a_whole(self, subject: Subject) -> None:
         """Page by page each entry comes once, in its order, also while pages that were read are taken out."""
@@ -580,9 +594,9 @@ class TestUserIndex:
         await subject.store.index_remove("bob", [ID])
         left, *_ = await subject.store.index_page("ann", 0, 10)
         assert [(name, entry.data) for name, entry in left.items()] == [(ID + "x", b"2")]
-        assert not await subject.store.index_has("ann", ID)
-        assert await subject.store.index_has("ann", ID + "x")
-        assert not await subject.store.index_has("bob", ID + "x")
+        assert await subject.store.index_get("ann", ID) is None
+        assert await subject.store.index_get("ann", ID + "x") is not None
+        assert await subject.store.index_get("bob", ID + "x") is None
 
     async def test_only_what_is_as_it_was_read_is_pruned(self, subject: Subject) -> None:
         """What was seen or confirmed since it was read stays."""
@@ -858,7 +872,7 @@ async def test_an_index_of_the_format_before_is_read_and_emptied(engine: servers
         assert read == {each: Entry(n, b"x" * 80, n + 0.5) for n, each in enumerate(names, 1)}
         assert pages > 5
     assert await store.index_page(FORMER + "0f", 0, 100) == ({}, 0, 0)
-    assert not await store.index_has(FORMER + "0f", names[0])
+    assert await store.index_get(FORMER + "0f", names[0]) is None
     await store.close()
 
 
@@ -870,7 +884,8 @@ async def test_what_stands_in_the_place_of_an_index_is_nobodys_fault(engine: ser
     for call in (
         store.index_add("ann", ID, b"1", 1.0, HOUR),
         store.index_page("ann", 0, 10),
-        store.index_has("ann", ID),
+        store.index_get("ann", ID),
+        store.index_set("ann", ID, b"2"),
         store.index_remove("ann", [ID]),
     ):
         with pytest.raises(StoreUnavailableError) as caught:

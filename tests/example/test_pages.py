@@ -143,9 +143,9 @@ def test_a_session_of_somebody_else_can_not_be_ended(shop: Shop) -> None:
     """The id alone is not enough: it must be one of the user's own sessions."""
     with shop.client() as client:
         alice, bob = log_in(client), log_in(client, "bob", "builder")
-        ids = {each["id"] for each in client.get("/sessions", headers=alice).json()}
+        ids = {each["handle"] for each in client.get("/sessions", headers=alice).json()}
         assert all(client.delete(f"/sessions/{each}", headers=bob).status_code == 404 for each in ids)
-        assert {each["id"] for each in client.get("/sessions", headers=alice).json()} == ids
+        assert {each["handle"] for each in client.get("/sessions", headers=alice).json()} == ids
 
 
 def test_a_page_for_users_sends_a_visitor_to_the_login_and_back(shop: Shop, browsers: Browsers) -> None:

@@ -99,7 +99,7 @@ def test_the_thief_is_out_when_the_victim_goes_on(client: httpx2.Client) -> None
     servers.until(lambda: EVENTS[-1:] and len([e for e in EVENTS if e.name == "refused"]) == 2, "the events")
     (moved,) = [event for event in EVENTS if event.name == "regenerated"]
     (reuse,) = [event for event in EVENTS if event.name == "reuse_detected"]
-    assert (reuse.session, reuse.code, reuse.client) == (moved.session, moved.code, "127.0.0.1")
+    assert (reuse.handle, reuse.code, reuse.client) == (moved.handle, moved.code, "127.0.0.1")
 
 
 def test_nobody_is_in_after_a_logout_among_many_moves(client: httpx2.Client) -> None:

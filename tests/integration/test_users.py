@@ -7,6 +7,7 @@ from typing import Any
 from unittest.mock import AsyncMock, patch
 
 import pytest
+from pydantic import TypeAdapter
 from redis import Redis
 from starlette.requests import Request
 
@@ -17,6 +18,7 @@ from jwtsession import (
     RedisSessionStore,
     Session,
     SessionEvent,
+    SessionInfo,
     SessionManager,
     SessionProvider,
     SessionStore,
@@ -301,7 +303,7 @@ def fill(server: servers.Server, name: str, number: int, clock: Clock) -> None:
 
 async def name_of(sessions: SessionProvider[Session, Claims], sub: str = "ann") -> str:
     """The user's name in the store: the first that is asked for, before those of other keys."""
-    with patch.object(sessions.store, "index_has", AsyncMock(return_value=False)) as asked:
+    with patch.object(sessions.store, "index_get", AsyncMock(return_value=None)) as asked:
         assert not await sessions.revoke("0" * 43, sub=sub)
     name: str = asked.call_args_list[0].args[0]
     return name
@@ -859,3 +861,101 @@ async def test_each_primary_of_a_cluster_is_asked(
         assert f"127.0.0.1:{cluster_server.port}" in message
     finally:
         cluster_server.command("CONFIG", "SET", "maxmemory-policy", "noeviction")
+
+
+async def test_a_session_has_a_handle_and_knows_who_asks(store: SessionStore, clock: Clock) -> None:
+    """The handle is not the id, stays the same, and one session of the list is the one that asks."""
+    sessions = provider(store, clock)
+    first, second = await log_in(sessions), await log_in(sessions)
+    listed = {info.id: info for info in await sessions.list_sessions("ann", current_id=second.id)}
+    assert [listed[each.id or ""].current for each in (first, second)] == [False, True]
+    handles = {info.handle for info in listed.values()}
+    assert len(handles) == 2
+    assert all(len(each) == 22 and each not in f"{first.id} {second.id}" for each in handles)
+    assert handles == {info.handle for info in await sessions.list_sessions("ann")}
+
+
+async def test_an_answer_of_sessions_has_no_id(clock: Clock) -> None:
+    """An application that returns `SessionInfo` gives clients the handle, and the JSON schema says the same."""
+    sessions = provider(MemorySessionStore(clock), clock)
+    await log_in(sessions)
+    adapter = TypeAdapter(list[SessionInfo])
+    (shown,) = adapter.dump_python(await sessions.list_sessions("ann"))
+    assert set(shown) == {
+        "created", "last_seen", "expires", "client", "user_agent", "label", "actor", "current", "handle",
+    }  # fmt: skip
+    assert set(adapter.json_schema(mode="serialization")["$defs"]["SessionInfo"]["properties"]) == set(shown)
+
+
+async def test_a_handle_ends_only_a_session_of_that_user(store: SessionStore, clock: Clock) -> None:
+    """Another user's handle, one of an ended session and any text find nothing; each other one ends once."""
+    sessions = provider(store, clock)
+    ann, bob = await log_in(sessions), await log_in(sessions, "bob")
+    (info,) = await sessions.list_sessions("ann")
+    for handle in ("", "x" * 22, "x" * 10_000, "\x00", "\ud800", ann.id or "", ann.token or ""):
+        assert not await sessions.revoke_handle(handle, sub="ann")
+    assert not await sessions.revoke_handle(info.handle, sub="bob")
+    assert await sessions.get(ann.id or "") is not None
+    ended = await asyncio.gather(*[sessions.revoke_handle(info.handle, sub="ann") for _ in range(5)])
+    assert sorted(ended) == [False] * 4 + [True]
+    assert not await sessions.revoke_handle(info.handle, sub="ann")
+    assert await sessions.get(bob.id or "") is not None
+    for wrong in (None, 1, b"x"):
+        with pytest.raises(InvalidArgumentError, match="handle"):
+            await sessions.revoke_handle(wrong, sub="ann")  # type: ignore[arg-type]
+    with pytest.raises(InvalidArgumentError, match="sub"):
+        await sessions.revoke_handle(info.handle, sub="")
+
+
+async def test_a_label_is_the_users_own(store: SessionStore, clock: Clock) -> None:
+    """It outlives uses and `regenerate()`, an empty one removes it, and no other user can set it."""
+    sessions = provider(store, clock, capture_client=True, touch_interval=0)
+    login = await log_in(sessions, agent="curl/8")
+    (info,) = await sessions.list_sessions("ann")
+    assert info.label is None
+    assert not await sessions.set_label(info.handle, "mine", sub="bob")
+    assert await sessions.set_label(info.handle, "  Büro 💻 ", sub="ann")
+    clock.advance(100)
+    again = await manager(sessions, login.token, agent="other")
+    assert [(each.label, each.user_agent) for each in await sessions.list_sessions("ann")] == [("Büro 💻", "curl/8")]
+    await again.regenerate()
+    (moved,) = await sessions.list_sessions("ann")
+    assert (moved.label, moved.user_agent, moved.created) == ("Büro 💻", "curl/8", info.created)
+    assert moved.handle != info.handle
+    assert not await sessions.set_label(info.handle, "old", sub="ann")
+    assert await sessions.set_label(moved.handle, "x" * 64, sub="ann")
+    for wrong in ("x" * 65, "a\nb", "\x1b[2J", "\u202e", "\ud800", 5, b"x"):
+        with pytest.raises(InvalidArgumentError, match="label"):
+            await sessions.set_label(moved.handle, wrong, sub="ann")  # type: ignore[arg-type]
+    assert [each.label for each in await sessions.list_sessions("ann")] == ["x" * 64]
+    assert await sessions.set_label(moved.handle, None, sub="ann")
+    assert [each.label for each in await sessions.list_sessions("ann")] == [None]
+    await again.destroy()
+    assert not await sessions.set_label(moved.handle, "gone", sub="ann")
+    assert await sessions.list_sessions("ann") == []
+
+
+async def test_a_label_is_found_while_keys_are_replaced(store: SessionStore, clock: Clock) -> None:
+    """An entry under an older name of the user gets its label under the newest one, beside what was known of it."""
+    old, new = SECRET, SECRET[::-1]
+    before = provider(store, clock, capture_client=True, keys=[{"kid": "1", "secret": old}], secret=None)
+    await log_in(before, agent="curl/8")
+    keys = [{"kid": "2", "secret": new}, {"kid": "1", "secret": old, "verify_only": True}]
+    sessions = provider(store, clock, capture_client=True, keys=keys, secret=None)
+    (info,) = await sessions.list_sessions("ann")
+    assert await sessions.set_label(info.handle, "mine", sub="ann")
+    (info,) = await sessions.list_sessions("ann")
+    assert (info.label, info.user_agent, info.client) == ("mine", "curl/8", "10.1.2.3")
+    assert await sessions.revoke_handle(info.handle, sub="ann")
+    assert await sessions.list_sessions("ann") == []
+
+
+async def test_threads_have_handles_and_labels_too(store: SessionStore, clock: Clock) -> None:
+    """By `sessions.sync`, from another thread."""
+    sessions = provider(store, clock)
+    async with sessions:
+        await log_in(sessions)
+        (info,) = await asyncio.to_thread(sessions.sync.list_sessions, "ann")
+        assert await asyncio.to_thread(lambda: sessions.sync.set_label(info.handle, "mine", sub="ann"))
+        assert await asyncio.to_thread(lambda: sessions.sync.revoke_handle(info.handle, sub="ann"))
+        assert await asyncio.to_thread(sessions.sync.list_sessions, "ann") == []

@@ -169,7 +169,7 @@ def test_a_victim_who_goes_on_is_refused_and_the_reuse_is_told(site: Make) -> No
     assert shop.status(thiefs) == 200
     assert shop.told() == ["created", "regenerated", "refused", "reuse_detected", "refused"]
     moved, found = shop.events[1], shop.events[3]
-    assert (found.session, found.code) == (moved.session, moved.code)
+    assert (found.handle, found.code) == (moved.handle, moved.code)
     assert found.client == moved.client
 
 

@@ -43,7 +43,7 @@ class SessionInfo:
     """Who acts for the user in this session (`SessionManager.impersonate`); None: the user."""
     current: bool = False
     """Whether this is the session that asks: see `SessionProvider.list_sessions`."""
-    handle: str = field(init=False)
+    handle: str = ""
     """The session's name for clients and logs: 22 characters, by which nobody can use the session."""
 
     def __post_init__(self) -> None:

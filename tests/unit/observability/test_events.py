@@ -1,6 +1,5 @@
 """Tests of jwtsession.observability.events: events reach the log and the hook, and never a request."""
 
-import hashlib
 import logging
 import threading
 import time
@@ -20,7 +19,7 @@ from jwtsession import (
     SessionProvider,
     Token,
 )
-from jwtsession._ids import hashed
+from jwtsession._ids import handle_of
 from jwtsession.observability.events import AuditTrail, client_address
 from jwtsession.testing import InspectableStore
 from tests import servers
@@ -28,7 +27,8 @@ from tests.conftest import SECRET
 from tests.security.forge import genuine
 from tests.web import bearer
 
-EVENT = SessionEvent("created", "0123456789ab")
+ID = "an-id-of-nobody-in-particular"
+EVENT = SessionEvent("created", handle_of(ID))
 
 
 def hook_thread() -> threading.Thread:
@@ -74,7 +74,7 @@ def application(**options: Any) -> FastAPI:
 
 
 def test_each_event_is_told_once_and_in_order() -> None:
-    """The life of a session and every kind of refusal, with the hashed id, the reason and the client's address."""
+    """The life of a session and every kind of refusal, with the handle, the reason and the client's address."""
     events: list[SessionEvent] = []
     app = application(on_event=events.append)
     with TestClient(app, client=("198.51.100.7", 50_000)) as client:
@@ -91,9 +91,9 @@ def test_each_event_is_told_once_and_in_order() -> None:
         third = client.post("/session", headers=bearer(second)).json()["access_token"]
         client.delete("/session", headers=bearer(third))
         client.delete("/session", headers=bearer(third))
-    named = [(event.name, event.code if event.name == "refused" else None) for event in events]
+    named = [(event.name, event.code if event.name == "refused" else event.reason) for event in events]
     assert named == [
-        ("created", None),
+        ("created", "login"),
         ("refused", "insufficient_scope"),
         ("refused", "insufficient_user_authentication"),
         ("refused", "ambiguous_token"),
@@ -101,15 +101,15 @@ def test_each_event_is_told_once_and_in_order() -> None:
         ("refused", "session_not_found"),
         ("refused", "token_malformed"),
         ("refused", "missing_token"),
-        ("created", None),
-        ("destroyed", None),
-        ("destroyed", None),
+        ("created", "login"),
+        ("destroyed", "replaced"),
+        ("destroyed", "logout"),
         ("refused", "session_not_found"),
     ]
     assert {event.client for event in events} == {"198.51.100.7"}
-    assert events[0].session == events[1].session == events[4].session == events[5].session
-    assert events[4].code == events[9].session
-    assert events[6].session is None
+    assert events[0].handle == events[1].handle == events[4].handle == events[5].handle
+    assert events[4].code == events[9].handle
+    assert events[6].handle is None
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_a_revocation_outside_a_request_is_told() -> None:
     app = application(on_event=events.append, store=store)
     with TestClient(app) as client:
         client.delete(f"/revoke/{session_id}")
-    assert events == [SessionEvent("destroyed", hashed(session_id))]
+    assert events == [SessionEvent("destroyed", handle_of(session_id), reason="revoked", provider="session")]
 
 
 def test_a_hook_that_raises_breaks_nothing(caplog: pytest.LogCaptureFixture) -> None:
@@ -250,12 +250,12 @@ def test_a_hook_that_hung_does_not_take_the_next_ones_events() -> None:
     trail = AuditTrail(hook)
     trail.open()
     trail.emit(SessionEvent("refused", None, "hang"))
-    trail.emit(EVENT)
+    trail.emit("created", ID)
     old = hook_thread()
     trail.close(timeout=0.05)
     trail.open()
     for _ in range(3):
-        trail.emit(EVENT)
+        trail.emit("created", ID)
     assert all(told.acquire(timeout=10) for _ in range(3))
     free.set()
     assert all(told.acquire(timeout=10) for _ in range(2))
@@ -278,10 +278,10 @@ def test_a_full_queue_ends_too(monkeypatch: pytest.MonkeyPatch) -> None:
 
     trail = AuditTrail(hook)
     trail.open()
-    trail.emit(EVENT)
+    trail.emit("created", ID)
     assert started.wait(10)
     for _ in range(100):
-        trail.emit(EVENT)
+        trail.emit("created", ID)
     threading.Timer(0.05, free.set).start()
     thread = hook_thread()
     trail.close()
@@ -301,8 +301,8 @@ def test_nothing_that_a_hook_raises_ends_the_thread(error: BaseException, caplog
 
     trail = AuditTrail(hook)
     trail.open()
-    trail.emit(EVENT)
-    trail.emit(EVENT)
+    trail.emit("created", ID)
+    trail.emit("created", ID)
     trail.close()
     assert told == [EVENT, EVENT]
     assert "the audit hook failed" in caplog.text
@@ -351,7 +351,7 @@ def test_events_keep_their_order_under_load() -> None:
     trail = AuditTrail(lambda event: told.append(event.code))
     trail.open()
     for number in range(5_000):
-        trail.emit(SessionEvent("refused", None, str(number)))
+        trail.emit("refused", code=str(number))
     trail.close()
     assert told == [str(number) for number in range(5_000)]
 
@@ -360,7 +360,7 @@ def test_what_is_told_before_the_start_is_not_lost() -> None:
     """Events wait for the hook's thread, in their order."""
     told: list[SessionEvent] = []
     trail = AuditTrail(told.append)
-    trail.emit(EVENT)
+    trail.emit("created", ID)
     assert told == []
     trail.open()
     trail.close()
@@ -385,9 +385,9 @@ def test_an_outage_is_in_the_log_and_no_event(caplog: pytest.LogCaptureFixture) 
 
 
 def test_events_hold_no_secret_and_do_not_change() -> None:
-    """An event names the start of a hash of the id: twelve characters, from which nobody gets the id back."""
-    event = SessionEvent("destroyed", hashed("an-id-of-nobody-in-particular"))
-    assert event.session == hashlib.sha256(b"an-id-of-nobody-in-particular").hexdigest()[:12]
+    """An event has the session's handle: 22 characters, from which nobody gets the id back."""
+    event = SessionEvent("destroyed", handle_of("an-id-of-nobody-in-particular"))
+    assert event.handle == "E_fubclgVwhaqbWy18c6Ed"
     assert "nobody" not in repr(event)
     with pytest.raises(AttributeError):
         event.name = "created"  # type: ignore[misc]
@@ -398,7 +398,7 @@ def test_without_a_hook_there_is_no_thread() -> None:
     before = threading.enumerate()
     trail = AuditTrail()
     trail.open()
-    trail.emit(EVENT)
+    trail.emit("created", ID)
     assert threading.enumerate() == before
     trail.close()
 
@@ -410,7 +410,7 @@ def test_a_trail_can_be_opened_again() -> None:
     for _ in range(2):
         trail.open()
         trail.open()
-        trail.emit(EVENT)
+        trail.emit("created", ID)
         trail.close()
         trail.close()
     assert told == [EVENT, EVENT]
@@ -419,7 +419,7 @@ def test_a_trail_can_be_opened_again() -> None:
 def test_the_log_has_every_event(caplog: pytest.LogCaptureFixture) -> None:
     """The logger `jwtsession` tells the same at INFO."""
     with caplog.at_level(logging.INFO, "jwtsession"):
-        AuditTrail().emit(SessionEvent("refused", None, "token_signature", "10.1.2.3"))
+        AuditTrail().emit("refused", code="token_signature", host="10.1.2.3")
     assert caplog.messages == ["refused: session -, token_signature, client 10.1.2.3"]
 
 
@@ -438,3 +438,97 @@ def test_a_login_beyond_the_limit_is_told() -> None:
     with TestClient(app) as client:
         assert [client.post("/session").status_code for _ in range(2)] == [200, 403]
     assert [(event.name, event.code) for event in events] == [("created", None), ("refused", "too_many_sessions")]
+
+
+def test_a_log_record_has_the_event_as_fields(caplog: pytest.LogCaptureFixture) -> None:
+    """Each field of the event, by its name with `jwtsession_` before it: for a log in JSON."""
+    with caplog.at_level(logging.INFO, "jwtsession"):
+        AuditTrail(provider="shop").emit("destroyed", ID, sub="ann", actor="eve", reason="logout", host="10.1.2.3")
+    fields = {name: value for name, value in vars(caplog.records[0]).items() if name.startswith("jwtsession_")}
+    assert fields == {
+        "jwtsession_event": "destroyed",
+        "jwtsession_handle": handle_of(ID),
+        "jwtsession_code": None,
+        "jwtsession_client": "10.1.2.3",
+        "jwtsession_reason": "logout",
+        "jwtsession_sub": "ann",
+        "jwtsession_actor": "eve",
+        "jwtsession_provider": "shop",
+    }
+
+
+@pytest.mark.parametrize("sub", ["ann@example.com", "\ud800", "", "x" * 10_000])
+def test_a_user_is_an_hmac_unless_the_setting_says_otherwise(sub: str) -> None:
+    """Of 22 characters, with a key: a list of addresses does not tell who it is."""
+    told: list[SessionEvent] = []
+    for key in (b"key", b"key", b"other", None):
+        trail = AuditTrail(told.append, sub_key=key)
+        trail.open()
+        trail.emit("created", ID, sub=sub, actor=sub)
+        trail.close()
+    first, second, other, plain = told
+    assert first.sub == first.actor == second.sub != other.sub
+    assert len(first.sub or "") == 22
+    assert plain.sub == plain.actor == sub
+
+
+@pytest.mark.parametrize(
+    ("options", "is_shown"),
+    [({}, False), ({"audit_sub": True}, True), ({"user_index": True, "user_index_key": SECRET[5:]}, False)],
+)
+def test_the_setting_audit_sub_shows_users(options: dict[str, Any], is_shown: bool) -> None:
+    """Otherwise two workers with one secret give a user one name, which another secret does not."""
+    names: list[str | None] = []
+    for secret in (SECRET, SECRET, SECRET[::-1]):
+        events: list[SessionEvent] = []
+        sessions = SessionProvider(
+            Session, secret=secret, store=MemorySessionStore(), on_event=events.append, **options
+        )
+        app = FastAPI(lifespan=sessions.lifespan)
+
+        @app.post("/session")
+        async def log_in(manager: Annotated[Any, Depends(sessions.get_manager)]) -> None:
+            await manager.create({}, Claims(sub="ann"))
+
+        with TestClient(app) as client:
+            client.post("/session")
+        names += [event.sub for event in events]
+    if is_shown:
+        assert names == ["ann"] * 3
+    else:
+        assert names[0] == names[1] != "ann"
+        assert (names[0] == names[2]) is ("user_index_key" in options)
+
+
+def test_why_sessions_ended_is_told() -> None:
+    """Each way by which a session ends has its reason."""
+    events: list[SessionEvent] = []
+    sessions = SessionProvider(
+        Session, secret=SECRET, store=MemorySessionStore(), on_event=events.append, user_index=True, audit_sub=True,
+        max_sessions=2, too_many_sessions="evict",
+    )  # fmt: skip
+    app = FastAPI(lifespan=sessions.lifespan)
+    manager_ = Annotated[SessionManager[Session, Claims], Depends(sessions.get_manager)]
+
+    @app.post("/session")
+    async def log_in(manager: manager_) -> str:
+        return (await manager.create({}, Claims(sub="ann"))).access_token
+
+    @app.delete("/others")
+    async def end_others(manager: manager_) -> int:
+        return await manager.destroy_others()
+
+    @app.delete("/handle")
+    async def end(manager: manager_) -> bool:
+        (info,) = await sessions.list_sessions("ann")
+        return await sessions.revoke_handle(info.handle, sub="ann")
+
+    with TestClient(app) as client:
+        for _ in range(3):
+            token = client.post("/session").json()
+        client.delete("/others", headers=bearer(token))
+        token = client.post("/session", headers=bearer(token)).json()
+        client.delete("/handle", headers=bearer(token))
+    ends = [(event.name, event.reason) for event in events if event.name == "destroyed"]
+    assert ends == [("destroyed", each) for each in ("evicted", "logout_others", "replaced", "revoked")]
+    assert {event.sub for event in events} == {"ann"}

@@ -246,7 +246,7 @@ async def test_the_log_and_the_hook_hear_of_it(
     )
     async with sessions:
         await sessions.revoke_before()
-    assert told == [SessionEvent("revoked_before", None, "2027-01-15T08:00:00+00:00")]
+    assert told == [SessionEvent("revoked_before", None, "2027-01-15T08:00:00+00:00", provider="session")]
     found = [(each.levelname, each.getMessage()) for each in caplog.records if "revoke" in each.getMessage()]
     assert found == [
         ("WARNING", "revoke_before: every token issued up to 2027-01-15T08:00:00+00:00 is refused"),
@@ -507,7 +507,7 @@ async def test_open_sockets_end_at_the_next_look(clock: Clock) -> None:
     told: list[tuple[str, Ending]] = []
     watch = SessionWatch(
         store,
-        Uses(None, None),  # type: ignore[arg-type]  # no message comes
+        Uses(None, None, None),  # type: ignore[arg-type]  # no message comes
         check_interval=5,
         close_code=1008,
         keeps_alive=False,

@@ -1,7 +1,6 @@
 """Tests of jwtsession.sessions.reuse: what happens when somebody uses a token that was replaced."""
 
 import base64
-import hashlib
 import logging
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -62,10 +61,10 @@ async def lives(world: World, token: str) -> bool:
     return (await world.request(token)).session is not None
 
 
-async def hash_of(world: World, token: str) -> str:
-    session_id = (await world.request(token)).id
-    assert session_id is not None
-    return hashlib.sha256(session_id.encode()).hexdigest()[:12]
+async def handle_in(world: World, token: str) -> str:
+    handle = (await world.request(token)).handle
+    assert handle is not None
+    return handle
 
 
 @pytest.mark.parametrize(
@@ -86,9 +85,9 @@ async def test_a_replaced_token_is_a_reuse_after_the_grace(
     """Before, it is a request that was under way: refused, and nothing more. By default the living session goes on."""
     world = World(clock, **options)
     token = await world.log_in()
-    old = await hash_of(world, token)
+    old = await handle_in(world, token)
     new_token = (await (await world.request(token)).regenerate()).access_token
-    new = await hash_of(world, new_token)
+    new = await handle_in(world, new_token)
     clock.advance(seconds)
     events()
     expected = "token_reused" if is_reuse else "session_not_found"
@@ -114,7 +113,7 @@ async def test_what_ends_at_a_reuse_is_a_setting(clock: Clock, events: Events, a
     world = World(clock, on_reuse=action, user_index=True)
     other, foreign = await world.log_in(sub=sub), await world.log_in(sub="bob")
     token, new_token = await stolen(world, sub=sub)
-    new = await hash_of(world, new_token)
+    new = await handle_in(world, new_token)
     clock.advance(GRACE)
     events()
     assert await refused(world, token) == "token_reused"

@@ -15,7 +15,9 @@ from jwtsession import (
     SessionSettings,
 )
 from jwtsession.errors import TokenReusedError
+from jwtsession.observability import AuditTrail
 from jwtsession.sessions import (
+    Clients,
     PlaintextSealer,
     Rotation,
     SessionRepository,
@@ -343,7 +345,7 @@ async def test_messages_that_keep_a_socket_alive_keep_the_generation(clock: Cloc
     repository = SessionRepository(
         SessionSerializer(UserSession), PlaintextSealer(), store, timeouts, rotation=rotation
     )
-    uses = Uses(repository, None)
+    uses = Uses(repository, None, Clients(False, AuditTrail()))
     timeouts.extended(ID)  # the session itself is not due
     await rotation.settle(token, LoadedGeneration(b"", None, 0), clock(), due=False)
     assert not uses.is_due(token)

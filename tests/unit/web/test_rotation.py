@@ -118,7 +118,7 @@ async def test_the_next_answer_takes_the_cookie_that_was_lost(site: Site) -> Non
 
 
 async def test_a_rotation_is_an_event(clock: Clock) -> None:
-    """Once, by the session's hash; a token that is handed out again is none."""
+    """Once, by the session's handle; a token that is handed out again is none."""
     site = make(clock)
     async with site.running():
         token = await site.log_in()
@@ -126,7 +126,7 @@ async def test_a_rotation_is_an_event(clock: Clock) -> None:
         for _ in range(2):
             await site.ask("GET", "/session", cookie=token)
     created, rotated = site.events
-    assert (created.name, rotated.name, rotated.session) == ("created", "rotated", created.session)
+    assert (created.name, rotated.name, rotated.handle) == ("created", "rotated", created.handle)
     assert (rotated.code, rotated.client) == (None, "127.0.0.1")
 
 
