@@ -2,20 +2,17 @@
 
 from typing import Any, ClassVar, Literal, Self, Unpack
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import SettingsConfigDict
 
 from .._tracebacks import scrub_traceback
-from ..errors import ConfigurationError
-from ._environment import GroupedSource, Variables, not_json, warn_of_unknown_variables
-from ._messages import describe
-from ._requirements import check_dependencies, check_keys, kind_of, warn_of_what_never_counts
+from ._loaded import LoadedSettings
+from ._requirements import check_dependencies, check_keys, warn_of_what_never_counts
 from ._values import Keyspace, Origins, PublicURL, StoreURL, TokenSources
 from .cookie import CookieSettings
 from .dpop import DPoPSettings
 from .durations import Seconds
 from .encryption import EncryptionSettings
-from .group import SecretHolder
 from .keys import Key
 from .options import Algorithm, CSRFMode, ReuseAction, SettingsOptions
 from .rotation import RotationSettings
@@ -25,7 +22,7 @@ from .websocket import WebSocketSettings
 _ORIGINAL_NAMES = {"maxAge": "max_age", "requestKey": "request_key", "requestArg": "request_arg"}
 
 
-class SessionSettings(SecretHolder, BaseSettings):
+class SessionSettings(LoadedSettings):
     """The settings of one `SessionProvider`. Immutable.
 
     Give each setting as an argument, or as an environment variable with the prefix `JWTSESSION_` (`JWTSESSION_SECRET`,
@@ -205,37 +202,7 @@ class SessionSettings(SecretHolder, BaseSettings):
     # The type is written by hand: the environment may give required settings, and secrets may be plain texts.
     @scrub_traceback
     def __init__(self, **values: Unpack[SettingsOptions]) -> None:
-        prefix = self._prefix(values.get("_env_prefix"))
-        try:
-            super().__init__(**values)
-        except ValidationError as error:
-            wrong = describe(error, type(self), Variables(type(self), prefix, values))
-            kind = kind_of(error)
-        except SettingsError as error:
-            wrong, kind = not_json(error, type(self), prefix), ConfigurationError
-        else:
-            warn_of_unknown_variables(type(self), prefix)
-            warn_of_what_never_counts(self)
-            return
-        # Raised outside of the handlers: their errors, which would be its context, contain the given values.
-        raise kind(wrong)
-
-    @classmethod
-    def _prefix(cls, given: str | None) -> str:
-        return (cls.model_config.get("env_prefix", "") if given is None else given).upper()
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The places where pydantic-settings looks for a value. The first place that has a value counts."""
-        by_name = (env_settings, dotenv_settings, file_secret_settings)
-        return (init_settings, *(GroupedSource(settings_cls, source) for source in by_name))
+        super().__init__(**values)
 
     @classmethod
     def node_compatible(cls, **values: Unpack[SettingsOptions]) -> Self:
@@ -299,4 +266,5 @@ class SessionSettings(SecretHolder, BaseSettings):
     def _consistent(self) -> Self:
         check_dependencies(self)
         check_keys(self)
+        warn_of_what_never_counts(self)
         return self

@@ -1,0 +1,49 @@
+"""`LoadedSettings`: takes settings from arguments and the environment, and says which of them is wrong."""
+
+from typing import Unpack
+
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsError
+
+from ..errors import ConfigurationError
+from ._environment import GroupedSource, Variables, not_json, warn_of_unknown_variables
+from ._messages import describe
+from ._requirements import kind_of
+from .group import SecretHolder
+from .options import SettingsOptions
+
+
+class LoadedSettings(SecretHolder, BaseSettings):
+    """Base of the settings: how they are loaded."""
+
+    def __init__(self, **values: Unpack[SettingsOptions]) -> None:
+        prefix = self._prefix(values.get("_env_prefix"))
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            wrong = describe(error, type(self), Variables(type(self), prefix, values))
+            kind = kind_of(error)
+        except SettingsError as error:
+            wrong, kind = not_json(error, type(self), prefix), ConfigurationError
+        else:
+            warn_of_unknown_variables(type(self), prefix)
+            return
+        # Raised outside of the handlers: their errors, which would be its context, contain the given values.
+        raise kind(wrong)
+
+    @classmethod
+    def _prefix(cls, given: str | None) -> str:
+        return (cls.model_config.get("env_prefix", "") if given is None else given).upper()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The places where pydantic-settings looks for a value. The first place that has a value counts."""
+        by_name = (env_settings, dotenv_settings, file_secret_settings)
+        return (init_settings, *(GroupedSource(settings_cls, source) for source in by_name))
