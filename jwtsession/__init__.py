@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from .web.login_redirect import safe_next
     from .web.outgoing import SessionMiddleware
     from .web.routers.clients import client_credentials
+    from .web.routers.views import SessionView
 
 __version__ = "0.1.0"
 
@@ -124,6 +125,7 @@ _MODULES = {
     "web.login_redirect": ("safe_next",),
     "web.outgoing": ("SessionMiddleware",),
     "web.routers.clients": ("client_credentials",),
+    "web.routers.views": ("SessionView",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
@@ -170,6 +172,7 @@ __all__ = [
     "SessionStore",
     "SessionTooLargeError",
     "SessionVerifier",
+    "SessionView",
     "StaleAuthenticationError",
     "StoreUnavailableError",
     "SyncSessionManager",

@@ -120,7 +120,6 @@ class SessionProvider(ProvidedRouters[S, C], Generic[S, C]):
         )
         super().__init__(parts.lifespan, parts.admin, parts.messages)
         self._missing, self._keys, self._dependencies = missing, parts.keys, parts.dependencies
-        self._rotates = settings.rotation.after is not None
         self._entered: list[AbstractAsyncContextManager[None]] = []
         self.get_session = self._dependencies.session()
         self.get_editable_session = self._dependencies.editable_session()

