@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass
-from typing import Any, Generic, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from ._delivery import Delivery
 from ._ids import handle_of
@@ -24,6 +24,9 @@ from .sessions import (
 )
 from .tokens import TokenCodec, VerifiedToken
 
+if TYPE_CHECKING:
+    from .observability import Telemetry
+
 E = TypeVar("E", bound=JWTSessionError)
 RawHeaders = Sequence[tuple[bytes, bytes]]
 
@@ -36,6 +39,7 @@ class Components(Generic[S, C]):
     repository: SessionRepository[S]
     lifecycle: SessionLifecycle[S]
     reuse: Reuse
+    telemetry: "Telemetry | None" = None
 
 
 class RequestSession(Generic[S, C]):

@@ -2,13 +2,13 @@
 
 import hmac
 from collections.abc import Callable, Mapping, Sequence
-from typing import Generic, NamedTuple
+from typing import TYPE_CHECKING, Generic, NamedTuple
 
 from ._request import Components
 from ._types import C, S, Transport
 from ._wiring_checks import checks_of, rotation_of
 from .errors import ConfigurationError
-from .observability import AuditTrail
+from .observability import AuditTrail, shared_telemetry
 from .sessions import (
     AESGCMSealer,
     Clients,
@@ -37,6 +37,7 @@ from .stores import (
     SessionStore,
     has_cutoff,
     has_user_index,
+    measured,
 )
 from .tokens import KeyRing, KeySpec, MissingKeys, TokenCodec
 from .transports import CookieTransport, CSRFCheck, TokenExtractor
@@ -47,6 +48,9 @@ from .web.dependencies import Dependencies
 from .web.lifespan import Lifespan
 from .web.outgoing import response_headers
 from .web.tenants import Tenant
+
+if TYPE_CHECKING:
+    from .observability import Telemetry
 
 
 class Parts(NamedTuple, Generic[S, C]):
@@ -72,7 +76,7 @@ def wire(
     token_url: str | None,
     scopes: Mapping[str, str],
     migrate: Migrate | None,
-    audit: Callable[[str, bytes | None], AuditTrail],
+    audit: Callable[[str, bytes | None, "Telemetry | None"], AuditTrail],
     clock: Callable[[], float],
     missing: ConfigurationError | None = None,
 ) -> Parts[S, C]:
@@ -86,18 +90,20 @@ def wire(
         keys = KeyRing(_key_specs(settings), settings.algorithm)
     else:
         keys = MissingKeys(settings.algorithm, missing)
-    codec = _codec(settings, keys, claims_model, clock)
-    sealer, trail = _sealer(settings), audit(settings.request_key, _sub_key(settings, keys))
+    telemetry = shared_telemetry()
+    codec = _codec(settings, keys, claims_model, telemetry, clock)
+    sealer, trail = _sealer(settings), audit(settings.request_key, _sub_key(settings, keys), telemetry)
     clients = Clients(settings.capture_client, trail)
+    asked = store if telemetry is None else measured(store, telemetry)
     timeouts = Timeouts(settings.max_age, settings.max_age_limit or settings.max_age, settings.touch_interval, clock)
-    cutoff = _cutoff(settings, store, clock)
+    cutoff = _cutoff(settings, asked, clock)
     serializer = SessionSerializer(session_model, migrate, node_compatible=settings.is_node_compatible)
-    rotation = rotation_of(settings, store, timeouts, keys, cutoff, clock)
-    repository = SessionRepository(serializer, sealer, store, timeouts, cutoff, rotation)
-    index = _user_index(settings, store, sealer, keys, clock, cutoff)
+    rotation = rotation_of(settings, asked, timeouts, keys, cutoff, clock)
+    repository = SessionRepository(serializer, sealer, asked, timeouts, cutoff, rotation)
+    index = _user_index(settings, asked, sealer, keys, clock, cutoff)
     uses = Uses(repository, index, clients)
     watch = SessionWatch(
-        store,
+        asked,
         uses,
         check_interval=settings.websocket.check_interval,
         close_code=settings.websocket.close_code,
@@ -105,10 +111,12 @@ def wire(
         clock=clock,
         cutoff=cutoff,
     )
-    checks = checks_of(settings, store, keys, rotation, clock)
+    if telemetry is not None:
+        telemetry.sockets.add(watch, lambda each: each.count)
+    checks = checks_of(settings, asked, keys, rotation, clock)
     lifecycle = SessionLifecycle(repository, index, trail, uses, watch, clients)
     reuse = Reuse(repository, lifecycle, action=settings.reuse_action, grace=settings.reuse_grace)
-    components = Components(codec, repository, lifecycle, reuse)
+    components = Components(codec, repository, lifecycle, reuse, telemetry)
 
     name = f"SessionProvider({session_model.__name__}, request_key={settings.request_key!r})"
     cookie = (settings.cookie_name, settings.cookie.path) if "cookie" in settings.token_sources else None
@@ -126,9 +134,10 @@ def wire(
     extractor = _extractor(settings, settings.token_sources, cookies)
     on_sockets = [each for each in settings.websocket.sources if each in ("protocol", *settings.token_sources)]
     schemes = openapi.schemes(settings, token_url, scopes)
+    resolutions = None if telemetry is None else telemetry.resolutions(settings.request_key)
     dependencies = Dependencies(
-        Authenticator(components, extractor, cookies, checks),
-        Authenticator(components, _extractor(settings, on_sockets, cookies), cookies, checks),
+        Authenticator(components, extractor, cookies, checks, resolutions),
+        Authenticator(components, _extractor(settings, on_sockets, cookies), cookies, checks, resolutions),
         lifespan,
         request_key=settings.request_key,
         request_arg=settings.request_arg,
@@ -137,8 +146,8 @@ def wire(
         hands_out=rotation is not None and rotation.silent and settings.token_sources != ("cookie",),
         shown={"schemes": schemes, "body_name": None if schemes else settings.request_arg},
     )
-    messages = Authenticator(components, extractor, checks=checks)
-    return Parts(keys, SessionAdmin(store, repository, lifecycle), lifespan, dependencies, messages)
+    messages = Authenticator(components, extractor, checks=checks, resolutions=resolutions)
+    return Parts(keys, SessionAdmin(asked, repository, lifecycle), lifespan, dependencies, messages)
 
 
 def make_store(
@@ -161,7 +170,11 @@ def make_store(
 
 
 def _codec(
-    settings: SessionSettings, keys: KeyRing, claims_model: type[C], clock: Callable[[], float]
+    settings: SessionSettings,
+    keys: KeyRing,
+    claims_model: type[C],
+    telemetry: "Telemetry | None",
+    clock: Callable[[], float],
 ) -> TokenCodec[C]:
     return TokenCodec(
         keys,
@@ -173,6 +186,7 @@ def _codec(
         cache_bytes=settings.token_cache_bytes,
         accepts_bound=settings.dpop.mode != "off",
         typ=settings.token_type_header,
+        telemetry=telemetry,
         clock=clock,
     )
 

@@ -131,6 +131,12 @@ class SessionManager(ActingSession[S, C], Generic[S, C]):
                 await asyncio.sleep(random.uniform(0, 0.001 * 2 ** min(attempt, 6)))
                 continue
             self._adopt(new, shown, changed)
+            self._note_attempts(attempt + 1)
             await self._lifecycle.note_use(verified)
             return shown.session
+        self._note_attempts(MUTATE_ATTEMPTS)
         raise SessionConflictError
+
+    def _note_attempts(self, attempts: int) -> None:
+        if self._components.telemetry is not None:
+            self._components.telemetry.mutated(attempts)

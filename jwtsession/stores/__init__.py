@@ -26,6 +26,7 @@ from .generations import (
     has_rotation,
     judge,
 )
+from .measured import measured
 from .memory import MemorySessionStore
 from .redis import CachedSessionStore, RedisClient, RedisSessionStore
 from .replay import ReplayStore, has_proofs
@@ -63,5 +64,6 @@ __all__ = [
     "has_tickets",
     "has_user_index",
     "judge",
+    "measured",
     "reports_changes",
 ]

@@ -1,9 +1,13 @@
 """`VerifiedToken`: the claims of a genuine token that matter at each request. `TokenCache` keeps verified tokens."""
 
+from collections.abc import Mapping
 from sys import getsizeof
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from .._lru import ByteLRU
+
+if TYPE_CHECKING:
+    from ..observability import Series
 
 _ENTRY_BYTES = 324
 """Memory of an entry in bytes, without the values in it: the tuple, and its place in the cache's dict."""
@@ -65,6 +69,32 @@ class TokenCache(ByteLRU[VerifiedToken]):
     def add(self, verified: VerifiedToken) -> None:
         """Keep a token."""
         self.put(verified.token, verified)
+
+
+class CountedTokenCache(TokenCache):
+    """A cache that counts whether it had the tokens that it was asked for.
+
+    Args:
+        limit: See `TokenCache`.
+        results: Counts, by `hit`, `miss` and `bypass`: with a limit of 0 nothing is kept.
+    """
+
+    __slots__ = ("_hits", "_misses")
+
+    def __init__(self, limit: int, results: Mapping[str, "Series"]) -> None:
+        super().__init__(limit)
+        self._hits, self._misses = results["hit"], results["miss" if limit else "bypass"]
+
+    def get(self, key: str) -> VerifiedToken | None:
+        """Return a verified token, and count the question."""
+        # As `ByteLRU.get` does it: to call that would cost more than the rest.
+        found = self._values.get(key)
+        if found is None:
+            self._misses.count += 1
+        else:
+            self._values.move_to_end(key)
+            self._hits.count += 1
+        return found
 
 
 def _cost(token: str, verified: VerifiedToken) -> int:

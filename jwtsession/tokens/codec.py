@@ -1,16 +1,19 @@
 """`TokenCodec`: issues tokens, and strictly verifies the tokens that clients send."""
 
 from collections.abc import Callable
-from typing import Any, Generic
+from typing import TYPE_CHECKING, Any, Generic
 
 from .._types import C
 from ..errors import InvalidArgumentError, InvalidTokenError
-from .cache import TokenCache, VerifiedToken
+from .cache import CountedTokenCache, TokenCache, VerifiedToken
 from .checks import check_claims, check_new_times, check_times, is_number
 from .claims import REGISTERED, changes_registered, check_claims_model
 from .compact import payload_of, read_json, signed_payload
 from .keys import KeyRing
 from .tickets import TicketRecord, read_record, sign_record
+
+if TYPE_CHECKING:
+    from ..observability import Telemetry
 
 _RESERVED = {
     "jti": "the session's id",
@@ -38,6 +41,7 @@ class TokenCodec(Generic[C]):
             again at each request. Its times are checked at each request all the same. 0 keeps none.
         accepts_bound: Whether tokens may be bound to a key. The caller must check their proofs.
         typ: What the header of each token says that it is: "JWT", or "at+jwt" (RFC 9068 section 2.1).
+        telemetry: Counts the questions to the cache; None without OpenTelemetry.
         clock: Returns the time in seconds since the epoch.
     """
 
@@ -53,9 +57,12 @@ class TokenCodec(Generic[C]):
         cache_bytes: int = 0,
         accepts_bound: bool = False,
         typ: str = "JWT",
+        telemetry: "Telemetry | None" = None,
         clock: Callable[[], float],
     ) -> None:
-        self._cache = TokenCache(cache_bytes)
+        self._cache = (
+            TokenCache(cache_bytes) if telemetry is None else CountedTokenCache(cache_bytes, telemetry.token_cache)
+        )
         self._keys = keys
         check_claims_model(claims_model)
         self._model = claims_model

@@ -1,6 +1,6 @@
 """`Authenticator`: makes a manager in one straight function, for HTTP, for WebSockets and for tokens in messages."""
 
-from typing import Generic
+from typing import TYPE_CHECKING, Generic
 
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
@@ -23,6 +23,7 @@ from ..errors import (
     ExpiredTokenError,
     MissingTokenError,
     SessionNotFoundError,
+    StoreUnavailableError,
 )
 from ..manager import SessionManager
 from ..tokens import VerifiedToken
@@ -33,6 +34,9 @@ from .outgoing import hand_out
 from .scopes import Demand
 from .tickets import redeem
 
+if TYPE_CHECKING:
+    from ..observability import Resolutions
+
 
 class Authenticator(Generic[S, C]):
     """Finds a request's token, verifies it, loads its session, and makes the request's manager.
@@ -42,6 +46,7 @@ class Authenticator(Generic[S, C]):
         extractor: Finds the token in a request.
         cookies: What the provider does with cookies; None if no cookie is a token source.
         checks: What else is asked of a token; None for nothing.
+        resolutions: Counts how requests are answered; None without OpenTelemetry.
     """
 
     def __init__(
@@ -50,6 +55,7 @@ class Authenticator(Generic[S, C]):
         extractor: TokenExtractor,
         cookies: CookiePolicy | None = None,
         checks: TokenChecks | None = None,
+        resolutions: "Resolutions | None" = None,
     ) -> None:
         self._components = components
         self._codec, self._repository, self._lifecycle = components.codec, components.repository, components.lifecycle
@@ -57,6 +63,7 @@ class Authenticator(Generic[S, C]):
         self._extractor = extractor
         self._cookies = cookies
         self._checks = checks
+        self._resolutions = resolutions
         self.reads_bodies = extractor.reads_bodies
         """Whether the token may be in a request's body."""
 
@@ -95,6 +102,7 @@ class Authenticator(Generic[S, C]):
         checks = self._checks
         proof = None if checks is None else checks.proof_of(connection.scope)
         verified = record = refusal = token = check = None
+        source = "none"
         try:
             token, source = found or await self._extractor.extract(connection, body=body)
             if delivery is not None and source == "cookie":
@@ -109,6 +117,7 @@ class Authenticator(Generic[S, C]):
                 deliver_by(before, delivery, proof)
                 if extend and (demand is None or unmet(before, demand) is None):
                     await before.extend()
+                self._count(source, "ok")
                 return before, token
             if source != "ticket":
                 verified = self._codec.verify(token)
@@ -127,12 +136,20 @@ class Authenticator(Generic[S, C]):
             refusal = error.with_traceback(None)
         except (AmbiguousTokenError, CSRFError) as error:
             tell_refused(self._lifecycle, error, None, host)
+            self._count(source, error.code)
             raise
-        else:
-            if self._has_index and extend:
+        except StoreUnavailableError as error:
+            self._count(source, error.code)
+            raise
+        try:
+            if refusal is not None:
+                refusal = await self._explained(refusal, verified, host, connection.scope)
+            elif self._has_index and extend and verified is not None:
                 await self._lifecycle.note_use(verified, host, headers)
+        except StoreUnavailableError as error:
+            self._count(source, error.code)
+            raise
         if refusal is not None:
-            refusal = await self._explained(refusal, verified, host, connection.scope)
             if proof is not None and not proof.permits:
                 verified = None  # who does not have the token's key must not even end its session
             if delivery is not None and isinstance(refusal, ExpiredTokenError):
@@ -140,7 +157,13 @@ class Authenticator(Generic[S, C]):
         manager = SessionManager(self._components, host, headers, verified, record, refusal, extend, delivery, proof)
         if check is not None and checks is not None and record is not None:
             checks.end(check, manager, connection.scope)
+        if self._resolutions is not None:
+            self._resolutions[source, "ok" if record is not None else _outcome(refusal)].count += 1
         return manager, token
+
+    def _count(self, source: str, outcome: str) -> None:
+        if self._resolutions is not None:
+            self._resolutions[source, outcome].count += 1
 
     async def _explained(
         self, refusal: AuthenticationError, verified: VerifiedToken | None, host: str | None, scope: Scope
@@ -231,3 +254,8 @@ class Authenticator(Generic[S, C]):
         except AuthenticationError:
             return
         await SessionManager(self._components, address[0] if address else None, (), verified).destroy()
+
+
+def _outcome(refusal: AuthenticationError | None) -> str:
+    """Why a request has no session, for telemetry."""
+    return "anonymous" if refusal is None or isinstance(refusal, MissingTokenError) else refusal.code

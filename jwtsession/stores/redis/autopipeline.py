@@ -9,12 +9,16 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError, ResponseError, TimeoutError
 
 from ._exchange import has_ended
+from ._round_trip import RoundTrip
+
+if TYPE_CHECKING:
+    from ...observability import Operations
 
 _CONNECTIONS = 2
 _MAX_BATCH = 128
@@ -30,33 +34,8 @@ class _Request(NamedTuple):
     reply: "asyncio.Future[Any]"
     since: float
     replies: int
-
-
-class _RoundTrip:
-    """A round trip that must end in time: `AutoPipeline._watch` ends it, with one timer for all of them.
-
-    Does what `asyncio.timeout` does, whose timer for each round trip costs a good part of the round trip.
-    """
-
-    __slots__ = ("_cancelling", "_late", "_task", "began", "due")
-
-    def __init__(self) -> None:
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101
-        self._task = task
-        self._cancelling = task.cancelling()
-        self._late = False
-        self.began = 0.0
-        self.due = math.inf
-
-    def end(self) -> None:
-        """Cancel the task: the round trip is late."""
-        self._late, self.due = True, math.inf
-        self._task.cancel()
-
-    def was_late(self) -> bool:
-        """Whether `end()` cancelled the task, and nobody else did."""
-        return self._late and self._task.uncancel() <= self._cancelling
+    span: Any = None
+    """What `Operations.joined` returned."""
 
 
 class AutoPipeline:
@@ -91,12 +70,14 @@ class AutoPipeline:
         self._prepare = prepare
         self._is_stale = is_stale
         self._closed = False
+        self.observer: Operations | None = None
+        """Counts how many loads share a round trip."""
         self._connections = [connect() for _ in range(_CONNECTIONS)]
         self._free = list(self._connections)
         self._last_used = dict.fromkeys(self._connections, 0.0)
         self._waiting: deque[_Request] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._round_trips: set[_RoundTrip] = set()
+        self._round_trips: set[RoundTrip] = set()
         self._timer: asyncio.TimerHandle | None = None
 
     async def request(self, command: bytes, replies: int = 1) -> Any:
@@ -123,6 +104,8 @@ class AutoPipeline:
                 if self._waiting:
                     future = self._wait(command, replies)
                 else:
+                    if self.observer is not None:
+                        self.observer.alone()
                     latest = asyncio.get_running_loop().time() + self._deadline
                     (reply,) = await self._execute(connection, command, (replies,), latest)
             finally:
@@ -168,7 +151,8 @@ class AutoPipeline:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
         since = loop.time()
-        self._waiting.append(_Request(command, future, since, replies))
+        span = None if self.observer is None else self.observer.joined()
+        self._waiting.append(_Request(command, future, since, replies, span))
         self._wake(since + self._timeout)
         return future
 
@@ -193,6 +177,8 @@ class AutoPipeline:
             self._free.append(connection)
 
     async def _execute_batch(self, connection: AbstractConnection, batch: Sequence[_Request]) -> None:
+        if self.observer is not None:
+            self.observer.shared([each.span for each in batch])
         commands = b"".join([each.command for each in batch])
         latest = batch[0].since + self._deadline
         try:
@@ -211,7 +197,7 @@ class AutoPipeline:
         self, connection: AbstractConnection, commands: bytes, replies: Sequence[int], latest: float
     ) -> list[Any]:
         """One round trip. If it fails half-way redis-py closes the connection: no reply reaches another's caller."""
-        trip = _RoundTrip()
+        trip = RoundTrip()
         self._round_trips.add(trip)
         try:
             if self._prepare is not None:
@@ -251,7 +237,7 @@ class AutoPipeline:
         finally:
             self._round_trips.discard(trip)
 
-    def _limit(self, trip: _RoundTrip, seconds: float, latest: float) -> None:
+    def _limit(self, trip: RoundTrip, seconds: float, latest: float) -> None:
         trip.began = asyncio.get_running_loop().time()
         trip.due = min(trip.began + seconds, latest)
         self._wake(trip.due)

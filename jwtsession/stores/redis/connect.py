@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import inspect
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
 from redis.asyncio.cluster import ClusterNode
@@ -19,6 +19,9 @@ from ._url import SENTINEL_OPTIONS, Place, parse
 from .autopipeline import AutoPipeline
 from .cluster import ClusterNodes
 from .sentinel import NewestSentinel, PrimaryPool
+
+if TYPE_CHECKING:
+    from ...observability import Operations
 
 Close = Callable[[], Awaitable[None]]
 
@@ -122,6 +125,8 @@ class Connections:
         self._embedded: EmbeddedServer | None = None
         self.on_connect: Callable[[Servers], Close] | None = None
         """Called with new `servers`. What it returns is called before they are closed."""
+        self.observer: Operations | None = None
+        """Counts how many loads share a round trip."""
         self._use: AsyncGenerator[None, None] | None = None
         self._closed = False
         self.secrets: list[str] = []
@@ -181,11 +186,18 @@ class Connections:
             raise StoreUnavailableError from RuntimeError("the embedded server starts with the provider's lifespan")
         servers = connect(self._place)
         self.servers, self.pipeline, self.loop = servers, servers.pipeline, loop
+        self.observe(self.observer)
         closers = [servers.close] if self.on_connect is None else [self.on_connect(servers), servers.close]
         self._use = _in_use(closers)
         with contextlib.suppress(StopIteration):
             self._use.__anext__().send(None)
         return servers
+
+    def observe(self, observer: "Operations | None") -> None:
+        """Let an observer count how many loads share a round trip, now and after the next connect."""
+        self.observer = observer
+        if self.pipeline is not None:
+            self.pipeline.observer = observer
 
     async def reconnect(self) -> None:
         """Make every connection connect again before its next use."""

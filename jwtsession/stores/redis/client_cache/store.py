@@ -10,6 +10,7 @@ from .._servers import Servers
 from ..connect import Close
 from ..store import RedisSessionStore
 from .cache import ClientCache
+from .observed import ObservedLoads
 from .topology import topology_of
 
 
@@ -44,6 +45,7 @@ class CachedSessionStore:
         self._limit = limit
         self._cache: ClientCache | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._observed: ObservedLoads | None = None
         self.listeners: set[Callable[[Sequence[str] | None], object]] = set()
         """See `ReportsChanges`."""
         self.location = store.location
@@ -92,16 +94,23 @@ class CachedSessionStore:
         if allow_cached and ttl is None and cache is not None and asyncio.get_running_loop() is self._loop:
             value = cache.get(session_id)
             if value is not None:
+                if self._observed is not None:
+                    self._observed.results["hit"].count += 1
                 return value
             fetch = cache.fetch(session_id)
+        observed = self._observed
+        if observed is not None:
+            observed.results["bypass" if fetch is None else "miss"].count += 1
         if cache is None or fetch is None:
             # Forget the session: a caller that reads a new value here must not read an older one from memory later.
             with self._forgetting(session_id):
-                return await self._store.load(session_id, ttl)
+                load = self._store.load if observed is None else observed.load
+                return await load(session_id, ttl)
         key = self.keyspace + session_id
+        read = self._executor.read if observed is None else observed.read
         found: bytes | None
         try:
-            found, left = await self._executor.read(("GET", key), ("PTTL", key), str(fetch.lease.server))
+            found, left = await read(("GET", key), ("PTTL", key), str(fetch.lease.server))
             cache.fill(session_id, fetch, found, left)
         finally:
             cache.release(session_id, fetch)
@@ -140,6 +149,10 @@ class CachedSessionStore:
         """See `SessionStore.destroy_all`."""
         with self._forgetting(*session_ids):
             return await self._store.destroy_all(session_ids)
+
+    def silence(self) -> float | None:
+        """How many seconds ago the server gave its last sign of life; None if it is not followed yet."""
+        return None if self._cache is None else self._cache.tracking.silence()
 
     def follow(self, session_id: str) -> None:
         """See `ReportsChanges.follow`."""

@@ -71,6 +71,7 @@ class Tracking:
         self._end = end
         self._clock = clock
         self._leases: dict[Hashable, Lease | None] = {}
+        self._heard: dict[Hashable, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._warned = False
 
@@ -78,11 +79,17 @@ class Tracking:
         """Return the server's lease; None until the server is followed. The first call starts to follow it."""
         if server not in self._leases:
             self._leases[server] = None
+            self._heard[server] = self._clock()
             # An empty context, because the task outlives the request that is the first to need it.
             task = asyncio.get_running_loop().create_task(self._track(server), context=contextvars.Context())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         return self._leases[server]
+
+    def silence(self) -> float | None:
+        """How many seconds ago the most silent server gave its last sign of life; None if no server is followed."""
+        heard = [*self._heard.values()]
+        return self._clock() - min(heard) if heard else None
 
     async def close(self) -> None:
         """End the tasks, and close their connections."""
@@ -111,6 +118,7 @@ class Tracking:
         finally:
             # The next load of a session from this server follows the server again.
             self._leases.pop(server, None)
+            self._heard.pop(server, None)
 
     async def _follow(self, server: Hashable) -> None:
         """Subscribe, and pass on the server's reports, as long as the connection lives."""
@@ -123,6 +131,7 @@ class Tracking:
                 await self._topology.check(server)
             # From now on the server reports every change to a session that is loaded.
             lease = self._leases[server] = Lease(server, self._clock())
+            self._heard[server] = lease.confirmed
             self._warned = False
             await self._listen(connection, lease)
         finally:
@@ -174,6 +183,7 @@ class Tracking:
             elif told[0] == b"pong" and waits and told[1] == b"%d" % number:
                 await self._topology.check(lease.server)
                 lease.confirmed, waits = before, False
+                self._heard[lease.server] = self._clock()
 
     def _log(self, error: Exception) -> None:
         """Warn that the server does not allow or know tracking. Warn once, and again only after it has worked."""
