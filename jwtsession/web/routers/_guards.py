@@ -4,6 +4,7 @@ from functools import partial
 from typing import Any
 
 from fastapi import Depends, HTTPException, params
+from pydantic import BaseModel
 
 from ...errors import ConfigurationError
 from ..openapi import Documented
@@ -24,8 +25,8 @@ def guard_dependency(guard: object) -> params.Depends:
     if given is None or not callable(given.dependency):
         raise ConfigurationError(f"admin_router: guard: {_REMEDY}")
     asked = given.dependency
-    if isinstance(asked, type):
-        raise ConfigurationError(f"admin_router: guard: a class refuses nobody: {_REMEDY}")
+    if isinstance(asked, type) and issubclass(asked, BaseModel):
+        raise ConfigurationError(f"admin_router: guard: a model refuses no user: {_REMEDY}")
     if only_reads(asked):
         raise ConfigurationError(f"admin_router: guard: this only reads credentials and checks none: {_REMEDY}")
     if isinstance(asked, Documented) and (asked.optional or not getattr(given, "scopes", None)):
