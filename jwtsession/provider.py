@@ -101,7 +101,7 @@ class SessionProvider(ProvidedRouters[S, C], Generic[S, C]):
         if settings is None:
             settings, missing = settings_or_missing(options)
         self._settings, self._store = settings, make_store(settings, store, client, clock)
-        self._model, self._clock, self._on_event, self._shared = model, clock, on_event, shared
+        self._model, self._clock, self._shared, self._missing = model, clock, shared, missing
         self._wire: partial[Parts[S, C]] = partial(
             wire,
             session_model=model,
@@ -109,17 +109,17 @@ class SessionProvider(ProvidedRouters[S, C], Generic[S, C]):
             token_url=token_url,
             scopes=scopes or {},
             migrate=migrate,
+            audit=partial(AuditTrail, on_event),
         )
         parts = self._wire(
             settings,
             store=self._store,
             shares_with=None if shared is None else shared._lifespan.tenant,
-            audit=partial(AuditTrail, on_event),
             clock=clock,
             missing=missing,
         )
-        super().__init__(parts.lifespan, parts.admin, parts.messages)
-        self._missing, self._keys, self._dependencies = missing, parts.keys, parts.dependencies
+        self._use(parts)
+        self._dependencies = parts.dependencies
         self._entered: list[AbstractAsyncContextManager[None]] = []
         self.get_session = self._dependencies.session()
         self.get_editable_session = self._dependencies.editable_session()
@@ -131,6 +131,11 @@ class SessionProvider(ProvidedRouters[S, C], Generic[S, C]):
 
     def __repr__(self) -> str:
         return f"SessionProvider({self._model.__name__}, {self._store!r})"
+
+    def _use(self, parts: Parts[S, C]) -> None:
+        """Work by these parts from now on. The dependencies are apart: endpoints have them."""
+        super().__init__(parts.lifespan, parts.admin, parts.messages)
+        self._keys = parts.keys
 
     @asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:

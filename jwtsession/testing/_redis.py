@@ -1,0 +1,73 @@
+"""`RedisKeys`: the keys of one test on a real server, whose times to live follow the test's clock."""
+
+import re
+from collections.abc import Iterator
+
+from redis import Redis
+
+from ..errors import ConfigurationError
+
+_MOST_KEYS = 100_000
+"""So many keys are looked at, and no more: a test has fewer."""
+
+
+class RedisKeys:
+    """All keys of a keyspace.
+
+    Args:
+        url: The server: `redis://`, `rediss://`, `unix://`, `valkey://` or `valkeys://`.
+        keyspace: The beginning of the keys.
+
+    Raises:
+        ConfigurationError: The URL is not that of one server.
+    """
+
+    def __init__(self, url: str, keyspace: str) -> None:
+        scheme, _, rest = url.partition("://")
+        scheme = {"valkey": "redis", "valkeys": "rediss"}.get(scheme, scheme)
+        if scheme not in ("redis", "rediss", "unix"):
+            raise ConfigurationError(
+                "redis_url: the tester needs one server: redis://, rediss://, unix:// or valkey://"
+            )
+        self._url = f"{scheme}://{rest}"
+        self._pattern = re.sub(r"([\\*?\[\]^])", r"\\\1", keyspace) + "*"
+
+    def advance(self, seconds: float) -> None:
+        """Shorten the times to live, as if so many seconds had passed. A key whose time is over goes.
+
+        Args:
+            seconds: How many.
+        """
+        by = int(seconds * 1000)
+        with self._client() as client:
+            for names in self._batches(client):
+                with client.pipeline(transaction=False) as pipeline:
+                    for each in names:
+                        pipeline.pttl(each)
+                    left = pipeline.execute()
+                    for name, ttl in zip(names, left, strict=True):
+                        if ttl > by:
+                            pipeline.pexpire(name, ttl - by)
+                        elif ttl >= 0:
+                            pipeline.delete(name)
+                    pipeline.execute()
+
+    def delete(self) -> None:
+        """Remove all keys."""
+        with self._client() as client:
+            for names in self._batches(client):
+                client.delete(*names)
+
+    def _client(self) -> Redis:
+        return Redis.from_url(self._url)
+
+    def _batches(self, client: Redis) -> Iterator[list[bytes]]:
+        # All names first: a scan that runs beside deletions may show a key twice, and its time would be taken twice.
+        names = set[bytes]()
+        for each in client.scan_iter(self._pattern, count=1000):
+            names.add(each)
+            if len(names) > _MOST_KEYS:
+                raise ConfigurationError(f"the keyspace has more than {_MOST_KEYS} keys: too many for a test")
+        found = sorted(names)
+        for start in range(0, len(found), 500):
+            yield found[start : start + 500]
