@@ -49,7 +49,7 @@ class Bench(Generic[S, C]):
     ) -> None:
         self.sessions = sessions
         """The provider."""
-        own = sessions._clock
+        own = None if is_rewired(sessions) else sessions._clock
         self.clock = own if isinstance(own, Clock) else Clock(math.floor(time.time()))
         """The clock: `tester.clock.advance(hours=2)`. It is the provider's own, if that is such a `Clock`."""
         if now is not None:
@@ -59,7 +59,8 @@ class Bench(Generic[S, C]):
         self._keyspace = f"{sessions._settings.keyspace}test-{secrets.token_hex(8)}:"
         self._redis_url = redis_url
         self._keys = None if redis_url is None else RedisKeys(redis_url, self._keyspace)
-        self._memory = sessions.store if isinstance(sessions.store, InspectableStore) else InspectableStore(self.clock)
+        kept = None if is_rewired(sessions) else sessions.store
+        self._memory = kept if isinstance(kept, InspectableStore) else InspectableStore(self.clock)
         self._faults = Faults()
         self._holders = 0
         self._held = ExitStack()
@@ -126,8 +127,8 @@ class Bench(Generic[S, C]):
             swapped.callback(self._keys.delete)
             swapped.callback(self.clock._follow(self._keys.advance))
         elif store is self._memory:
-            swapped.callback(setattr, store, "_clock", store._clock)
-            store._clock = self.clock
+            swapped.callback(setattr, store, "_clock", self._memory._clock)
+            self._memory._clock = self.clock
         swapped.enter_context(self._faults.on(store))
         swapped.enter_context(rewired(self.sessions, settings, store, self._now, self.events.append))
 

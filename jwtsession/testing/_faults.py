@@ -32,6 +32,7 @@ class Faults:
         }
         names = [each for each in dir(type(store)) if not each.startswith("_") and each not in ("open", "close")]
         methods = {each: getattr(store, each) for each in names if inspect.iscoroutinefunction(getattr(store, each))}
+        others = {each: method for each, method in vars(store).items() if each in methods}  # of another tester
         for name, method in methods.items():
             setattr(store, name, self._guarded(guards.get(name, self._any), method))
         try:
@@ -39,6 +40,7 @@ class Faults:
         finally:
             for name in methods:
                 delattr(store, name)
+            vars(store).update(others)
 
     @staticmethod
     def _guarded(guard: Callable[..., Awaitable[Any]], method: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
