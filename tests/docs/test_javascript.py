@@ -69,8 +69,8 @@ console.log(JSON.stringify(found));
 
 
 def module(start: str) -> str:
-    """The one block of the guide for browsers that begins so."""
-    (found,) = (code for page, code in BLOCKS if page.name == "browsers.md" and code.startswith(start))
+    """The one block of the page on scripts that begins so."""
+    (found,) = (code for page, code in BLOCKS if page.name == "page-scripts.md" and code.startswith(start))
     return found
 
 
