@@ -1,9 +1,10 @@
 """What the tests of the migration guides share: the guides' applications, before and after, on one Valkey."""
 
+import contextlib
 import importlib
 import secrets
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from jwtsession import StoreUnavailableError
 from tests import servers
 from tests.conftest import SECRET
 from tests.web import serving
@@ -35,6 +37,18 @@ def load(valkey: servers.Server, monkeypatch: pytest.MonkeyPatch) -> Callable[[s
 Load = Callable[[str], ModuleType]
 OWN = {"Sec-Fetch-Site": "same-origin"}
 FOREIGN = {"Sec-Fetch-Site": "cross-site"}
+
+
+@contextlib.contextmanager
+def outage(module: ModuleType) -> Iterator[None]:
+    """The application can store no session, as if its server had died a moment ago."""
+
+    async def fail(*_: Any, **__: Any) -> None:
+        raise StoreUnavailableError
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(module.sessions.store), "create", fail)
+        yield
 
 
 def in_parallel(app: Any, path: str, cookies: dict[str, str]) -> list[httpx2.Response]:

@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from tests import servers
 from tests.web import bearer, serving
 
-from .conftest import FOREIGN, OWN, Load
+from .conftest import FOREIGN, OWN, Load, outage
 
 pytestmark = pytest.mark.ci
 LOGIN = {"name": "ann", "password": "secret"}
@@ -102,6 +102,16 @@ def test_the_refresh_token_dies_ten_seconds_after_its_exchange(
         assert valkey.ask("TTL", mark) > 19 * 86_400
         valkey.ask("SET", mark, int(time.time()) - 11, "KEEPTTL")
         assert client.post("/refresh", headers=bearer(old["refresh_token"])).status_code == 401
+
+
+def test_the_old_token_outlives_an_outage(load: Load, old: dict[str, str]) -> None:
+    """If the session can't be stored, the answer is a 503, and the old token is still good."""
+    headers = bearer(old["refresh_token"])
+    after = load("authx.after")
+    with TestClient(after.app) as client:
+        with outage(after):
+            assert client.post("/refresh", headers=headers).status_code == 503
+        assert client.post("/refresh", headers=headers).status_code == 200
 
 
 def test_parallel_exchanges_are_harmless(load: Load, old: dict[str, str]) -> None:

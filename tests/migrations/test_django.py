@@ -4,6 +4,7 @@ import contextlib
 import os
 import pickle
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,23 @@ def test_requests_at_the_same_time_are_all_answered(load: Load, old: dict[str, s
     """Each takes the same old session over, for the same user."""
     answers = in_parallel(load("django.after").app, "/cart", old)
     assert [answer.json() for answer in answers] == [{"user_id": 1, "cart": ["tea"]}] * 4
+
+
+def test_page_by_page_django_decides_who_is_logged_in(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the ten seconds, and with tokens of five minutes: both work, and a logout in either of them ends both."""
+    monkeypatch.setenv("JWTSESSION_ABSOLUTE_MAX_AGE", "300")
+    for log_out_of in ("after", "before"):
+        old = log_in(load, LOGIN)
+        with browser(load, "after", old) as new, browser(load, "before", old) as django:
+            after = sys.modules["tests.migrations.django.after"]
+            end_old = after.end_old
+            monkeypatch.setattr(after, "end_old", lambda key, seconds, end=end_old: seconds or end(key, 0))
+            assert new.get("/cart").json() == django.get("/cart").json() == {"user_id": 1, "cart": ["tea"]}
+            claims = jwt.decode(new.cookies["__Host-Http-session"], options={"verify_signature": False})
+            assert claims["exp"] - claims["iat"] == 300
+            assert {"after": new, "before": django}[log_out_of].post("/logout").status_code == 204
+            new.cookies.delete("__Host-Http-session")  # as the browser does after five minutes
+            assert new.get("/cart").status_code == django.get("/cart").status_code == 401
 
 
 def test_another_site_ends_and_changes_nothing(load: Load, old: dict[str, str], valkey: servers.Server) -> None:

@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 from tests import servers
 from tests.web import bearer, serving
 
-from .conftest import Load
+from .conftest import Load, outage
 
 pytestmark = pytest.mark.ci
 ANN = {"email": "ann@example.com", "password": "secret"}
@@ -64,6 +64,16 @@ def test_a_user_who_is_logged_in_stays_so(load: Load, old: str, valkey: servers.
         assert valkey.ask("TTL", f"fastapi_users_token:{old}") <= 3
         valkey.ask("PEXPIRE", f"fastapi_users_token:{old}", 0)
         assert client.post("/auth/exchange", headers=bearer(old)).status_code == 401
+
+
+def test_the_old_token_outlives_an_outage(load: Load, old: str) -> None:
+    """If the session can't be stored, the answer is a 503, and the old token is still good."""
+    headers = bearer(old)
+    after = load("fastapi_users.after")
+    with TestClient(after.app) as client:
+        with outage(after):
+            assert client.post("/auth/exchange", headers=headers).status_code == 503
+        assert client.post("/auth/exchange", headers=headers).status_code == 200
 
 
 def test_parallel_exchanges_are_harmless(load: Load, old: str) -> None:

@@ -2,12 +2,15 @@
 
 import contextlib
 import pickle
+import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock
 
 import httpx2
+import jwt
 import pytest
 from fastapi.testclient import TestClient
 
@@ -58,6 +61,10 @@ def test_pages_see_the_same_api(load: Load, version: str) -> None:
 @pytest.fixture
 def old(load: Load) -> dict[str, str]:
     """The cookies of a user who is logged in at the Flask application, with tea in the cart."""
+    return log_in(load)
+
+
+def log_in(load: Load) -> dict[str, str]:
     with browser(load, "before") as client:
         client.post("/login", params=LOGIN)
         client.post("/cart", params={"item": "tea"})
@@ -95,6 +102,21 @@ def test_requests_at_the_same_time_are_all_answered(load: Load, old: dict[str, s
     """Each takes the same old session over, for the same user."""
     answers = in_parallel(load("flask_session.after").app, "/cart", old)
     assert [answer.json() for answer in answers] == [{"user_id": 1, "cart": ["tea"]}] * 4
+
+
+def test_page_by_page_flask_decides_who_is_logged_in(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without `expire`, and with tokens of five minutes: both work, and a logout in either of them ends both."""
+    monkeypatch.setenv("JWTSESSION_ABSOLUTE_MAX_AGE", "300")
+    for log_out_of in ("after", "before"):
+        old = log_in(load)
+        with browser(load, "after", old) as new, browser(load, "before", old) as flask:
+            monkeypatch.setattr(sys.modules["tests.migrations.flask_session.after"].redis, "expire", AsyncMock())
+            assert new.get("/cart").json() == flask.get("/cart").json() == {"user_id": 1, "cart": ["tea"]}
+            claims = jwt.decode(new.cookies["__Host-Http-session"], options={"verify_signature": False})
+            assert claims["exp"] - claims["iat"] == 300
+            assert {"after": new, "before": flask}[log_out_of].post("/logout").status_code == 204
+            new.cookies.delete("__Host-Http-session")  # as the browser does after five minutes
+            assert new.get("/cart").status_code == flask.get("/cart").status_code == 401
 
 
 def test_another_site_ends_and_changes_nothing(load: Load, old: dict[str, str], valkey: servers.Server) -> None:

@@ -16,7 +16,7 @@ from tests.docs.conftest import ROOT
 from tests.docs.test_examples import blocks
 from tests.web import bearer, serving
 
-from .conftest import Load
+from .conftest import Load, outage
 
 pytestmark = pytest.mark.ci
 LOGIN = {"username": "ann", "password": "secret"}
@@ -62,6 +62,16 @@ def test_the_old_token_dies_ten_seconds_after_its_exchange(load: Load, valkey: s
         assert valkey.ask("TTL", mark) > 7 * 86_400
         valkey.ask("SET", mark, int(time.time()) - 11, "KEEPTTL")
         assert client.post("/token/exchange", headers=bearer(old)).status_code == 401
+
+
+def test_the_old_token_outlives_an_outage(load: Load) -> None:
+    """If the session can't be stored, the answer is a 503, and the old token is still good."""
+    headers = bearer(old_token(load))
+    after = load("jwt_tutorial.after")
+    with TestClient(after.app) as client:
+        with outage(after):
+            assert client.post("/token/exchange", headers=headers).status_code == 503
+        assert client.post("/token/exchange", headers=headers).status_code == 200
 
 
 def test_parallel_exchanges_are_harmless(load: Load) -> None:

@@ -1,14 +1,13 @@
 """docs/migrate/from-starsessions.md."""
 
 from types import ModuleType
-from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
 from tests import servers
 
-from .conftest import FOREIGN, OWN, Load, in_parallel
+from .conftest import FOREIGN, OWN, Load, in_parallel, outage
 
 pytestmark = pytest.mark.ci
 LOGIN = {"name": "ann", "password": "secret"}
@@ -100,18 +99,11 @@ def test_another_site_ends_and_changes_nothing(load: Load, old: dict[str, str], 
         assert client.get("/cart", headers=FOREIGN).json() == {"user_id": 1, "cart": ["tea"]}
 
 
-def test_the_old_session_outlives_an_outage(load: Load, old: dict[str, str], valkey: servers.Server) -> None:
+def test_the_old_session_outlives_an_outage(load: Load, old: dict[str, str]) -> None:
     """If the new session can't be stored, the answer is a 503, and the old one is still good."""
     after = load("starsessions.after")
-
-    async def fail(*_: Any, **__: Any) -> None:
-        from jwtsession import StoreUnavailableError
-
-        raise StoreUnavailableError
-
     with browser(after, old) as client:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(type(after.sessions.store), "create", fail)
+        with outage(after):
             assert client.get("/cart").status_code == 503
         assert client.get("/cart").json()["cart"] == ["tea"]
 
