@@ -160,6 +160,7 @@ class IssuingSession(RequestSession[S, C], Generic[S, C]):
         persistent: bool | None = None,
         key: str | None = None,
         actor: str | None = None,
+        until: float | None = None,
     ) -> tuple[VerifiedToken, C]:
         checked = self._repository.timeouts.checked
         signed = self._codec.encode(
@@ -171,6 +172,7 @@ class IssuingSession(RequestSession[S, C], Generic[S, C]):
             gen=None if self._repository.rotation is None else 0,
             jkt=key,
             actor=actor,
+            until=until,
         )
         checked(signed[0].jwtsession_idle_timeout)
         return signed

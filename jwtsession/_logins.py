@@ -6,11 +6,14 @@ from typing import Any, Generic, cast
 
 from ._editing import note_verb
 from ._issuing import IssuingSession
+from ._request import emit_refused
 from ._tracebacks import scrub_traceback
 from ._types import C, S, Transport
-from .errors import InvalidArgumentError, SessionNotFoundError
+from .errors import ImpersonationError, InvalidArgumentError, SessionNotFoundError
 from .models import Session, Token, take_state
+from .observability import EventReason
 from .sessions import Record, refuse_lost_changes
+from .tokens import VerifiedToken
 
 
 class LoginSession(IssuingSession[S, C], Generic[S, C]):
@@ -102,23 +105,42 @@ class LoginSession(IssuingSession[S, C], Generic[S, C]):
             SessionConflictError: Another request changed it after this one loaded it. It stays as it is.
             InvalidArgumentError: The session or the claims can't be stored or signed, or `max_age` is too long.
             SessionTooLargeError: The session is larger than 65,536 bytes.
+            ImpersonationError: Somebody acts for the user, and the claims are another user's or tell of a sign-in.
             TooManySessionsError: The session becomes another user's, who has `max_sessions` sessions already.
             ExpiredTokenError: The old token has expired since it was verified, and the claims set no other `exp`.
             InvalidTokenError: `revoke_before()` has ended the old token since it was verified.
             StoreUnavailableError: The store did not answer. The session may have ended.
         """
+        return await self._regenerate(session, claims, max_age)
+
+    async def _regenerate(
+        self,
+        session: S | Mapping[str, Any] | None,
+        claims: C | None,
+        max_age: int | timedelta | None = None,
+        reason: EventReason | None = None,
+    ) -> Token:
+        """See `regenerate`. The reason is for the event."""
         verified, old = self._require_record()
         data = self._given(session, old)
         # Sign and encode before the move: if that fails, the old session must go on.
         claims = self._inherited(verified, claims)
         # Only a visitor signs in by this. A user who becomes another one has not signed in as that one.
+        acts = verified.actor is not None
         moved, issued = self._sign(
-            claims, max_age, sign_in=verified.sub is None, key=verified.jkt, actor=verified.actor
+            claims,
+            max_age,
+            sign_in=verified.sub is None,
+            key=verified.jkt,
+            actor=verified.actor,
+            until=verified.exp if acts else None,
         )
+        if acts and _sign_in(moved) != _sign_in(verified):
+            self._refuse_actor(verified)
         cookie = self._cookie(moved, issued) if self._delivery is not None and self._delivery.by_cookie else None
         record = self._repository.encode(moved.session_id, data, old, detached=data is not old.session)
         with self._forgetting():
-            await self._lifecycle.move(self._new(moved, issued, record), verified, old)
+            await self._lifecycle.move(self._new(moved, issued, record)._replace(reason=reason), verified, old)
         token = self._begin(moved, issued, record, cookie)
         self._adopt(record, old, session)
         return token
@@ -157,12 +179,21 @@ class LoginSession(IssuingSession[S, C], Generic[S, C]):
         Raises:
             SessionNotFoundError: There is no session.
             InvalidArgumentError: The setting `user_index` is off, or the token has no `sub`.
+            ImpersonationError: Somebody acts for the user.
             StoreUnavailableError: The store did not answer. Its `ended` counts those ended; call again for the rest.
         """
         verified, _ = self._require_record()
+        self._refuse_actor(verified)
         if self._lifecycle.has_index and not verified.sub:
             raise InvalidArgumentError("destroy_others needs a token with a sub: give create() claims that have one")
         return await self._lifecycle.end_all(verified.sub or "", verified.session_id, "logout_others", self._host)
+
+    def _refuse_actor(self, verified: VerifiedToken) -> None:
+        """Refuse what only the user may do, if somebody acts for the user."""
+        if verified.actor is not None:
+            error = ImpersonationError("impersonated")
+            emit_refused(self, error)
+            raise error
 
     def _given(self, session: S | Mapping[str, Any] | None, old: Record[S]) -> S:
         """The session to store: what the caller gave, or `manager.session` with its changes in place."""
@@ -179,3 +210,8 @@ class LoginSession(IssuingSession[S, C], Generic[S, C]):
                 self._remember(cast("S", given))
         self._record = new._replace(session=old.session)
         note_verb(self)
+
+
+def _sign_in(token: VerifiedToken) -> tuple[object, ...]:
+    """Who has signed in, when and how: what nobody changes who acts for the user."""
+    return token.sub, token.auth_time, token.acr, token.amr

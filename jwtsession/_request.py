@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 from ._delivery import Delivery
 from ._ids import handle_of
 from ._possession import Possession
-from ._types import C, S
+from ._types import C, MayImpersonate, S
 from .errors import AuthenticationError, ExpiredTokenError, JWTSessionError, MissingTokenError, SessionNotFoundError
 from .observability import EventReason
 from .sessions import (
@@ -40,6 +40,7 @@ class Components(Generic[S, C]):
     lifecycle: SessionLifecycle[S]
     reuse: Reuse
     telemetry: "Telemetry | None" = None
+    may_impersonate: MayImpersonate | None = None
 
 
 class RequestSession(Generic[S, C]):
@@ -155,6 +156,11 @@ class RequestSession(Generic[S, C]):
         if self._record is None or self._verified is None:
             return None
         return self._verified.iat if self._verified.auth_time is None else self._verified.auth_time
+
+    @property
+    def actor(self) -> str | None:
+        """Who acts for the user, by `impersonate()`; None if the user does, or if there is no session."""
+        return self._verified.actor if self._record is not None and self._verified is not None else None
 
     def require(self) -> S:
         """Return the session, or refuse the request.

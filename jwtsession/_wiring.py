@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Generic, NamedTuple
 
 from ._request import Components
-from ._types import C, S, Transport
+from ._types import C, MayImpersonate, S, Transport
 from ._wiring_checks import checks_of, rotation_of
 from .errors import ConfigurationError
 from .observability import AuditTrail, shared_telemetry
@@ -76,6 +76,7 @@ def wire(
     token_url: str | None,
     scopes: Mapping[str, str],
     migrate: Migrate | None,
+    may_impersonate: MayImpersonate | None,
     audit: Callable[[str, bytes | None, "Telemetry | None"], AuditTrail],
     clock: Callable[[], float],
     missing: ConfigurationError | None = None,
@@ -116,7 +117,7 @@ def wire(
     checks = checks_of(settings, asked, keys, rotation, clock)
     lifecycle = SessionLifecycle(repository, index, trail, uses, watch, clients)
     reuse = Reuse(repository, lifecycle, action=settings.reuse_action, grace=settings.reuse_grace)
-    components = Components(codec, repository, lifecycle, reuse, telemetry)
+    components = Components(codec, repository, lifecycle, reuse, telemetry, may_impersonate)
 
     name = f"SessionProvider({session_model.__name__}, request_key={settings.request_key!r})"
     cookie = (settings.cookie_name, settings.cookie.path) if "cookie" in settings.token_sources else None
@@ -142,6 +143,7 @@ def wire(
         request_key=settings.request_key,
         request_arg=settings.request_arg,
         headers=response_headers(settings),
+        impersonates=may_impersonate is not None,
         max_sessions=settings.max_sessions is not None,
         hands_out=rotation is not None and rotation.silent and settings.token_sources != ("cookie",),
         shown={"schemes": schemes, "body_name": None if schemes else settings.request_arg},

@@ -10,7 +10,7 @@ from typing import Any, Generic, Self, Unpack
 from ._injectable import bind
 from ._provided_routers import ProvidedRouters
 from ._tracebacks import scrub_traceback
-from ._types import C, S
+from ._types import C, MayImpersonate, S
 from ._until_ended import until_ended
 from ._wiring import Parts, make_store, wire
 from .errors import ConfigurationError
@@ -42,6 +42,8 @@ class SessionProvider(ProvidedRouters[S, C], Generic[S, C]):
         scopes: What each scope permits, for OpenAPI: `{"orders:read": "See your orders"}`.
         migrate: A function for stored data that does not fit `session_model`, as an older version of the application
             wrote it. It returns data that fits. If it fails, the request gets a 401 and the store keeps the data.
+        may_impersonate: A function `(admin, sub)` that says whether one user may act for another: for `impersonate()`,
+            which refuses everybody without it. It may be a coroutine function.
         on_event: A function that gets every `SessionEvent`, in a thread of its own: for a SIEM.
         clock: Returns the time in seconds since the epoch.
         **options: Settings by name, as `SessionSettings` takes them: `SessionProvider(UserSession, secret=...)`.
@@ -86,12 +88,15 @@ class SessionProvider(ProvidedRouters[S, C], Generic[S, C]):
         token_url: str | None = None,
         scopes: Mapping[str, str] | None = None,
         migrate: Migrate | None = None,
+        may_impersonate: MayImpersonate | None = None,
         on_event: Callable[[SessionEvent], object] | None = None,
         clock: Callable[[], float] = time.time,
         **options: Unpack[SettingsOptions],
     ) -> None:
         if settings is not None and options:
             raise ConfigurationError(f"give either settings or {', '.join(map(shown_name, options))}, not both")
+        if may_impersonate is not None and not callable(may_impersonate):
+            raise ConfigurationError("may_impersonate: must be a function of two texts: who acts, and for whom")
         if not isinstance(shares_sessions_with, SessionProvider | None):
             raise ConfigurationError("shares_sessions_with: must be a SessionProvider")
         shared: SessionProvider[Any, Any] | None = shares_sessions_with
@@ -110,6 +115,7 @@ class SessionProvider(ProvidedRouters[S, C], Generic[S, C]):
             scopes=scopes or {},
             migrate=migrate,
             audit=partial(AuditTrail, on_event),
+            may_impersonate=may_impersonate,
         )
         parts = self._wire(
             settings,
@@ -209,7 +215,7 @@ class SessionProvider(ProvidedRouters[S, C], Generic[S, C]):
 
         The claim `auth_time` holds the time of the sign-in. `create()` sets it if there is a `sub`; `regenerate()`
         keeps it. The dependency raises `StaleAuthenticationError` if the sign-in is older, or the token has no
-        `auth_time`.
+        `auth_time`, and `ImpersonationError` if somebody acts for the user.
 
         Args:
             max_age: Seconds, or a `timedelta` of whole seconds.

@@ -95,6 +95,19 @@ class SyncSessionManager(Generic[S, C]):
         return self._run(self._manager.step_up, acr=acr, amr=amr, session=session, claims=claims)
 
     @scrub_traceback
+    def impersonate(
+        self,
+        sub: str,
+        session: S | Mapping[str, Any],
+        claims: C | None = None,
+        *,
+        seconds: int | timedelta = 3600,
+        transport: Transport | None = None,
+    ) -> Token:
+        """See `SessionManager.impersonate`."""
+        return self._run(self._manager.impersonate, sub, session, claims, seconds=seconds, transport=transport)
+
+    @scrub_traceback
     def mutate(self, change: Callable[[S], S | None]) -> S:
         """See `SessionManager.mutate`. `change` runs on the event loop, so it must not block."""
         return self._run(self._manager.mutate, change)

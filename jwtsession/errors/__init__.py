@@ -30,6 +30,7 @@ from .proofs import (
 from .refusals import (
     AmbiguousTokenError,
     CSRFError,
+    ImpersonationError,
     InsufficientScopeError,
     LoginRequiredError,
     SessionConflictError,
@@ -45,6 +46,7 @@ __all__ = [
     "CSRFError",
     "ConfigurationError",
     "ExpiredTokenError",
+    "ImpersonationError",
     "InsufficientLevelError",
     "InsufficientScopeError",
     "InvalidArgumentError",

@@ -51,6 +51,18 @@ class InsufficientScopeError(HTTPError):
         return super()._headers() | {"WWW-Authenticate": challenge, "Vary": "Authorization"}
 
 
+class ImpersonationError(HTTPError):
+    """403: nobody may act for this user, or who acts for a user may not do this.
+
+    The code is `impersonation_refused` where `impersonate()` is refused, and `impersonated` where somebody who acts for
+    a user (the token's `act`, RFC 8693 section 4.1) asks for what only the user may do.
+    """
+
+    code = "impersonation_refused"
+    status = 403
+    body = "Not permitted"
+
+
 class TooManySessionsError(HTTPError):
     """403: the user already has `max_sessions` sessions, and the setting `too_many_sessions` is `refuse`."""
 

@@ -137,7 +137,8 @@ class SessionLifecycle(Generic[S]):
                     self._tell_ended([old_id, *(ended or ())], new.token.sub, "revoked", new.host)
                     raise SessionNotFoundError
             code = handle_of(new.token.session_id)
-            self.emit("regenerated", old_id, sub=new.token.sub, actor=new.token.actor, code=code, host=new.host)
+            sub, actor = new.token.sub, new.token.actor
+            self.emit("regenerated", old_id, sub=sub, actor=actor, code=code, reason=new.reason, host=new.host)
             self._tell_ended(ended, new.token.sub, "evicted", new.host)
             with self._after_success():
                 await self._index_remove(old.sub, old_id)

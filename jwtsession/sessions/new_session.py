@@ -3,6 +3,7 @@
 from typing import Generic, NamedTuple
 
 from .._types import S
+from ..observability import EventReason
 from .index.entries import Login
 from .repository import Record
 from .timeouts import SessionToken
@@ -18,6 +19,8 @@ class NewSession(NamedTuple, Generic[S]):
     """The client's address as the server saw it, for events."""
     owner: object = None
     """The manager that stores it: its own open socket goes on under the new session."""
+    reason: EventReason | None = None
+    """Why an old one gets a new id, for the event."""
 
     def __repr__(self) -> str:
         return "NewSession()"

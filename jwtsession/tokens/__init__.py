@@ -1,7 +1,7 @@
 """The tokens: signing, strict reading, checks of claims, the cache of verified tokens, and proofs of possession."""
 
 from .cache import VerifiedToken
-from .claims import inherited, stepped_up
+from .claims import impersonated, inherited, stepped_up
 from .codec import TokenCodec
 from .compact import kid_of, read_json
 from .dpop import Proof, ProofVerifier, is_of_key
@@ -19,6 +19,7 @@ __all__ = [
     "ProofVerifier",
     "TokenCodec",
     "VerifiedToken",
+    "impersonated",
     "inherited",
     "is_of_key",
     "kid_of",

@@ -103,6 +103,29 @@ def stepped_up(old: C, claims: C | None, acr: str | None, amr: Iterable[str], no
     )
 
 
+def impersonated(model: type[C], claims: C | None, sub: str) -> C:
+    """Make the claims of a token by which somebody acts for a user.
+
+    Args:
+        model: The model of the claims.
+        claims: The claims that the caller gave; None gives none but `sub`.
+        sub: The user.
+
+    Raises:
+        InvalidArgumentError: The claims are no claims of this model, they are another user's, or tell of a sign-in.
+    """
+    if claims is None:
+        try:
+            return model(sub=sub)
+        except ValueError:  # Pydantic's
+            raise InvalidArgumentError(f"impersonate: {model.__name__} has required fields: give claims") from None
+    if not isinstance(claims, model):
+        raise InvalidArgumentError(f"expected {model.__name__}, got {type(claims).__name__}")
+    if any(getattr(claims, name) is not None for name in _SIGN_IN):
+        raise InvalidArgumentError("impersonate: auth_time, acr, amr: the user has not signed in")
+    return claims.model_copy(update={"sub": sub}) if claims.sub is None else claims
+
+
 def _own(old: C, claims: C | None) -> C:
     """The claims that the caller gave, or else the old ones."""
     claims = old if claims is None else claims

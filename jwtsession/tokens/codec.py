@@ -85,6 +85,7 @@ class TokenCodec(Generic[C]):
         gen: int | None = None,
         jkt: str | None = None,
         actor: str | None = None,
+        until: float | None = None,
     ) -> tuple[VerifiedToken, C]:
         """Issue a token for a session. The new token is verified as any other token.
 
@@ -101,6 +102,7 @@ class TokenCodec(Generic[C]):
             gen: The claim `gen`. None sets no such claim.
             jkt: The thumbprint of the key to which the token is bound: the claim `cnf`. None sets no such claim.
             actor: Who acts for the user: the `sub` in the claim `act`. None sets no such claim.
+            until: The latest `exp`, in seconds since the epoch, if `absolute_max_age` allows it.
 
         Returns:
             The token, and its claims.
@@ -129,8 +131,11 @@ class TokenCodec(Generic[C]):
             payload.setdefault("iss", self._issuer)
         if self._audience is not None:
             payload.setdefault("aud", self._audience)
-        if self._absolute_max_age is not None:
-            latest = int(now) + self._absolute_max_age
+        ends: list[float] = [int(now) + self._absolute_max_age] if self._absolute_max_age is not None else []
+        if until is not None:
+            ends.append(until)
+        if ends:
+            latest = min(ends)
             exp = payload.setdefault("exp", latest)
             if is_number(exp) and exp > latest:
                 payload["exp"] = latest
@@ -225,13 +230,13 @@ class TokenCodec(Generic[C]):
             return {}
         if not isinstance(claims, self._model):
             raise InvalidArgumentError(f"expected {self._model.__name__}, got {type(claims).__name__}")
-        for name, what in _RESERVED.items():
-            if getattr(claims, name) is not None:
-                raise InvalidArgumentError(f"{name} is reserved: it is {what}")
         try:
             payload = claims.model_dump(mode="json", by_alias=True, warnings=False)
         except (ValueError, RecursionError) as error:  # a `bytes` field that is no UTF-8 raises UnicodeDecodeError
             raise InvalidArgumentError(f"the claims have no JSON form ({type(error).__name__})") from None
+        for name, what in _RESERVED.items():
+            if payload.get(name) is not None:
+                raise InvalidArgumentError(f"{name} is reserved: it is {what}")
         return {name: value for name, value in payload.items() if value is not None or name not in REGISTERED}
 
     def _read(self, token: str) -> tuple[VerifiedToken, C]:

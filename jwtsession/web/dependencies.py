@@ -79,6 +79,7 @@ class Dependencies(Generic[S, C]):
         request_key: The manager is stored at `request.state.<request_key>`.
         request_arg: The parameter of a URL that may have a token.
         headers: The headers of every answer.
+        impersonates: Whether somebody may act for a user.
         max_sessions: Whether a login may be refused because the user has too many sessions.
         hands_out: Whether any answer may have a new token in its header `Session-Token`.
         shown: What OpenAPI shows for every dependency: keyword arguments of `Documented`.
@@ -93,6 +94,7 @@ class Dependencies(Generic[S, C]):
         request_key: str,
         request_arg: str,
         headers: Headers,
+        impersonates: bool,
         max_sessions: bool,
         hands_out: bool,
         shown: dict[str, Any],
@@ -104,7 +106,8 @@ class Dependencies(Generic[S, C]):
         self._request_key = request_key
         self._hidden = (request_arg,)
         self._headers = headers
-        self._max_sessions = max_sessions
+        self._acting = ("impersonated",) if impersonates else ()
+        self._too_many = ("too_many",) if max_sessions else ()
         self._always = ("ambiguous", "unavailable", "successor") if hands_out else ("ambiguous", "unavailable")
         self._shown = shown
         self.made: WeakSet[SessionDependency[Any]] = WeakSet()
@@ -147,7 +150,8 @@ class Dependencies(Generic[S, C]):
         def resolve(connection: HTTPConnection, response: Response | None, scopes: Sequence[str]) -> Awaitable[S]:
             return self._required(connection, response, both(demand, scope_demand(scopes)), True)
 
-        return self._shown_as(resolve, optional=False, answers=("no_session", answer))
+        refused = self._acting if answer == "stale" else ()
+        return self._shown_as(resolve, optional=False, answers=("no_session", answer, *refused))
 
     def redirecting_session(self, login: str) -> SessionDependency[S]:
         """See `SessionProvider.redirect_to_login`."""
@@ -177,8 +181,8 @@ class Dependencies(Generic[S, C]):
 
     def manager(self) -> SessionDependency[SessionManager[S, C]]:
         """See `SessionProvider.get_manager`."""
-        too_many = ("too_many",) if self._max_sessions else ()
-        return self._shown_as(self._any_manager, optional=True, changes=True, answers=("too_large", *too_many))
+        answers = ("too_large", *self._too_many, *self._acting)
+        return self._shown_as(self._any_manager, optional=True, changes=True, answers=answers)
 
     def required_manager(self) -> SessionDependency[SessionManager[S, C]]:
         """See `SessionProvider.get_required_manager`."""

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from ..errors import (
     ConfigurationError,
+    ImpersonationError,
     InsufficientLevelError,
     InsufficientScopeError,
     JWTSessionError,
@@ -35,7 +36,7 @@ def scope_demand(scopes: Sequence[str]) -> Demand | None:
 
 
 def fresh_demand(max_age: int | timedelta, clock: Callable[[], float]) -> Demand:
-    """A demand that the user signed in at most `max_age` ago (RFC 9470).
+    """A demand that the user signed in at most `max_age` ago (RFC 9470), and that nobody acts for the user.
 
     Args:
         max_age: Seconds, or a `timedelta` of whole seconds.
@@ -52,6 +53,8 @@ def fresh_demand(max_age: int | timedelta, clock: Callable[[], float]) -> Demand
         raise ConfigurationError("require_fresh: max_age: must be whole seconds, or a timedelta of them")
 
     def stale(token: VerifiedToken) -> JWTSessionError | None:
+        if token.actor is not None:  # another sign-in would not help: it would be the actor's
+            return ImpersonationError("impersonated")
         fresh = token.auth_time is not None and clock() - token.auth_time <= allowed
         return None if fresh else StaleAuthenticationError(allowed)
 

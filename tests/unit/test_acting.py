@@ -8,6 +8,7 @@ from jwtsession import (
     Claims,
     InvalidArgumentError,
     Session,
+    SessionEvent,
     SessionManager,
     SessionNotFoundError,
     SessionProvider,
@@ -117,3 +118,14 @@ async def test_nobody_can_not_step_up(world: World) -> None:
         await visitor.step_up(acr="aal2")
     with pytest.raises(SessionNotFoundError):
         await (await world.manager()).step_up(acr="aal2")
+
+
+async def test_the_event_gives_the_reason(clock: Clock) -> None:
+    """`regenerated`, by a step-up; not so by `regenerate()`."""
+    events: list[SessionEvent] = []
+    world = World(clock, on_event=events.append)
+    async with world.provider:
+        manager = await world.log_in()
+        await manager.step_up(acr="aal2")
+        await manager.regenerate()
+    assert [(each.name, each.reason) for each in events[1:]] == [("regenerated", "step_up"), ("regenerated", None)]

@@ -18,6 +18,7 @@ ANSWERS: dict[str, tuple[str, str, dict[str, str]]] = {
         "The token's scope does not permit this",
         {"WWW-Authenticate": "RFC 6750: error `insufficient_scope`"},
     ),
+    "impersonated": ("403", "Not permitted to somebody who acts for the user, or not to act for this user", {}),
     "too_many": ("403", "The user has too many sessions", {}),
     "conflict": ("409", "The session was changed by another request", {}),
     "too_large": ("413", "The session is too large", {}),

@@ -29,11 +29,17 @@ class Site:
         self.clock = clock or Clock()
         self.store = options.pop("store", None) or InspectableStore(self.clock)
         self.events: list[SessionEvent] = []
+        may_impersonate = options.pop("may_impersonate", None)
         options = {"secret": SECRET, "token_sources": ("cookie", "bearer"), "absolute_max_age": 5000} | options
         settings = SessionSettings(**options)
         self.cookie_name = settings.cookie_name
         self.sessions = SessionProvider(
-            UserSession, settings=settings, store=self.store, clock=self.clock, on_event=self.events.append
+            UserSession,
+            settings=settings,
+            store=self.store,
+            clock=self.clock,
+            on_event=self.events.append,
+            may_impersonate=may_impersonate,
         )
         self.manager = Annotated[Manager, Depends(self.sessions.get_manager)]
         self.session = Annotated[UserSession, Depends(self.sessions.get_session)]
