@@ -4,18 +4,17 @@ import hmac
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Generic, NamedTuple
 
+from ._from_settings import at_risk_of, key_specs, make_codec, make_sealer
 from ._request import Components
 from ._types import C, MayImpersonate, S, Transport
 from ._wiring_checks import checks_of, rotation_of
 from .errors import ConfigurationError
 from .observability import AuditTrail, shared_telemetry
 from .sessions import (
-    AESGCMSealer,
     Clients,
     Cutoff,
     EvictionWatch,
     Migrate,
-    PlaintextSealer,
     Reuse,
     Sealer,
     SessionAdmin,
@@ -30,16 +29,13 @@ from .sessions import (
 )
 from .settings import SessionSettings
 from .stores import (
-    CachedSessionStore,
     MemorySessionStore,
-    RedisClient,
-    RedisSessionStore,
     SessionStore,
     has_cutoff,
     has_user_index,
     measured,
 )
-from .tokens import KeyRing, KeySpec, MissingKeys, TokenCodec
+from .tokens import KeyRing, MissingKeys
 from .transports import CookieTransport, CSRFCheck, TokenExtractor
 from .web import openapi
 from .web.answers.delivery import CookiePolicy
@@ -88,12 +84,12 @@ def wire(
     """
     check_model(claims_model)
     if missing is None:
-        keys = KeyRing(_key_specs(settings), settings.algorithm)
+        keys = KeyRing(key_specs(settings), settings.algorithm)
     else:
         keys = MissingKeys(settings.algorithm, missing)
     telemetry = shared_telemetry()
-    codec = _codec(settings, keys, claims_model, telemetry, clock)
-    sealer, trail = _sealer(settings), audit(settings.request_key, _sub_key(settings, keys), telemetry)
+    codec = make_codec(settings, keys, claims_model, telemetry, clock)
+    sealer, trail = make_sealer(settings), audit(settings.request_key, _sub_key(settings, keys), telemetry)
     clients = Clients(settings.capture_client, trail)
     asked = store if telemetry is None else measured(store, telemetry)
     timeouts = Timeouts(settings.max_age, settings.max_age_limit or settings.max_age, settings.touch_interval, clock)
@@ -122,10 +118,8 @@ def wire(
     name = f"SessionProvider({session_model.__name__}, request_key={settings.request_key!r})"
     cookie = (settings.cookie_name, settings.cookie.path) if "cookie" in settings.token_sources else None
     tenant = Tenant(name, settings.request_key, session_model, store, codec, shares_with, cookie)
-    remembers = settings.dpop.mode != "off" and settings.dpop.replay
-    at_risk = {"has_index": index is not None, "has_proofs": remembers}
-    at_risk |= {"has_generations": rotation is not None, "has_cutoff": cutoff is not None}
-    eviction = EvictionWatch(store, clock, **at_risk) if any(at_risk.values()) else None
+    at_risk = at_risk_of(settings)
+    eviction = EvictionWatch(store, clock, at_risk) if at_risk else None
     # Where a reuse ends nothing, no request pays for a look at the clock.
     arrivals = clock if rotation is not None or settings.reuse_action != "refuse" else None
     lifespan = Lifespan(
@@ -150,47 +144,6 @@ def wire(
     )
     messages = Authenticator(components, extractor, checks=checks, resolutions=resolutions)
     return Parts(keys, SessionAdmin(asked, repository, lifecycle), lifespan, dependencies, messages)
-
-
-def make_store(
-    settings: SessionSettings, store: SessionStore | None, client: RedisClient | None, clock: Callable[[], float]
-) -> SessionStore:
-    """Make the store of the settings, if the caller gave none.
-
-    Raises:
-        ConfigurationError: The caller gave two, or the URL or the client can't be used.
-    """
-    if store is not None and client is not None:
-        raise ConfigurationError("give either store or client, not both")
-    if store is not None:
-        return store
-    if client is None and settings.is_in_memory:
-        return MemorySessionStore(clock)
-    url = None if client is not None else settings.redis_url.get_secret_value()
-    made = RedisSessionStore(url, client=client, keyspace=settings.keyspace)
-    return CachedSessionStore(made, settings.near_cache_bytes) if settings.near_cache_bytes else made
-
-
-def _codec(
-    settings: SessionSettings,
-    keys: KeyRing,
-    claims_model: type[C],
-    telemetry: "Telemetry | None",
-    clock: Callable[[], float],
-) -> TokenCodec[C]:
-    return TokenCodec(
-        keys,
-        claims_model,
-        issuer=settings.issuer,
-        audience=settings.audience,
-        absolute_max_age=settings.absolute_max_age,
-        leeway=settings.leeway,
-        cache_bytes=settings.token_cache_bytes,
-        accepts_bound=settings.dpop.mode != "off",
-        typ=settings.token_type_header,
-        telemetry=telemetry,
-        clock=clock,
-    )
 
 
 def _extractor(settings: SessionSettings, sources: Sequence[str], cookies: CookiePolicy | None) -> TokenExtractor:
@@ -231,20 +184,6 @@ def _weaknesses(settings: SessionSettings, store: SessionStore) -> list[str]:
         return found
     off = ["csrf='off': pages of other sites can act with the user's cookie"] if settings.csrf == "off" else []
     return found + settings.cookie.weaknesses() + off
-
-
-def _key_specs(settings: SessionSettings) -> list[KeySpec]:
-    specs = [KeySpec(key.kid, key.secret.get_secret_value(), key.verify_only) for key in settings.keys]
-    if settings.secret is not None:
-        specs.append(KeySpec(None, settings.secret.get_secret_value()))
-    return specs
-
-
-def _sealer(settings: SessionSettings) -> Sealer:
-    if not settings.encryption.keys:
-        return PlaintextSealer()
-    keys = [key.get_secret_value() for key in settings.encryption.keys]
-    return AESGCMSealer(keys, settings.keyspace, settings.encryption.mode)
 
 
 def _sub_key(settings: SessionSettings, keys: KeyRing) -> bytes | None:

@@ -7,12 +7,13 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, Generic, Self, Unpack
 
+from ._from_settings import make_store
 from ._injectable import bind
 from ._provided_routers import ProvidedRouters
 from ._tracebacks import scrub_traceback
 from ._types import C, MayImpersonate, S
 from ._until_ended import until_ended
-from ._wiring import Parts, make_store, wire
+from ._wiring import Parts, wire
 from .errors import ConfigurationError
 from .manager import SessionManager
 from .models import Claims, Session
@@ -173,6 +174,17 @@ class SessionProvider(ProvidedRouters[S, C], Generic[S, C]):
     async def __aexit__(self, *_: object) -> None:
         """Close the store, unless an application still uses the provider."""
         await self._entered.pop().__aexit__(None, None, None)
+
+    @property
+    def settings(self) -> SessionSettings:
+        """The settings in use. They can't be changed.
+
+        Raises:
+            ConfigurationError: The secret is missing.
+        """
+        if self._missing is not None:
+            raise self._missing
+        return self._settings
 
     @property
     def store(self) -> SessionStore:

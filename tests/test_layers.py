@@ -62,10 +62,13 @@ RINGS = (
         ("fastapi", "pydantic", "starlette", "ua_parser"),
     ),
     Ring(
-        ("_wiring", "_wiring_checks", "_off_request", "_provided_routers", "provider", "verifier", "_rewiring"),
+        (
+            "_from_settings", "_wiring", "_wiring_checks", "_off_request", "_provided_routers", "provider", "verifier",
+            "_rewiring",
+        ),
         (
             *ZERO, "tokens", "stores", "transports", "sessions", *THREE, "web",
-            "_wiring", "_wiring_checks", "_off_request", "_provided_routers", "provider",
+            "_from_settings", "_wiring", "_wiring_checks", "_off_request", "_provided_routers", "provider",
         ),
     ),
     Ring(("testing", "cli", "__main__"), ("*",), ("*",)),
@@ -80,6 +83,7 @@ ALONE = {
     "pydantic_settings": "settings/",
     "httpx2": ("remote/client.py", "testing/_async_client.py"),
     "ua_parser": "web/routers/_user_agents.py",
+    "rich": "cli/output.py",
 }
 """Packages that one place alone knows."""
 

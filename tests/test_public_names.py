@@ -44,7 +44,7 @@ ALLOWED: dict[str, tuple[int, str]] = {
     "tests/unit/observability/test_events.py": (3, "a short queue, and the hash of an id"),
     "tests/unit/sessions/test_throttle.py": (1, "a limit that is reached quickly"),
     "tests/unit/settings/test_groups.py": (1, "every place of a setting, a group's too"),
-    "tests/unit/settings/test_session_settings.py": (2, "every place of a setting, and the original's names"),
+    "tests/unit/settings/test_session_settings.py": (1, "every place of a setting"),
     "tests/unit/settings/test_weak_secrets.py": (1, "the list itself"),
     "tests/unit/stores/embedded/test_server.py": (
         19,

@@ -19,6 +19,8 @@ class ConfigurationError(JWTSessionError, ValueError):
     """
 
     code = "configuration"
+    problems: tuple[str, ...] = ()
+    """If settings are wrong, the message of each of them."""
 
 
 class NotStartedError(JWTSessionError, RuntimeError):

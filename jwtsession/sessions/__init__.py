@@ -5,7 +5,7 @@ from .clients import Clients
 from .cutoff import Cutoff
 from .edits import Edits, Verb
 from .encryption import AESGCMSealer, PlaintextSealer, Sealer
-from .eviction import EvictionWatch
+from .eviction import AtRisk, EvictionWatch
 from .forwards import Forwards
 from .index.entries import LABEL_CHARACTERS, Login, SessionInfo, check_label
 from .index.user_index import UserIndex
@@ -16,7 +16,7 @@ from .repository import LoadCheck, Record, SessionRepository
 from .reuse import Reuse
 from .rotation import Rotation, RotationCheck
 from .roundtrip import check_model
-from .serialization import Migrate, SessionSerializer
+from .serialization import MAX_SESSION_BYTES, Migrate, SessionSerializer
 from .tickets import TICKET_SECONDS, Tickets, new_ticket, origin_name, ticket_name
 from .timeouts import SessionToken, Timeouts
 from .uses import Uses
@@ -25,8 +25,10 @@ from .watch.watched import Ending, Watched
 
 __all__ = [
     "LABEL_CHARACTERS",
+    "MAX_SESSION_BYTES",
     "TICKET_SECONDS",
     "AESGCMSealer",
+    "AtRisk",
     "Clients",
     "Cutoff",
     "Edits",

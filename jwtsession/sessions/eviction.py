@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from ..errors import StoreUnavailableError
@@ -32,6 +33,34 @@ _GENERATIONS = "which token of a session is the newest. A token that was replace
 _CUTOFF = "the time of revoke_before(). The tokens that it refused are then good again."
 
 
+@dataclass(frozen=True)
+class AtRisk:
+    """What of a provider a server would lose that evicts keys."""
+
+    has_index: bool = False
+    """There is an index of each user's sessions."""
+    has_proofs: bool = False
+    """The store remembers which proofs of possession (DPoP) were used."""
+    has_generations: bool = False
+    """The store knows the newest token of each session, for rotation."""
+    has_cutoff: bool = False
+    """The setting `revoke_before` is on. Its key has no time to live."""
+
+    def __bool__(self) -> bool:
+        return self.has_index or self.has_proofs or self.has_generations or self.has_cutoff
+
+    @property
+    def lost(self) -> str:
+        """What is lost and what follows from it, as sentences that continue "it may lose"."""
+        parts = [_INDEX] * self.has_index + [_PROOFS] * self.has_proofs + [_GENERATIONS] * self.has_generations
+        return " and ".join([*parts, *[_CUTOFF] * self.has_cutoff])
+
+    def is_safe(self, policy: str) -> bool:
+        """Whether a server with this `maxmemory-policy` keeps all of it."""
+        expires = self.has_index or self.has_proofs or self.has_generations
+        return not self or policy.startswith("noeviction" if expires else ("noeviction", "volatile"))
+
+
 class EvictionWatch:
     """Checks the servers' `maxmemory-policy` when the application starts, and at some of the pings.
 
@@ -41,27 +70,13 @@ class EvictionWatch:
     Args:
         store: Its `eviction_policies` gives the policies. The watch does nothing for a store without this method.
         clock: Returns the time in seconds.
-        has_index: Whether there is an index of each user's sessions.
-        has_proofs: Whether the store remembers which proofs of possession (DPoP) were used.
-        has_generations: Whether the store knows the newest token of each session, for rotation.
-        has_cutoff: Whether the setting `revoke_before` is on. Its key has no time to live.
+        at_risk: What an eviction would lose.
     """
 
-    def __init__(
-        self,
-        store: SessionStore,
-        clock: Callable[[], float],
-        *,
-        has_index: bool = False,
-        has_proofs: bool = False,
-        has_generations: bool = False,
-        has_cutoff: bool = False,
-    ) -> None:
+    def __init__(self, store: SessionStore, clock: Callable[[], float], at_risk: AtRisk) -> None:
         self._ask: Callable[[], Any] | None = getattr(store, "eviction_policies", None)
         self._clock = clock
-        expire = [_INDEX] * has_index + [_PROOFS] * has_proofs + [_GENERATIONS] * has_generations
-        self._at_risk = " and ".join([*expire, *[_CUTOFF] * has_cutoff])
-        self._harmless = ("noeviction",) if expire else ("noeviction", "volatile")
+        self._at_risk = at_risk
         self._looked: float | None = None
         self._said: object = None
 
@@ -91,17 +106,15 @@ class EvictionWatch:
             self._say(found)
 
     def _say(self, found: dict[str, tuple[str, int] | None]) -> None:
-        bad = {
-            name: told for name, told in found.items() if told is not None and not told[0].startswith(self._harmless)
-        }
+        bad = {name: told for name, told in found.items() if told is not None and not self._at_risk.is_safe(told[0])}
         if bad:
             full = any(limit for _, limit in bad.values())
             policies = ", ".join(sorted({policy for policy, _ in bad.values()}))
             level, message = (logging.ERROR, _EVICTS) if full else (logging.WARNING, _WILL_EVICT)
-            logger.log(level, message, policies, self._at_risk, _names(bad))
+            logger.log(level, message, policies, self._at_risk.lost, _names(bad))
         unknown = [name for name, told in found.items() if told is None]
         if unknown:
-            logger.info(_UNKNOWN, self._at_risk, _names(unknown))
+            logger.info(_UNKNOWN, self._at_risk.lost, _names(unknown))
 
 
 def _names(servers: "dict[str, Any] | list[str]") -> str:

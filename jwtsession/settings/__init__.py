@@ -1,5 +1,6 @@
 """The settings, from arguments or from the environment. They are checked when they are made."""
 
+from ._environment import origins
 from ._messages import shown_name
 from ._missing import settings_or_missing
 from ._weak_secrets import check_secret
@@ -30,6 +31,7 @@ __all__ = [
     "TokenSource",
     "WebSocketSettings",
     "check_secret",
+    "origins",
     "seconds",
     "settings_or_missing",
     "shown_name",

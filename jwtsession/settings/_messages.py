@@ -2,11 +2,13 @@
 
 import difflib
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
+
+from ..errors import ConfigurationError
 
 if TYPE_CHECKING:  # it imports this module
     from ._environment import Variables
@@ -31,7 +33,7 @@ def places(model: type[BaseModel]) -> dict[Place, FieldInfo]:
     return found
 
 
-def describe(error: ValidationError, model: type[BaseModel], variables: "Variables | None" = None) -> str:
+def describe(error: ValidationError, model: type[BaseModel], variables: "Variables | None" = None) -> list[str]:
     """Say which settings of a model are wrong and why, without their values.
 
     Args:
@@ -39,9 +41,13 @@ def describe(error: ValidationError, model: type[BaseModel], variables: "Variabl
         model: The class of the settings.
         variables: The names of settings in the environment; None if no setting may come from there.
     """
-    found = []
+    found: list[str] = []
     settings = places(model)
-    for item in error.errors(include_url=False, include_context=False, include_input=False):
+    for item in error.errors(include_url=False, include_input=False):
+        several = getattr(item.get("ctx", {}).get("error"), "errors", None)
+        if several is not None:  # `SeveralSettingsError`
+            found += map(str, several)
+            continue
         place = item["loc"]
         write = _dotted
         if variables is not None and item["type"] != "invalid_key" and variables.gave(place):  # names there are texts
@@ -57,7 +63,14 @@ def describe(error: ValidationError, model: type[BaseModel], variables: "Variabl
         elif item["type"] == "seconds" and place in settings and type(None) in get_args(settings[place].annotation):
             message += "; to switch it off, give None (null in the environment)"
         found.append(f"{name}: {message}" if place else message)
-    return "; ".join(found)
+    return found
+
+
+def refusal(wrong: Sequence[str], kind: type[ConfigurationError] = ConfigurationError) -> ConfigurationError:
+    """Make the error that says all that is wrong."""
+    error = kind("; ".join(wrong))
+    error.problems = tuple(wrong)
+    return error
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from pydantic import ConfigDict, ValidationError
 
 from .._tracebacks import scrub_traceback
-from ..errors import ConfigurationError
-from ._messages import Grouped, describe
+from ._messages import Grouped, describe, refusal
 
 
 class SecretHolder:
@@ -56,7 +55,7 @@ class SettingsGroup(SecretHolder, Grouped):
         else:
             return
         # Raised outside of the handler: its error, which would be the context, contains the given values.
-        raise ConfigurationError(wrong)
+        raise refusal(wrong)
 
     # Without this mark, Pydantic calls the constructor for each mapping that it finds in other settings. With it,
     # Pydantic raises its own errors, which say where in the group something is wrong.

@@ -6,8 +6,9 @@ from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from .._tracebacks import scrub_traceback
+from ._environment import ORIGINAL_NAMES
 from ._loaded import LoadedSettings
-from ._requirements import check_dependencies, check_keys, warn_of_what_never_counts
+from ._requirements import check, warn_of_what_never_counts
 from ._values import Keyspace, Origins, PublicURL, StoreURL, TokenSources
 from .cookie import CookieSettings
 from .dpop import DPoPSettings
@@ -17,9 +18,6 @@ from .keys import Key
 from .options import Algorithm, CSRFMode, ReuseAction, SettingsOptions
 from .rotation import RotationSettings
 from .websocket import WebSocketSettings
-
-# The names that `jwt-redis-session` gave these settings.
-_ORIGINAL_NAMES = {"maxAge": "max_age", "requestKey": "request_key", "requestArg": "request_arg"}
 
 
 class SessionSettings(LoadedSettings):
@@ -246,7 +244,7 @@ class SessionSettings(LoadedSettings):
     def _accept_original_names(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
-        for original, name in _ORIGINAL_NAMES.items():
+        for original, name in ORIGINAL_NAMES.items():
             if original in values:
                 # The argument wins over the environment's value of the same setting.
                 values[name] = values.pop(original)
@@ -264,7 +262,6 @@ class SessionSettings(LoadedSettings):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        check_dependencies(self)
-        check_keys(self)
+        check(self)
         warn_of_what_never_counts(self)
         return self

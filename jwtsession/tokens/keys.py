@@ -94,6 +94,11 @@ class KeyRing:
         """Whether there is a key that signs. If not, this service only verifies tokens."""
         return self._signing is not None
 
+    @property
+    def signing_kid(self) -> str | None:
+        """The name of the key that signs; None for an HMAC secret without a name, and if no key signs."""
+        return None if self._signing is None else self._signing[0]
+
     def sign(self, payload: dict[str, Any], typ: str = "JWT") -> str:
         """Sign a payload and return the token.
 

@@ -33,6 +33,7 @@ from jwtsession.stores import (
     has_proofs,
     has_tickets,
 )
+from jwtsession.stores.redis import rights
 from jwtsession.stores.redis.client_cache.tracking import Lease
 from tests import servers
 from tests.conftest import Clock
@@ -43,12 +44,8 @@ HOUR = 3_600_000
 MINUTE = 60_000
 PROOF = "a" * 64
 
-RIGHTS = ["+get", "+set", "+getex", "+del", "+pexpire", "+eval", "+evalsha", "+ping"]
-# user_index
-RIGHTS += ["+hdel", "+hget", "+hincrby", "+hmget", "+hscan", "+hset", "+pttl"]
-RIGHTS += ["+zadd", "+zcard", "+zrandmember", "+zrangebyscore", "+zrem", "+zscore"]
-RIGHTS += ["+wait"]  # wait_replicas
-RIGHTS += ["+getdel"]  # tickets
+RIGHTS = [*dict.fromkeys((*rights.BASIC, *rights.USER_INDEX, *rights.OPTIONAL))]
+"""All but rotation's, the near cache's and a cluster's."""
 
 Expire = Callable[[str], Awaitable[None]]
 

@@ -18,6 +18,7 @@ from starlette.requests import Request
 
 from jwtsession import RedisSessionStore, SessionProvider, StoreUnavailableError
 from jwtsession.stores import CachedSessionStore
+from jwtsession.stores.redis import rights
 from jwtsession.stores.redis.client_cache.cache import ClientCache
 from jwtsession.stores.redis.client_cache.topology import _Server
 from jwtsession.stores.redis.client_cache.tracking import STALENESS_SECONDS, Lease
@@ -507,7 +508,7 @@ async def test_a_worker_that_was_busy_does_not_serve_what_it_missed(
 
 # --- servers that do not let themselves be followed ------------------------------------------------------------------
 
-NEAR_RIGHTS = ["+pttl", "+client|id", "+client|tracking", "+subscribe", "&__redis__:invalidate"]
+NEAR_RIGHTS = [*rights.NEAR_CACHE, f"&{rights.INVALIDATIONS}"]
 
 
 def url_with(server: servers.Server, rights: list[str]) -> str:

@@ -16,6 +16,7 @@ from redis import Redis
 
 from jwtsession import RedisSessionStore, SessionProvider, StoreUnavailableError
 from jwtsession.stores import FORMER
+from jwtsession.stores.redis import rights
 from tests import servers, verbs
 from tests.conftest import SECRET
 from tests.contract import test_generations as generations
@@ -25,8 +26,8 @@ from tests.contract.test_store import HOUR, RIGHTS, Subject
 pytestmark = [pytest.mark.server, pytest.mark.ci]
 
 ID = "an-id-of-the-least-privilege-tests"
-CLUSTER = ["+cluster|slots", "+command"]
-ROTATION = ["+hmget", "+hset"]
+CLUSTER = [*rights.CLUSTER]
+ROTATION = [*rights.ROTATION]
 
 # redis-py tells a server its name and version, and with an index its eviction policy is asked for. This user may not,
 # and neither minds.
@@ -63,16 +64,19 @@ def denied(server: servers.Server) -> dict[str, int]:
 
 
 def test_these_are_the_documented_rights() -> None:
-    """The contract suite runs with the rights of the documentation, to the letter."""
-    text = (Path(__file__).parents[2] / "docs/guides/storage.md").read_text()
+    """The documentation shows the rights of `rights.py`, by which the contract suite runs, to the letter."""
+    text, command_line = (
+        (Path(__file__).parents[2] / f"docs/guides/{page}.md").read_text() for page in ("storage", "command-line")
+    )
+    assert f"\n{' '.join(rights.INSPECTION)}\n" in command_line
     blocks = [block.split() for block in re.findall(r"^```text\n(.*?)\n```$", text, re.MULTILINE | re.DOTALL)]
     basic = next(block for block in blocks if block[0] == "~sess:*")
     index = next(block for block in blocks if "+hscan" in block)
-    assert basic[1] == "-@all"
-    others = {"+wait", "+getdel"}
-    assert all(f"`{right}`" in text for right in others)
-    assert {*basic[2:], *index, *others} == set(RIGHTS)
+    assert basic == str(rights.rule(keyspace="sess:")).split()
+    assert index == [*rights.USER_INDEX]
     assert ["~{sess:*", *ROTATION] in blocks
+    single = (*rights.OPTIONAL, *rights.POLICY, *rights.DATABASE, *rights.MOVING_SLOTS, " ".join(rights.CLUSTER))
+    assert all(f"`{right}`" in text for right in single)
 
 
 # Every test of the contract that is of a store, with the fixture of this module: see tests/contract.
@@ -162,8 +166,8 @@ def test_a_missing_right_is_503_and_nothing_else(admin: Any, engine: servers.Ser
 
 async def test_a_durable_destroy_needs_wait(engine: servers.Server) -> None:
     """Without the right it is the server that says no, with it the missing replica."""
-    for rights, code in ((without("+wait"), "store_unavailable"), (RIGHTS, "destroy_not_confirmed")):
-        store = store_of(engine, rights)
+    for allowed, code in ((without("+wait"), "store_unavailable"), (RIGHTS, "destroy_not_confirmed")):
+        store = store_of(engine, allowed)
         with pytest.raises(StoreUnavailableError) as caught:
             await store.destroy(ID, wait_replicas=1)
         assert caught.value.code == code

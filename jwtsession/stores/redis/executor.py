@@ -1,10 +1,8 @@
 """`Executor`: every call to the servers goes through it. It has the deadline, the second try, and the log of errors."""
 
 import asyncio
-import builtins
 import logging
 import random
-import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
@@ -23,6 +21,7 @@ from redis.exceptions import (
 from ...errors import SessionCorruptError, StoreUnavailableError
 from . import _exchange
 from ._exchange import Call, Command, Read, packed
+from ._said import REPEATED, said
 from ._script import Script
 from ._servers import Servers
 from .connect import Connections
@@ -36,9 +35,6 @@ _PAUSE_SECONDS = 0.05
 
 _MAX_COMMANDS = 1000
 """How many commands `each` sends in one round trip."""
-
-_REPEATED = ", with args beginning with"
-"""After these words, a server's error repeats the arguments of an unknown command: the session's id and data."""
 
 
 class Executor:
@@ -175,30 +171,24 @@ class Executor:
         except (RedisError, RedisClusterException, OSError) as error:
             if isinstance(error, ResponseError) and "WRONGTYPE" in str(error):
                 raise SessionCorruptError from error
-            said = self._said(error)
+            shown = self._said(error)
             logger.error(
                 "the session store is unavailable: %s: %s (redis_url: %s)%s",
                 type(error).__name__,
-                said,
+                shown,
                 self._connections.location,
-                _remedy(said, call),
+                _remedy(shown, call),
             )
-            message, found, _ = str(error).partition(_REPEATED)
+            message, found, _ = str(error).partition(REPEATED)
             raise StoreUnavailableError from (ResponseError(message) if found else error)
 
     def _said(self, error: Exception) -> str:
-        """An error's message for a log: one line, without passwords and sessions' ids."""
-        said = " ".join(str(error).partition(_REPEATED)[0].split())
-        if not said and isinstance(error, builtins.TimeoutError):  # that of our own deadline has no message
-            said = "no answer in time"
-        for secret in self._connections.secrets:
-            said = said.replace(secret, "***")
-        return re.sub(rf"{re.escape(self._keyspace)}[^\s'\"]+", "***", said)[:200] if self._keyspace else said[:200]
+        return said(error, self._connections.secrets, self._keyspace)
 
 
-def _remedy(said: str, call: Call) -> str:
+def _remedy(shown: str, call: Call) -> str:
     """A hint for the log if a server or a proxy does not understand the first commands of a connection."""
-    words = said.lower()
+    words = shown.lower()
     if "hello" in words or "noproto" in words:
         return "; it knows no RESP3: add ?protocol=2 to redis_url"
     if "connection closed by server" in words and not call.unanswered:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from jwtsession import MemorySessionStore, StoreUnavailableError
-from jwtsession.sessions.eviction import EvictionWatch
+from jwtsession.sessions.eviction import AtRisk, EvictionWatch
 from tests.conftest import Clock
 
 Told = dict[str, tuple[str, int] | None]
@@ -39,7 +39,7 @@ def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
 
 def watch(store: object, clock: Clock) -> EvictionWatch:
     made: Any = store
-    return EvictionWatch(made, clock, has_index=True)
+    return EvictionWatch(made, clock, AtRisk(has_index=True))
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ async def test_the_time_of_revoke_before_can_be_lost_too(
 ) -> None:
     """It has no time to live, so only a policy for all keys evicts it. The message says what is at risk."""
     store: Any = Telling({"one": (policy, 1)})
-    await EvictionWatch(store, clock, has_index=index, has_cutoff=True).look()
+    await EvictionWatch(store, clock, AtRisk(has_index=index, has_cutoff=True)).look()
     assert [record.levelname for record in log.records] == ([level] if level else [])
     for record in log.records:
         assert "it may lose " in record.getMessage()
@@ -93,7 +93,7 @@ async def test_used_proofs_and_generations_can_be_lost_too(
 ) -> None:
     """They have a time to live, so each policy that evicts can evict them."""
     store: Any = Telling({"one": (policy, 1)})
-    await EvictionWatch(store, clock, **options).look()
+    await EvictionWatch(store, clock, AtRisk(**options)).look()
     assert [told in record.getMessage() for record in log.records] == [True] * is_bad
 
 

@@ -17,7 +17,7 @@ from jwtsession import ConfigurationError, EncryptionSettings, Key, MemorySessio
 from jwtsession.settings import SettingsOptions
 from jwtsession.settings._messages import places
 from jwtsession.settings.durations import Seconds
-from jwtsession.settings.session_settings import _ORIGINAL_NAMES
+from jwtsession.settings.session_settings import ORIGINAL_NAMES
 from tests.conftest import SECRET
 
 AT_REST = "VGhpcnR5LXR3byByYW5kb20tbG9va2luZyBieXRlcyE"
@@ -226,10 +226,10 @@ def test_editors_see_every_setting_and_no_other() -> None:
     """`SettingsOptions` has every setting, the original's names, and what pydantic-settings itself takes."""
     shown = get_type_hints(SettingsOptions)
     source = {"_env_file", "_env_file_encoding", "_env_prefix", "_secrets_dir"}
-    assert shown.keys() == SessionSettings.model_fields.keys() | _ORIGINAL_NAMES.keys() | source
+    assert shown.keys() == SessionSettings.model_fields.keys() | ORIGINAL_NAMES.keys() | source
     assert source <= inspect.signature(BaseSettings.__init__).parameters.keys()
-    assert {original: shown[original] for original in _ORIGINAL_NAMES} == {
-        original: shown[name] for original, name in _ORIGINAL_NAMES.items()
+    assert {original: shown[original] for original in ORIGINAL_NAMES} == {
+        original: shown[name] for original, name in ORIGINAL_NAMES.items()
     }
 
 
@@ -253,9 +253,9 @@ def field_docs(name: str) -> str:
 def test_a_duration_is_seconds_or_a_timedelta(name: str) -> None:
     """Whole seconds: a fraction is refused, and so is what is out of bounds."""
     made = settings(**{name: timedelta(minutes=1)})
-    assert getattr(made, _ORIGINAL_NAMES.get(name, name)) == 60
+    assert getattr(made, ORIGINAL_NAMES.get(name, name)) == 60
     for wrong in (timedelta(milliseconds=1500), timedelta(seconds=-1)):
-        with pytest.raises(ConfigurationError, match=_ORIGINAL_NAMES.get(name, name)):
+        with pytest.raises(ConfigurationError, match=ORIGINAL_NAMES.get(name, name)):
             settings(**{name: wrong})
 
 

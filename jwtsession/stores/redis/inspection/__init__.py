@@ -1,0 +1,6 @@
+"""Asks each server of a store, for the command line."""
+
+from .node import Node, Refusal
+from .survey import Survey, survey
+
+__all__ = ["Node", "Refusal", "Survey", "survey"]

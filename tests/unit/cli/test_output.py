@@ -1,0 +1,75 @@
+"""What is written, for people and for programs."""
+
+import io
+import json
+import sys
+
+import pytest
+
+from jwtsession.cli.answer import Answer, Table, failure
+from jwtsession.cli.output import write
+
+SECRET = 'canary-of-a-"secret"'
+ANSWER = Answer(
+    {"name": SECRET, "list": [SECRET, 1]}, [f"it is {SECRET}", Table(("one", "two"), [("a", f"b {SECRET}")])]
+)
+
+
+class Screen(io.StringIO):
+    """A terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_json_is_one_document_without_secrets(capsys: pytest.CaptureFixture[str]) -> None:
+    """A secret is replaced before the text is made, also where JSON would write it in another way."""
+    write(ANSWER, as_json=True, secrets=[SECRET])
+    assert json.loads(capsys.readouterr().out) == {"name": "***", "list": ["***", 1]}
+
+
+def test_a_pipe_gets_plain_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each row is a line, however long, and a secret is replaced."""
+    write(
+        Answer({}, [Table(("name", "what it is"), [("a", "x" * 300), ("long name", SECRET)])]),
+        as_json=False,
+        secrets=[SECRET],
+    )
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == ["name       what it is", f"a          {'x' * 300}", "long name  ***"]
+
+
+def test_a_terminal_gets_a_table_of_rich(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has colours, and shows brackets of a text as they are."""
+    pytest.importorskip("rich")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    screen = Screen()
+    monkeypatch.setattr(sys, "stdout", screen)
+    write(Answer({}, [Table(("state", "what"), [("failure", "see [bold] here")])]), as_json=False)
+    assert "\x1b[" in screen.getvalue()
+    assert "see [bold] here" in screen.getvalue()
+
+
+def test_a_terminal_without_rich_gets_columns_that_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last column is wrapped at the terminal's width."""
+    for name in [*sys.modules]:
+        if name.partition(".")[0] == "rich":
+            monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setitem(sys.modules, "rich", None)
+    monkeypatch.setitem(sys.modules, "rich.console", None)
+    monkeypatch.setenv("COLUMNS", "40")
+    screen = Screen()
+    monkeypatch.setattr(sys, "stdout", screen)
+    write(Answer({}, [Table(("a", "b"), [("1", "word " * 20)])]), as_json=False)
+    lines = screen.getvalue().splitlines()
+    assert len(lines) > 3
+    assert max(map(len, lines)) <= 40
+    assert lines[2].startswith("   word")
+
+
+def test_a_failure_goes_to_the_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    """What a pipe reads is nothing then; with `--json` it is a document."""
+    write(failure("it does not work"), as_json=False)
+    assert capsys.readouterr() == ("", "error: it does not work\n")
+    write(failure("it does not work"), as_json=True)
+    assert json.loads(capsys.readouterr().out) == {"error": "it does not work"}

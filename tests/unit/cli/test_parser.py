@@ -1,0 +1,55 @@
+"""The commands, and what an error in the arguments shows."""
+
+import pytest
+
+from jwtsession.cli import main
+
+TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJqdGkiOiJhIn0.c2lnbmF0dXJl"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["settings", TOKEN],
+        ["settings", f"--token={TOKEN}"],
+        [TOKEN],
+        ["secret", "--bytes", TOKEN],
+        ["secret", f"--bytes={TOKEN}"],
+        ["doctor", "--sample", TOKEN],
+    ],
+)
+def test_a_secret_in_the_wrong_place_is_not_repeated(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """The error ends with 2 and names the option, but not what was given for it."""
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "error:" in err
+    assert TOKEN not in err
+
+
+def test_a_word_that_was_misspelled_is_repeated(capsys: pytest.CaptureFixture[str]) -> None:
+    """What looks like a word can be no secret, and its writer wants to see it."""
+    with pytest.raises(SystemExit):
+        main(["secrets"])
+    assert "'secrets'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["doctor", "--help"], ["settings", "--help"], ["secret", "--help"]])
+def test_help_ends_well(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Help is no error."""
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 0
+    assert "usage: jwtsession" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments", [["secret", "--bytes", "31"], ["doctor", "--sample", "-1"], ["doctor", "--sample", "x"]]
+)
+def test_numbers_have_limits(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """A short secret, and a sample of less than nothing, are refused."""
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
