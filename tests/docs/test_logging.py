@@ -57,7 +57,7 @@ def ask_with_a_bad_token(client: httpx2.Client) -> None:
 @pytest.mark.parametrize("set_up", [True, False])
 def test_a_refused_requests_reason_stands_in_the_log_with_the_lines_of_the_page(set_up: bool, tmp_path: Path) -> None:
     """The guide's lines, and nothing else, make uvicorn's log show why, and where the sessions are."""
-    (lines,) = [block for block in blocks(ROOT / "docs/guides/application.md", "python") if "basicConfig" in block]
+    (lines,) = [block for block in blocks(ROOT / "docs/guides/log.md", "python") if "basicConfig" in block]
     source = APPLICATION.format(lifespan="lifespan=sessions.lifespan") + lines * set_up
     log = log_of(source, tmp_path, ask_with_a_bad_token)
     assert '"GET /session HTTP/1.1" 401' in log
