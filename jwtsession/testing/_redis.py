@@ -1,5 +1,6 @@
 """`RedisKeys`: the keys of one test on a real server, whose times to live follow the test's clock."""
 
+import itertools
 import re
 from collections.abc import Iterator
 
@@ -30,7 +31,8 @@ class RedisKeys:
                 "redis_url: the tester needs one server: redis://, rediss://, unix:// or valkey://"
             )
         self._url = f"{scheme}://{rest}"
-        self._pattern = re.sub(r"([\\*?\[\]^])", r"\\\1", keyspace) + "*"
+        beginning = re.sub(r"([\\*?\[\]^])", r"\\\1", keyspace)
+        self._patterns = f"{beginning}*", f"{{{beginning}*"  # the second one: keys that are in one slot of a cluster
 
     def advance(self, seconds: float) -> None:
         """Shorten the times to live, as if so many seconds had passed. A key whose time is over goes.
@@ -64,7 +66,7 @@ class RedisKeys:
     def _batches(self, client: Redis) -> Iterator[list[bytes]]:
         # All names first: a scan that runs beside deletions may show a key twice, and its time would be taken twice.
         names = set[bytes]()
-        for each in client.scan_iter(self._pattern, count=1000):
+        for each in itertools.chain.from_iterable(client.scan_iter(one, count=1000) for one in self._patterns):
             names.add(each)
             if len(names) > _MOST_KEYS:
                 raise ConfigurationError(f"the keyspace has more than {_MOST_KEYS} keys: too many for a test")
