@@ -68,7 +68,9 @@ class Login(Generic[S, C]):
             "secure": cookie.secure,
             "sameSite": cookie.same_site.capitalize(),
         }
-        return [{"name": name, "value": value, "url": base_url, **attributes} for name, value in self.cookies.items()]
+        # Chromium takes a `Secure` cookie of an https:// URL alone, and sends it to http://localhost too.
+        url = base_url.replace("http://", "https://", 1) if cookie.secure else base_url
+        return [{"name": name, "value": value, "url": url, **attributes} for name, value in self.cookies.items()]
 
     def set_on(self, client: Any) -> None:
         """Log a client in: each of its requests has the token from now on.

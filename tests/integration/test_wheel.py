@@ -35,7 +35,7 @@ def _run(*command: str, cwd: Path) -> str:
 
 
 def test_the_wheel_has_the_package_and_nothing_else(wheel: Path) -> None:
-    """Every file of the package is in it (scripts, type marker, guard too), and no other top-level name."""
+    """Every file of the package is in it (scripts, type marker, guard too), the plugin of pytest, and no other name."""
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
         licenses = [name for name in archive.namelist() if name.endswith("licenses/LICENSE")]
@@ -44,7 +44,7 @@ def test_the_wheel_has_the_package_and_nothing_else(wheel: Path) -> None:
         for path in (ROOT / "jwtsession").rglob("*")
         if path.is_file() and path.suffix != ".pyc"
     }
-    assert names == package
+    assert names == package | {"jwtsession_pytest.py"}
     assert {
         "jwtsession/py.typed",
         "jwtsession/settings/weak_secrets.txt",

@@ -19,6 +19,7 @@ from jwtsession import (
     Ticket,
     Token,
 )
+from jwtsession.testing import AsyncSessionTester, InspectableStore, Login, SessionTester
 from jwtsession.web.claims import ClaimsDependency
 from jwtsession.web.dependencies import SessionDependency
 
@@ -114,3 +115,27 @@ async def endpoint(
     assert_type(session.user_id, int)
     assert_type(by_class.cart, list[str])
     assert_type(optional, UserSession | None)
+
+
+def blocking_test() -> None:
+    tester = SessionTester(sessions)
+    assert_type(tester, SessionTester[UserSession, UserClaims])
+    assert_type(SessionTester(SessionProvider()), SessionTester[Session, Claims])
+    with tester as entered:
+        assert_type(entered, SessionTester[UserSession, UserClaims])
+    login = tester.login(UserSession(user_id=1), UserClaims(role="admin"), age=timedelta(hours=2))
+    assert_type(login, Login[UserSession, UserClaims])
+    assert_type(login.session, UserSession)
+    assert_type(login.claims, UserClaims)
+    assert_type(tester.reload(login), UserSession)
+    assert_type(tester.revoke(login), bool)
+    assert_type(tester.store, InspectableStore)
+
+
+async def asynchronous_test() -> None:
+    async with AsyncSessionTester(sessions) as tester:
+        assert_type(tester, AsyncSessionTester[UserSession, UserClaims])
+        login = await tester.login({"user_id": 1}, auth_time=1_700_000_000)
+        assert_type(login, Login[UserSession, UserClaims])
+        assert_type(await tester.reload(login), UserSession)
+        assert_type(await tester.manager(login.token), SessionManager[UserSession, UserClaims])
