@@ -959,3 +959,29 @@ async def test_threads_have_handles_and_labels_too(store: SessionStore, clock: C
         assert await asyncio.to_thread(lambda: sessions.sync.set_label(info.handle, "mine", sub="ann"))
         assert await asyncio.to_thread(lambda: sessions.sync.revoke_handle(info.handle, sub="ann"))
         assert await asyncio.to_thread(sessions.sync.list_sessions, "ann") == []
+
+
+@pytest.mark.parametrize("policy", ["refuse", "evict"])
+async def test_who_acts_for_a_user_takes_no_room(store: SessionStore, clock: Clock, policy: str) -> None:
+    """Neither does the user's next login end that session or fail for it, nor does it end one of the user's own."""
+    sessions = provider(store, clock, max_sessions=2, too_many_sessions=policy, may_impersonate=lambda *_: True)
+    support = await log_in(sessions, "support")
+    first, second = await log_in(sessions), await log_in(sessions)
+    tokens = []
+    for _ in range(3):
+        acting = await manager(sessions, support.token)
+        tokens.append((await acting.impersonate("ann", Session(name="ann"))).access_token)
+    listed = await sessions.list_sessions("ann")
+    assert sorted(info.actor or "" for info in listed) == ["", "", "support", "support", "support"]
+    assert (await manager(sessions, first.token)).session is not None
+    if policy == "refuse":
+        with pytest.raises(TooManySessionsError):
+            await log_in(sessions)
+        await second.destroy()
+    await log_in(sessions)
+    for token in tokens:
+        assert (await manager(sessions, token)).session is not None
+    listed = await sessions.list_sessions("ann")
+    assert sorted(info.actor or "" for info in listed) == ["", "", "support", "support", "support"]
+    assert await sessions.revoke_all("ann") == 5
+    assert (await manager(sessions, support.token)).session is not None
