@@ -1,6 +1,6 @@
 """`ProvidedRouters`: the routers with ready-made endpoints that a provider makes."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import timedelta
 from typing import Any, Generic, get_args
 
@@ -16,6 +16,9 @@ from .web import APIRouter, HTTPConnection, routers
 from .web.dependencies import SessionDependency
 from .web.routers import SessionEndpoint
 
+Impersonate = Callable[[str], S | tuple[S, C] | Awaitable[S | tuple[S, C] | None] | None]
+"""Returns the data of a session in which somebody acts for the user, and claims for its token."""
+
 
 class ProvidedRouters(OffRequest[S, C], Generic[S, C]):
     """The part of `SessionProvider` that makes routers."""
@@ -25,6 +28,7 @@ class ProvidedRouters(OffRequest[S, C], Generic[S, C]):
     get_session: SessionDependency[S]
     redirect_to_login: Callable[[str], SessionDependency[S]]
     require_fresh: Callable[[int | timedelta], SessionDependency[S]]
+    _impersonates: bool
     _keys: KeyRing
     _settings: SessionSettings
     _store: SessionStore
@@ -101,6 +105,7 @@ class ProvidedRouters(OffRequest[S, C], Generic[S, C]):
         guard: Any,
         prefix: str = "",
         *,
+        impersonate: Impersonate[S, C] | None = None,
         locate: routers.Locate | None = None,
         tags: Sequence[str] = ("admin",),
     ) -> APIRouter:
@@ -108,13 +113,18 @@ class ProvidedRouters(OffRequest[S, C], Generic[S, C]):
 
         `GET /users/{sub}/sessions` lists a user's sessions, `DELETE /users/{sub}/sessions` ends all of them,
         `DELETE /users/{sub}/sessions/{handle}` ends one. With the setting `revoke_before`, `POST /revoke-before` logs
-        out everybody. In the path, `sub` is percent-encoded: `encodeURIComponent(sub)`.
+        out everybody. With `impersonate`, `POST /users/{sub}/impersonate` begins a session in which the administrator
+        acts for the user: see `SessionManager.impersonate`. Nobody administers while they act for somebody.
+
+        In the path, `sub` is percent-encoded: `encodeURIComponent(sub)`.
 
         Args:
             guard: A dependency that refuses everybody but administrators: `Depends(require_admin)`,
                 `Security(sessions.get_session, scopes=["admin"])`, or a callable. It may authenticate a machine by a
                 key, without a session.
             prefix: The beginning of the paths.
+            impersonate: Returns what the session of this user would hold, alone or with claims for the token, or None
+                if there is no such user. It may be a coroutine function. It needs `may_impersonate`, which decides.
             locate: See `router`.
             tags: The tags of the endpoints in OpenAPI.
 
@@ -124,10 +134,13 @@ class ProvidedRouters(OffRequest[S, C], Generic[S, C]):
         """
         if not self._settings.user_index:
             raise ConfigurationError("admin_router: needs user_index=True")
+        if impersonate is not None and not (callable(impersonate) and self._impersonates):
+            raise ConfigurationError("admin_router: impersonate: must be a function, and needs may_impersonate")
         return routers.admin_router(
             self._access(),
             self._views("admin_router", locate, is_used=True),
             guard,
+            impersonate=impersonate,
             revoke_before=self._settings.revoke_before,
             prefix=routers.checked_prefix("admin_router", prefix),
             tags=tags,

@@ -127,6 +127,7 @@ class SessionProvider(ProvidedRouters[S, C], Generic[S, C]):
         )
         self._use(parts)
         self._dependencies = parts.dependencies
+        self._impersonates = may_impersonate is not None
         self._entered: list[AbstractAsyncContextManager[None]] = []
         self.get_session = self._dependencies.session()
         self.get_editable_session = self._dependencies.editable_session()

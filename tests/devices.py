@@ -44,7 +44,7 @@ class Forwarded:
         await self.app(scope, receive, send)
 
 
-@dataclass
+@dataclass(eq=False)
 class Device:
     """A device that is signed in."""
 

@@ -8,7 +8,8 @@ from typing import Any, Protocol
 from fastapi import HTTPException
 
 from ..._ids import handle_of
-from ...errors import ConfigurationError
+from ..._request import emit_refused
+from ...errors import ConfigurationError, ImpersonationError
 from ...manager import SessionManager
 from ...sessions import SessionInfo
 from ..dependencies import SessionDependency
@@ -71,12 +72,17 @@ class SessionAccess:
         if manager.id is not None and handle == handle_of(manager.id):
             await manager.destroy()  # this also clears the cookie
             return
+        refuse_actor(manager)
         sub = user_of(manager)
         if not (sub and await self.revoke_handle(handle, sub=sub)):
             raise not_found()
 
     async def end_others(self, manager: Manager, *, own_too: bool = False) -> int:
-        """End the other sessions of the manager's user, and then the manager's own, if asked. Return how many ended."""
+        """End the other sessions of the manager's user, and then the manager's own, if asked. Return how many ended.
+
+        Raises:
+            ImpersonationError: Somebody acts for the user.
+        """
         ended = await manager.destroy_others() if user_of(manager) else 0
         if own_too:
             await manager.destroy()
@@ -87,7 +93,9 @@ class SessionAccess:
 
         Raises:
             HTTPException: 404: the user has no such session.
+            ImpersonationError: Somebody acts for the user.
         """
+        refuse_actor(manager)
         sub = user_of(manager)
         if not (sub and await self.set_label(handle, label, sub=sub)):
             raise not_found()
@@ -96,6 +104,18 @@ class SessionAccess:
 def user_of(manager: Manager) -> str | None:
     """The user of the manager's session; None for a visitor."""
     return None if manager.claims is None else manager.claims.sub
+
+
+def refuse_actor(manager: Manager) -> None:
+    """Refuse what only the user may do, if somebody acts for the user.
+
+    Raises:
+        ImpersonationError: Somebody does.
+    """
+    if manager.actor is not None:
+        error = ImpersonationError("impersonated")
+        emit_refused(manager, error)
+        raise error
 
 
 def not_found() -> HTTPException:

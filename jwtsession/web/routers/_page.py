@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from ...errors import CSRFError, InvalidArgumentError, LoginRequiredError, StaleAuthenticationError
+from ...errors import CSRFError, ImpersonationError, InvalidArgumentError, LoginRequiredError, StaleAuthenticationError
 from ...sessions import check_label
 from ..dependencies import SessionDependency
 from ._access import SessionAccess
@@ -75,7 +75,8 @@ def page_router(
     async def show_sessions(request: Request, manager: Any = given) -> Response:
         shown = await views.of(await access.sessions(manager))
         message = MESSAGES.get(request.query_params.get("done", ""))
-        return _page(sessions_page(shown, now=access.now(), endpoints=endpoints, acting=False, message=message))
+        acting = manager.actor is not None
+        return _page(sessions_page(shown, now=access.now(), endpoints=endpoints, acting=acting, message=message))
 
     if "log_out" in endpoints:
 
@@ -149,6 +150,8 @@ def _refusal(error: HTTPException | InvalidRequestError, request: Request, login
         links = [] if login is None else [(login, "Sign in")]
     elif isinstance(error, CSRFError):
         title, text = "This request was refused", "Another site may have made it. Use the buttons of the page itself."
+    elif isinstance(error, ImpersonationError):
+        title, text = "Only the user can do this", "You act for the user, and may not change the user's other sessions."
     return _page(notice(title, text, links), status, error.headers)
 
 

@@ -1,15 +1,18 @@
 """The router for administrators: the sessions of any user, and the end of all tokens."""
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Path
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ..._acting import IMPERSONATION_SECONDS
 from ...errors import InvalidArgumentError
-from ._access import Manager, SessionAccess, not_found
+from ...models import Token
+from ._access import Manager, SessionAccess, not_found, refuse_actor
 from ._guards import guard_dependency
 from .sessions import NO_SUCH_SESSION
 from .views import EndedSessions, SessionError, SessionView, Views, moment
@@ -17,6 +20,18 @@ from .views import EndedSessions, SessionError, SessionView, Views, moment
 _SESSIONS = "/users/{sub:path}/sessions"
 # A handle has 22 characters, so no path is that of all sessions of one user and that of a session of another one.
 _SESSION = _SESSIONS + "/{handle}"
+
+
+class Impersonation(BaseModel):
+    """For how long to act for a user."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True, extra="forbid")
+
+    seconds: int = Field(default=IMPERSONATION_SECONDS, ge=1, le=IMPERSONATION_SECONDS)
+    """After so many seconds the session ends, however much it is used."""
+
+
+_AN_HOUR = Impersonation()
 
 
 class RevokeBefore(BaseModel):
@@ -38,7 +53,14 @@ class RevokedBefore(BaseModel):
 
 
 def admin_router(
-    access: SessionAccess, views: Views, guard: object, *, revoke_before: bool, prefix: str, tags: Sequence[str]
+    access: SessionAccess,
+    views: Views,
+    guard: object,
+    *,
+    impersonate: Callable[[str], object] | None,
+    revoke_before: bool,
+    prefix: str,
+    tags: Sequence[str],
 ) -> APIRouter:
     """See `SessionProvider.admin_router`.
 
@@ -46,6 +68,8 @@ def admin_router(
         access: What the provider gives.
         views: Makes the answers.
         guard: A dependency that lets in administrators only.
+        impersonate: Returns the data of a session in which an administrator acts for the user; None for no such
+            endpoint.
         revoke_before: Whether there is the endpoint `POST /revoke-before`.
         prefix: The beginning of the paths.
         tags: The tags of the endpoints in OpenAPI.
@@ -56,7 +80,9 @@ def admin_router(
         # A guard may authenticate in a way of its own, and be content with a session. Where the session's token is in
         # the cookie, this refuses requests that another site may have made. OpenAPI shows the guard alone: with this
         # dependency it would show that a request may come without any credentials.
-        return await get_manager(request, response)
+        manager = await get_manager(request, response)
+        refuse_actor(manager)  # an administrator acts for nobody meanwhile
+        return manager
 
     given = Depends(manager_of)
     first = [guard_dependency(guard), given]
@@ -77,6 +103,25 @@ def admin_router(
         """End one session of the user."""
         if not await access.revoke_handle(handle, sub=sub):
             raise not_found()
+
+    if impersonate is not None:
+        acting = Depends(access.get_required_manager)
+
+        @router.post("/users/{sub:path}/impersonate", summary="Act for a user", responses=_NO_SUCH_USER)
+        async def impersonate_user(
+            sub: Subject,
+            asked: Impersonation = _AN_HOUR,
+            manager: Any = acting,
+        ) -> Token:
+            """Begin a session in which you act for the user. The token names both: its `act` is you (RFC 8693)."""
+            manager.require()
+            made: Any = impersonate(sub)
+            made = await made if inspect.isawaitable(made) else made
+            if made is None:
+                raise not_found()
+            session, claims = made if isinstance(made, tuple) else (made, None)
+            token: Token = await manager.impersonate(sub, session, claims, seconds=asked.seconds)
+            return token
 
     if revoke_before:
 
@@ -104,6 +149,8 @@ Subject = Annotated[
     AfterValidator(_checked),
     Path(min_length=1, description="The user, as in the claim `sub`, percent-encoded."),
 ]
+
+_NO_SUCH_USER: dict[int | str, dict[str, Any]] = {404: {"description": "There is no such user", "model": SessionError}}
 
 _ANSWERS: dict[int | str, dict[str, Any]] = {
     403: {"description": "No administrator, or a request that another site may have made", "model": SessionError},

@@ -57,7 +57,7 @@ def session_router(
             expires=None if told.expires is None else moment(told.expires),
             idle_expires=moment(told.idle_expires),
             transport="cookie" if told.by_cookie else "bearer",
-            impersonated=False,
+            impersonated=manager.actor is not None,
         )
 
     @_if("log_out" in endpoints, router.delete, "/session", status_code=204, summary="Log out")
