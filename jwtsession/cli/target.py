@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from .._from_settings import make_store
+from .._from_settings import key_specs, make_codec, make_store
 from ..errors import ConfigurationError
+from ..models import Claims
 from ..settings import SessionSettings
 from ..stores import SessionStore
 from ..stores.redis.connect import Connections
+from ..tokens import KeyRing, TokenCodec
 
 if TYPE_CHECKING:  # it imports FastAPI
     from ..provider import SessionProvider
@@ -51,6 +53,14 @@ class Target:
         from ..provider import SessionProvider
 
         return self.given if self.given is not None else SessionProvider(settings=self.settings, store=self.store)
+
+    @cached_property
+    def codec(self) -> TokenCodec[Any]:
+        """Verifies tokens as the application does; without an application, by the settings alone."""
+        if self.given is not None:
+            return self.given._lifespan.tenant.codec
+        keys = KeyRing(key_specs(self.settings), self.settings.algorithm)
+        return make_codec(self.settings, keys, Claims, None, time.time)
 
 
 def load(arguments: argparse.Namespace, secrets: set[str]) -> Target:

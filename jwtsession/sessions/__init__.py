@@ -12,6 +12,7 @@ from .index.user_index import UserIndex
 from .instances import Former, refuse_lost_changes, remembered
 from .lifecycle import SessionLifecycle
 from .new_session import NewSession
+from .node import drop_bookkeeping
 from .repository import LoadCheck, Record, SessionRepository
 from .reuse import Reuse
 from .rotation import Rotation, RotationCheck
@@ -61,6 +62,7 @@ __all__ = [
     "Watched",
     "check_label",
     "check_model",
+    "drop_bookkeeping",
     "new_ticket",
     "origin_name",
     "refuse_lost_changes",

@@ -8,6 +8,7 @@ from .dpop import Proof, ProofVerifier, is_of_key
 from .jwks import read_jwks
 from .keys import KeyRing, KeySpec
 from .missing_keys import MissingKeys
+from .new_key import new_key
 from .nonces import ProofNonces
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "inherited",
     "is_of_key",
     "kid_of",
+    "new_key",
     "read_json",
     "read_jwks",
     "stepped_up",

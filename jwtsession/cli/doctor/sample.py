@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
 
 from ..._from_settings import make_sealer
-from ..._ids import is_session_id
+from ..._ids import handle_of, is_session_id
 from ...errors import AuthenticationError, SessionCorruptError, StoreUnavailableError
 from ...sessions import MAX_SESSION_BYTES
 from ...stores.redis.inspection import Node, Refusal, Survey
@@ -86,10 +86,11 @@ def _ttl(found: list[_Stored], target: Target) -> Finding:
     endless = [each for each in found if each.ttl == -1 and each.rest != "not_before"]
     if not endless:
         return ok("sample.ttl", f"each of {len(found)} keys has a time to live")
-    sessions = sum(each.is_session for each in endless)
+    sessions = [each.rest for each in endless if each.is_session]
     return warning(
         "sample.ttl",
-        f"{len(endless)} of {len(found)} keys have no time to live, {sessions} of them sessions: they never end",
+        f"{len(endless)} of {len(found)} keys have no time to live, {len(sessions)} of them sessions"
+        f"{_such_as(sessions)}: they never end",
         "Find out what wrote them (PERSIST, a restored backup, another program), and give them one by EXPIRE.",
     )
 
@@ -102,7 +103,7 @@ def _size(found: list[_Stored], target: Target) -> Finding:
         return warning(
             "sample.size",
             f"of {len(sessions)} sessions {len(large)} are larger than {MAX_SESSION_BYTES} bytes, and {len(other)} are"
-            " no strings: their users get a 401",
+            f" no strings{_such_as([each.rest for each in (*large, *other)])}: their users get a 401",
             "Another program writes to these keys: give it a keyspace of its own.",
         )
     most = max((each.size for each in sessions), default=0)
@@ -113,6 +114,7 @@ def _encryption(found: list[_Stored], target: Target) -> Finding:
     sealer, settings = make_sealer(target.settings), target.settings.encryption
     values = [(each.rest, each.value) for each in found if each.value is not None]
     codes: Counter[str] = Counter()
+    wrong: list[str] = []
     plain = 0
     for session_id, value in values:
         plain += not value.startswith(b"\x01")
@@ -120,6 +122,7 @@ def _encryption(found: list[_Stored], target: Target) -> Finding:
             sealer.open(session_id, value)
         except SessionCorruptError as error:
             codes[error.code] += 1
+            wrong.append(session_id)
     if not settings.keys:
         if plain < len(values):
             return failed(
@@ -132,7 +135,7 @@ def _encryption(found: list[_Stored], target: Target) -> Finding:
         told = ", ".join(f"{number} {code}" for code, number in codes.items())
         return failed(
             "sample.encryption",
-            f"of {len(values)} sessions some can't be opened ({told}): their users get a 401",
+            f"of {len(values)} sessions some can't be opened ({told}){_such_as(wrong)}: their users get a 401",
             "session_not_encrypted: set encryption.mode to write until the old ones have ended. session_key_unknown:"
             " put the key back behind the others. session_tampered: somebody has changed or copied them.",
         )
@@ -148,6 +151,7 @@ def _encryption(found: list[_Stored], target: Target) -> Finding:
 async def _model(found: list[_Stored], target: Target) -> Finding:
     sessions = [each.rest for each in found if each.is_session]
     codes: Counter[str] = Counter()
+    wrong: list[str] = []
     async with target.provider:
         for session_id in sessions:
             try:
@@ -156,11 +160,18 @@ async def _model(found: list[_Stored], target: Target) -> Finding:
                 return skipped("sample.model", "the store did not answer")
             except AuthenticationError as error:
                 codes[error.code] += 1
+                wrong.append(session_id)
     if not codes:
         return ok("sample.model", f"the model reads each of {len(sessions)} sessions")
     told = ", ".join(f"{number} {code}" for code, number in codes.items())
     return (failed if codes.total() == len(sessions) else warning)(
         "sample.model",
-        f"the model can't read {codes.total()} of {len(sessions)} sessions ({told}): their users get a 401",
+        f"the model can't read {codes.total()} of {len(sessions)} sessions ({told}){_such_as(wrong)}: their users get"
+        " a 401",
         "Give the new fields of the model defaults, or the provider a migrate function.",
     )
+
+
+def _such_as(session_ids: list[str]) -> str:
+    """One of the sessions, by its handle, for `jwtsession sessions show`."""
+    return f", such as {handle_of(session_ids[0])}" if session_ids else ""
