@@ -49,14 +49,19 @@ class Counter:
         create(name, [self._observe], unit, description)
 
     def series(self, *values: str) -> Series:
-        """Return the number for the attributes' values. A caller that adds often keeps it."""
+        """Return the number for the attributes' values. A caller that adds often keeps it.
+
+        Args:
+            values: In the order of the keys. An empty one is an attribute that is not there.
+        """
         found = self._series.get(values)
         if found is not None:
             return found
         if len(self._series) >= MOST_SERIES:
             values = (OTHER,) * len(values)
         # `setdefault` is one step: several threads get the same object.
-        return self._series.setdefault(values, Series(dict(zip(self._keys, values, strict=True))))
+        attributes = {key: value for key, value in zip(self._keys, values, strict=True) if value}
+        return self._series.setdefault(values, Series(attributes))
 
     def add(self, *values: str) -> None:
         """Count once, for the attributes' values."""

@@ -64,6 +64,8 @@ class Telemetry:
         self._events = Counter(
             counter, "jwtsession.events", "{event}", "Events in the life of sessions", ("name", "reason")
         )
+        # An alert sees how a counter grows, and would not see the first one of a counter that was not there before.
+        self._events.series("reuse_detected", "none")
         tokens = Counter(counter, "jwtsession.token_cache.requests", "{request}", "Tokens to verify", ("result",))
         self.token_cache = {each: tokens.series(each) for each in RESULTS}
         """Counts questions to the caches of verified tokens, by their results."""

@@ -123,7 +123,6 @@ class Operations:
         if (name, method) == ("load", None):
             return self._measured_load(store)
         called, loads = method or name, name in _LOADS
-        done, absent = self._result(name, "ok"), self._result(name, "absent")
 
         async def measure(*args: Any, **options: Any) -> Any:
             span = self._begin() if loads else None
@@ -137,9 +136,10 @@ class Operations:
             now = perf_counter()
             if loads:
                 # Some loads ask for more in the same round trip: the value comes first.
-                result = absent if (found[0] if isinstance(found, (tuple, list)) else found) is None else done
+                value = found[0] if isinstance(found, (tuple, list)) else found
+                result = self._result(name, "absent" if value is None else "ok")
             else:
-                result = self._result(name, found.value) if isinstance(found, Enum) else done
+                result = self._result(name, found.value if isinstance(found, Enum) else "ok")
             result.series.count += 1
             result.durations.record(now - began, now)
             if span is not None:
