@@ -27,7 +27,7 @@ WAYS = {
     "recorded": "an SDK for metrics and traces; the request is recorded",
     "every": "an SDK for metrics, and every duration measured",
 }
-TURNS = 40
+TURNS = 20
 EACH = 2000
 """Requests of a turn."""
 

@@ -77,6 +77,7 @@ async def main():
     for each in providers:
         async with AsyncSessionTester(each) as tester:
             await tester.manager((await tester.login({})).token)
+            await tester.manager()
 
 asyncio.run(main())
 (scope,) = reader.get_metrics_data().resource_metrics[0].scope_metrics

@@ -24,12 +24,19 @@ from jwtsession.stores import CachedSessionStore
 from jwtsession.testing import AsyncSessionTester, Clock
 from tests import servers
 from tests.conftest import SECRET
+from tests.unit.conftest import request
 from tests.unit.observability.telemetry.conftest import SDK
 from tests.web import bearer
 
 
 class Visit(Session):
     count: int = 0
+
+
+async def log_in(provider: SessionProvider[Any, Any], session: Any = None) -> str:
+    """The token of a new session. A tester would put a store of its own into the provider."""
+    manager = await provider.get_manager(request())
+    return (await manager.create({} if session is None else session, transport="bearer")).access_token
 
 
 class Fragile(MemorySessionStore):
@@ -202,10 +209,10 @@ def test_events_that_a_slow_hook_did_not_get_are_counted(sdk: SDK) -> None:
 async def test_loads_that_share_a_round_trip_are_a_batch(sdk: SDK, valkey: servers.Server) -> None:
     """Their spans are linked, and the server is asked once for all but the first."""
     provider = SessionProvider(secret=SECRET, redis_url=valkey.url)
-    async with AsyncSessionTester(provider) as tester:
-        tokens = [(await tester.login({})).token for _ in range(8)]
+    async with provider:
+        tokens = [await log_in(provider) for _ in range(8)]
         with sdk.tracer.start_as_current_span("requests"):
-            await asyncio.gather(*map(tester.manager, tokens))
+            await asyncio.gather(*[provider.get_manager(request(each)) for each in tokens])
     spans = sdk.spans()
     assert len(spans) == 8
     linked = [link.context.span_id for each in spans for link in each.links]
@@ -219,11 +226,11 @@ async def test_loads_that_share_a_round_trip_are_a_batch(sdk: SDK, valkey: serve
 async def test_a_failure_and_its_second_attempt_are_one_operation(sdk: SDK) -> None:
     """As long as both took."""
     provider = SessionProvider(secret=SECRET, redis_url=f"redis://127.0.0.1:{servers.free_port()}")
-    token = SessionProvider(secret=SECRET, store=MemorySessionStore())
-    async with AsyncSessionTester(token) as other, AsyncSessionTester(provider) as tester:
-        text = (await other.login({})).token
+    other = SessionProvider(secret=SECRET, store=MemorySessionStore())
+    async with other, provider:
+        token = await log_in(other)
         with sdk.tracer.start_as_current_span("request"), pytest.raises(StoreUnavailableError):
-            await tester.manager(text)
+            await provider.get_manager(request(token))
     assert sdk.numbers("jwtsession.store.operations")["load", "error", "ConnectionError"] == 1
     (span,) = sdk.spans()
     assert dict(span.attributes or {}) == {"error.type": "ConnectionError"}
@@ -235,17 +242,17 @@ async def test_the_near_cache_counts_its_questions_and_says_how_long_its_server_
     """What memory answers is no operation of the store, and has no span."""
     store = CachedSessionStore(RedisSessionStore(valkey.url), 1_000_000)
     provider = SessionProvider(Visit, secret=SECRET, store=store, touch_interval=60)
-    async with AsyncSessionTester(provider) as tester:
+    async with provider:
         assert sdk.numbers("jwtsession.near_cache.silence") == {}
-        token = (await tester.login(Visit())).token
+        token = await log_in(provider, Visit())
         for _ in range(200):
-            await tester.manager(token)
+            await provider.get_manager(request(token))
             if sdk.numbers("jwtsession.near_cache.requests").get(("hit",)):
                 break
             await asyncio.sleep(0.01)
         asked = sdk.numbers("jwtsession.store.operations")["load", "ok"]
         with sdk.tracer.start_as_current_span("request"):
-            manager = await tester.manager(token)
+            manager = await provider.get_manager(request(token))
         assert sdk.spans() == []
         with sdk.tracer.start_as_current_span("request"):
             await manager.reload()
