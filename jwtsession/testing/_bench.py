@@ -187,6 +187,8 @@ class Bench(Generic[S, C]):
             model: type[C] = self.sessions._wire.keywords["claims_model"]
             claims = (claims or model()).model_copy(update={"auth_time": int(seconds)})
         seconds_ago = age.total_seconds() if isinstance(age, timedelta) else age
+        if seconds_ago < 0:
+            raise InvalidArgumentError("age: must not be negative")
         async with self._started():
             manager = self.sessions._messages.visitor()
             if seconds_ago:

@@ -20,6 +20,7 @@ from jwtsession import (
     SessionProvider,
     Token,
 )
+from jwtsession.testing import SessionTester
 from jwtsession.tokens import KeyRing, KeySpec, TokenCodec
 from tests.conftest import SECRET, Clock
 from tests.security.forge import with_claims
@@ -335,23 +336,18 @@ def test_a_scope_that_is_no_text_is_no_token(scope: Any) -> None:
 
 def test_odd_spaces_in_a_scope_do_not_matter() -> None:
     """Tabs and repeated spaces separate, and an empty text is no scope; nothing demands the empty scope."""
-    sessions = provider()
+    sessions = SessionProvider(UserSession, UserClaims)
     app = FastAPI(lifespan=sessions.lifespan)
-
-    @app.post("/session")
-    async def log_in(
-        scope: str, manager: Annotated[SessionManager[UserSession, UserClaims], Depends(sessions.get_manager)]
-    ) -> Token:
-        return await manager.create(UserSession(user_id=1), UserClaims(scope=scope))
 
     @app.get("/")
     async def read(session: Annotated[UserSession, Security(sessions.get_session, scopes=["a", "b"])]) -> int:
         return session.user_id
 
-    with TestClient(app) as client:
+    tester = SessionTester(sessions)
+    with tester.client(app) as client:
         for scope, expected in (("a b", 200), ("  b \t a ", 200), ("", 403), (" ", 403), ("ab", 403), ("a,b", 403)):
-            headers = bearer(client.post("/session", params={"scope": scope}).json()["access_token"])
-            assert client.get("/", headers=headers).status_code == expected
+            with tester.as_user(app, UserSession(user_id=1), UserClaims(scope=scope)):
+                assert client.get("/").status_code == expected
 
 
 def test_checks_of_one_s_own_are_ordinary_dependencies_on_typed_claims(shop: TestClient) -> None:

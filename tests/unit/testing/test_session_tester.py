@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import pytest
-from fastapi import Depends, FastAPI
+from fastapi import Depends, FastAPI, Request
 from fastapi.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
@@ -299,6 +299,8 @@ def test_a_login_of_a_while_ago(tester: Tester) -> None:
         old = tester.login(*ann(), age=timedelta(days=31))
         assert client.get("/session", headers=old.headers).status_code == 401
         assert tester.events[-1].code == "expired_token"
+    with pytest.raises(InvalidArgumentError, match="age"):
+        tester.login(*ann(), age=-1)
 
 
 def test_a_sign_in_apart_from_the_login(tester: Tester) -> None:
@@ -503,6 +505,28 @@ def test_the_verbs_of_the_users_manager_work(client: TestClient, tester: Tester)
         assert tester.reload(login).cart == ["tea", "cup"]
         assert client.delete("/session").status_code == 204
         assert client.get("/session").status_code == 401
+
+
+def test_a_socket_is_the_users_too(client: TestClient, tester: Tester) -> None:
+    """Its handshake needs no token, and it ends with the session."""
+    with tester.as_user(app, *ann()) as login, client.websocket_connect("/live") as socket:
+        assert socket.receive_json() == 1
+        tester.revoke(login)
+        with pytest.raises(WebSocketDisconnect) as closed:
+            socket.receive_json()
+    assert closed.value.code == 1008
+
+
+def test_a_middleware_and_the_state_see_the_user(tester: Tester) -> None:
+    """`request.state.session` is the manager of the user, once a dependency has asked."""
+    one = FastAPI(lifespan=sessions.lifespan)
+
+    @one.get("/")
+    async def read(request: Request, session: shop.CurrentSession) -> bool:
+        return request.state.session.session is session
+
+    with tester.client(one) as client, tester.as_user(one, *ann()):
+        assert client.get("/").json() is True
 
 
 def test_an_override_of_the_test_comes_back(client: TestClient, tester: Tester) -> None:

@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jwtsession import (
+    Claims,
     ConfigurationError,
     MemorySessionStore,
     Session,
-    SessionManager,
     SessionProvider,
-    Token,
     safe_next,
 )
+from jwtsession.testing import SessionTester
 from tests.asgi import call, scope_of
 from tests.conftest import SECRET
 
@@ -57,8 +57,13 @@ def test_no_safe_path_has_a_host(path: str) -> None:
 
 
 @pytest.fixture
-def client() -> Iterator[TestClient]:
-    sessions = SessionProvider(secret=SECRET, store=MemorySessionStore(), token_sources=["bearer", "query"])
+def tester() -> SessionTester[Session, Claims]:
+    return SessionTester(SessionProvider(token_sources=["bearer", "query"]))
+
+
+@pytest.fixture
+def client(tester: SessionTester[Session, Claims]) -> Iterator[TestClient]:
+    sessions = tester.sessions
     app = FastAPI(lifespan=sessions.lifespan)
     page = Depends(sessions.redirect_to_login("/login"))
 
@@ -70,15 +75,11 @@ def client() -> Iterator[TestClient]:
     async def login_page(session: Annotated[Session, page]) -> bool:
         return True
 
-    @app.post("/login")
-    async def log_in(manager: Annotated[SessionManager, Depends(sessions.get_manager)]) -> Token:
-        return await manager.create({})
-
-    with TestClient(app, follow_redirects=False) as client:
+    with tester.client(app, follow_redirects=False) as client:
         yield client
 
 
-def test_a_browser_goes_to_the_login_page_and_back(client: TestClient) -> None:
+def test_a_browser_goes_to_the_login_page_and_back(client: TestClient, tester: SessionTester[Session, Claims]) -> None:
     """A 303 names the page and its query; with a session the page is shown, and scripts get a 401."""
     refused = client.get("/page/a%20b?n=1&m=%2F", headers=PAGE)
     assert refused.status_code == 303
@@ -89,8 +90,7 @@ def test_a_browser_goes_to_the_login_page_and_back(client: TestClient) -> None:
     assert refused.headers["cache-control"] == "no-store"
 
     assert client.get("/page/a").status_code == 401
-    token = client.post("/login").json()["access_token"]
-    assert client.get("/page/a", headers=PAGE | {"Authorization": f"Bearer {token}"}).json() is True
+    assert client.get("/page/a", headers=PAGE | tester.login({}).headers).json() is True
 
 
 @pytest.mark.parametrize(
