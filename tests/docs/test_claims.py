@@ -176,7 +176,7 @@ def test_the_files_that_a_page_names_are_there(page: str) -> None:
 @pytest.mark.parametrize("feature", [None, "user_index", "rotation"])
 def test_the_rights_in_the_storage_guide_are_enough(valkey: servers.Server, feature: str | None) -> None:
     """A Redis user with just these rights does for every verb."""
-    rights = re.findall(r"```text\n(.*?)\n```", (ROOT / "docs/guides/storage.md").read_text(encoding="utf-8"))
+    rights = re.findall(r"```text\n(.*?)\n```", (ROOT / "docs/guides/stored.md").read_text(encoding="utf-8"))
     assert len(rights) == 3
     assert rights[0].startswith("~sess:* -@all")
     user_index, rotates = feature == "user_index", feature == "rotation"

@@ -66,7 +66,7 @@ def denied(server: servers.Server) -> dict[str, int]:
 def test_these_are_the_documented_rights() -> None:
     """The documentation shows the rights of `rights.py`, by which the contract suite runs, to the letter."""
     text, command_line = (
-        (Path(__file__).parents[2] / f"docs/guides/{page}.md").read_text() for page in ("storage", "command-line")
+        (Path(__file__).parents[2] / f"docs/guides/{page}.md").read_text() for page in ("stored", "command-line")
     )
     assert f"\n{' '.join(rights.INSPECTION)}\n" in command_line
     blocks = [block.split() for block in re.findall(r"^```text\n(.*?)\n```$", text, re.MULTILINE | re.DOTALL)]
