@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any, Generic, cast
 
 from ._editing import note_verb
-from ._issuing import IssuingSession
+from ._merging import Merge, MergingSession
 from ._request import emit_refused
 from ._tracebacks import scrub_traceback
 from ._types import C, S, Transport
@@ -16,7 +16,7 @@ from .sessions import Record, refuse_lost_changes
 from .tokens import VerifiedToken
 
 
-class LoginSession(IssuingSession[S, C], Generic[S, C]):
+class LoginSession(MergingSession[S, C], Generic[S, C]):
     """The session of one request, and the methods that begin, move and end it."""
 
     __slots__ = ()
@@ -27,6 +27,7 @@ class LoginSession(IssuingSession[S, C], Generic[S, C]):
         session: S | Mapping[str, Any],
         claims: C | None = None,
         *,
+        merge: Merge[S] | None = None,
         max_age: int | timedelta | None = None,
         transport: Transport | None = None,
         persistent: bool | None = None,
@@ -40,6 +41,11 @@ class LoginSession(IssuingSession[S, C], Generic[S, C]):
         Args:
             session: The data. A mapping is validated into the provider's model.
             claims: The token's other claims. `create` sets `jti`, and fills in `iss`, `aud`, `iat` and `exp`.
+            merge: A function that gets the data of the session that the request came with, and the new session's. It
+                changes the new one in place, or returns the data to store. It may be a coroutine function. It is not
+                called if the request has no session. If another request changes the old session meanwhile, it is
+                called again, with new instances. Of several logins at the same time one gets the data. If it raises,
+                nothing has happened to either session.
             max_age: This session's own idle timeout, in seconds or as a `timedelta`, for its whole life: at most the
                 setting `max_age_limit`, or `max_age` if that is not set. None: the setting `max_age`.
             transport: `cookie` puts the token into the cookie, `bearer` into the returned `Token`. None: as the client
@@ -58,10 +64,15 @@ class LoginSession(IssuingSession[S, C], Generic[S, C]):
             ConfigurationError: The token would be in a cookie, and nothing puts it on the answer.
             InvalidArgumentError: The session, the claims, `max_age` or the cookie can't be stored, signed or set.
             SessionTooLargeError: The session is larger than 65,536 bytes.
-            TooManySessionsError: The user has `max_sessions` sessions already, and `too_many_sessions` is `refuse`.
+            SessionConflictError: With `merge`: other requests changed the old session during each of 32 attempts. It
+                goes on.
+            TooManySessionsError: The user has `max_sessions` sessions already, and `too_many_sessions` is `refuse`. The
+                session that the request came with goes on.
             StoreUnavailableError: The store did not answer. If it fails only when the old session shall end, `create`
                 succeeds and the log tells of the failure.
         """
+        if merge is not None and not callable(merge):
+            raise InvalidArgumentError("merge: must be a function of the old and the new session")
         key, by_cookie = self._choose(transport, persistent, allow_cross_site)
         data = self._repository.serializer.to_session(session)
         verified, issued = self._sign(claims, max_age, persistent=persistent if by_cookie else None, key=key)
@@ -69,7 +80,11 @@ class LoginSession(IssuingSession[S, C], Generic[S, C]):
         record = self._repository.encode(verified.session_id, data, detached=data is not self.session)
         if self._possession is not None:
             await self._use_proof(self._possession)
-        await self._lifecycle.begin(self._new(verified, issued, record), self._verified)
+        new = self._new(verified, issued, record)
+        if merge is None or self._record is None:
+            await self._lifecycle.begin(new, self._verified)
+        else:
+            record = await self._begin_merged(new, merge)
         for former in (self.session, session):
             if isinstance(former, Session) and former is not record.session:
                 self._remember(former)

@@ -1,19 +1,15 @@
 """`SessionManager`: the methods that change one request's session."""
 
-import asyncio
 import inspect
-import random
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Generic
 
 from ._acting import ActingSession
+from ._merging import MUTATE_ATTEMPTS, pause
 from ._tracebacks import scrub_traceback
 from ._types import C, S
 from .errors import SessionConflictError
 from .sync import SyncSessionManager
-
-MUTATE_ATTEMPTS = 32
-"""How often `mutate()` tries before it gives up, if other requests change the session in between each time."""
 
 
 class SessionManager(ActingSession[S, C], Generic[S, C]):
@@ -128,7 +124,7 @@ class SessionManager(ActingSession[S, C], Generic[S, C]):
                 with self._forgetting():
                     await self._repository.update(verified.session_id, old, new, ttl, retry=False)
             except SessionConflictError:
-                await asyncio.sleep(random.uniform(0, 0.001 * 2 ** min(attempt, 6)))
+                await pause(attempt)
                 continue
             self._adopt(new, shown, changed)
             self._note_attempts(attempt + 1)

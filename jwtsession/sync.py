@@ -37,13 +37,14 @@ class SyncSessionManager(Generic[S, C]):
         session: S | Mapping[str, Any],
         claims: C | None = None,
         *,
+        merge: Callable[[S, S], S | None] | None = None,
         max_age: int | timedelta | None = None,
         transport: Transport | None = None,
         persistent: bool | None = None,
         allow_cross_site: bool = False,
     ) -> Token:
-        """See `SessionManager.create`."""
-        options: dict[str, Any] = {"max_age": max_age, "transport": transport, "persistent": persistent}
+        """See `SessionManager.create`. `merge` runs on the event loop, so it must not block."""
+        options: dict[str, Any] = {"merge": merge, "max_age": max_age, "transport": transport, "persistent": persistent}
         return self._run(self._manager.create, session, claims, allow_cross_site=allow_cross_site, **options)
 
     @scrub_traceback

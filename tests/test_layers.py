@@ -36,6 +36,7 @@ THREE = (
     "_possession",
     "_delivery",
     "_issuing",
+    "_merging",
     "_logins",
     "_acting",
     "_editing",

@@ -3,66 +3,32 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from typing import Generic
 
 from .._ids import handle_of
 from .._types import S
 from ..errors import (
-    InvalidArgumentError,
+    AuthenticationError,
     SessionConflictError,
     SessionNotFoundError,
     StoreUnavailableError,
     TooManySessionsError,
 )
-from ..observability import AuditTrail, EventReason
-from .clients import Clients
-from .index.user_index import UserIndex
+from ..observability import EventReason
+from .endings import SessionEndings
 from .new_session import NewSession
-from .repository import Record, SessionRepository
+from .repository import Record
 from .timeouts import SessionToken
-from .uses import Uses
-from .watch.session_watch import SessionWatch
-
-NO_INDEX = "the sessions of a user are not known: set user_index=True"
 
 
-class SessionLifecycle(Generic[S]):
+class SessionLifecycle(SessionEndings[S], Generic[S]):
     """Begins, moves and ends sessions for a request's manager, and for the provider outside a request.
 
-    Args:
-        repository: Stores the sessions.
-        index: The index of each user's sessions; None if the setting `user_index` is off.
-        audit: Gets the events.
-        uses: Counts the uses of sessions.
-        watch: Knows the open sockets and streams, which end with their session.
-        clients: Describes the clients of logins.
+    The arguments are those of `SessionEndings`.
     """
 
-    def __init__(
-        self,
-        repository: SessionRepository[S],
-        index: UserIndex | None,
-        audit: AuditTrail,
-        uses: Uses,
-        watch: SessionWatch,
-        clients: Clients,
-    ) -> None:
-        self._repository = repository
-        self._forwards = repository.forwards
-        self._index = index
-        self._audit = audit
-        self._warned = False
-        self.clients = clients
-        """Describes the clients of logins."""
-        self.emit = audit.emit
-        """See `AuditTrail.emit`."""
-        self.watch = watch
-        """Knows the open sockets and streams."""
-        self.extend = uses.extend
-        """See `Uses.extend`."""
-        self.note_use = uses.note
-        """See `Uses.note`."""
+    _warned = False
 
     async def begin(self, new: NewSession[S], old: SessionToken | None) -> None:
         """Store a new session, and end the session that the request came with.
@@ -82,15 +48,52 @@ class SessionLifecycle(Generic[S]):
         async with self._unless_given_up(new, old_id):
             await self._index_add(new)
             ended = await self._save_new(new, old_id)
-            token = new.token
-            reason: EventReason = "login" if token.actor is None else "impersonation"
-            self.emit("created", token.session_id, sub=token.sub, actor=token.actor, reason=reason, host=new.host)
+            self._tell_created(new)
             self._tell_ended(ended or (), new.token.sub, "evicted", new.host)
             if old is not None:
                 if new.owner is not None:
                     self.watch.follow(old.session_id, new.token, new.owner)
                 with self._after_success():
                     await self.end(old.session_id, old.sub, "replaced", new.host, actor=old.actor)
+
+    async def begin_merged(self, new: NewSession[S], old: SessionToken, record: Record[S]) -> None:
+        """Store a new session that has the data of the old one, and take the old one away. One of several callers can.
+
+        The new session is there before the old one goes, so that a crash in between loses no data.
+
+        Args:
+            new: The new session.
+            old: The token of the old session, or one with its id.
+            record: The old session as it went into the new one.
+
+        Raises:
+            InvalidArgumentError: No user can have this `sub`.
+            AuthenticationError: The old session is gone. Nothing of the new session is left.
+            SessionConflictError: Another request changed the old session. Nothing of the new session is left.
+            TooManySessionsError: The user has too many sessions. Nothing of the new session is left.
+            StoreUnavailableError: The store did not answer. The old session goes on. If it fails only when the old one
+                shall go, the log tells of the failure, and that may live on.
+        """
+        if new.token.sub is None:
+            self._warn_of_missing_sub()
+        async with self._unless_given_up(new, old.session_id):
+            await self._index_add(new)
+            ended = await self._save_new(new, old.session_id)
+            self._tell_ended(ended or (), new.token.sub, "evicted", new.host)
+        # From here on nobody may remove the new session, unless it is known that the old one's data is not in it alone.
+        try:
+            taken = await self._take(old.session_id, record)
+        except (AuthenticationError, SessionConflictError):
+            async with self._unless_given_up(new, old.session_id):
+                await self._remove(new)
+            raise
+        self._tell_created(new)
+        if new.owner is not None:
+            self.watch.follow(old.session_id, new.token, new.owner)
+        if taken:
+            self._tell_ended([old.session_id], old.sub, "replaced", new.host, old.actor)
+            with self._after_success():
+                await self._index_remove(old.sub, old.session_id)
 
     async def move(self, new: NewSession[S], old: SessionToken, record: Record[S]) -> None:
         """Store a session under a new id, and end the old id. If several requests move one session, one succeeds.
@@ -132,8 +135,7 @@ class SessionLifecycle(Generic[S]):
                 if ended is None or await self._forwards.is_ended(old_id):
                     # Somebody ended this session by its old id, or all sessions of the user, while it was between its
                     # two ids: it ends as well.
-                    await self._repository.delete(new.token.session_id)
-                    await self._index_remove(new.token.sub, new.token.session_id)
+                    await self._remove(new)
                     self._tell_ended([old_id, *(ended or ())], new.token.sub, "revoked", new.host)
                     raise SessionNotFoundError
             code = handle_of(new.token.session_id)
@@ -143,89 +145,37 @@ class SessionLifecycle(Generic[S]):
             with self._after_success():
                 await self._index_remove(old.sub, old_id)
 
-    async def end(
-        self,
-        session_id: str,
-        sub: str | None,
-        reason: EventReason,
-        host: str | None = None,
-        *,
-        actor: str | None = None,
-        wait_replicas: int = 0,
-    ) -> bool:
-        """End a session. If it has moved to another id, end it there.
-
-        Args:
-            session_id: The session.
-            sub: The session's user; None if nobody knows.
-            reason: Why it ends, for the event.
-            host: The client's address as the server saw it, for the event.
-            actor: Who acts for the user, for the event.
-            wait_replicas: How many replicas must confirm the end.
-
-        Returns:
-            False if the session was already gone.
-
-        Raises:
-            StoreUnavailableError: The store did not answer, or too few replicas confirmed.
-        """
-        last_id, last_sub, ended = await self._forwards.end(session_id, sub, wait_replicas)
-        if ended:
-            self._tell_ended([last_id], last_sub or sub, reason, host, actor)
-        self.watch.ended([session_id, last_id])
-        await self._index_remove(last_sub, last_id)
-        if last_id != session_id:
-            await self._index_remove(sub, session_id)
-        return ended
-
-    async def end_all(self, sub: str, except_id: str | None, reason: EventReason, host: str | None = None) -> int:
-        """End a user's sessions, except one. Return how many ended.
-
-        Args:
-            sub: The user.
-            except_id: The session that goes on; None for none.
-            reason: Why they end, for the events.
-            host: The client's address as the server saw it, for the events.
-
-        Raises:
-            InvalidArgumentError: There is no index, or no user can have this `sub`.
-            StoreUnavailableError: The store did not answer. Its `ended` counts the sessions that have ended.
-        """
-        return await self.index.revoke_all(sub, except_id, lambda each: self._tell_ended([each], sub, reason, host))
-
-    @property
-    def has_index(self) -> bool:
-        """Whether an index of each user's sessions is kept."""
-        return self._index is not None
-
-    @property
-    def index(self) -> UserIndex:
-        """The index of each user's sessions.
-
-        Raises:
-            InvalidArgumentError: The setting `user_index` is off.
-        """
-        if self._index is None:
-            raise InvalidArgumentError(NO_INDEX)
-        return self._index
-
-    def _tell_ended(
-        self, session_ids: Sequence[str], sub: str | None, reason: EventReason, host: object, actor: str | None = None
-    ) -> None:
-        """Emit the events of sessions that have just ended, and close their sockets."""
-        for each in session_ids:
-            self.emit("destroyed", each, sub=sub, actor=actor, reason=reason, host=host)
-        self.watch.ended(session_ids)
-
     async def _index_add(self, new: NewSession[S]) -> None:
         """Add the session to the user's index. This comes before the session is stored."""
         if self._index is not None and new.token.sub:
             ttl = self._repository.timeouts.ttl(new.token)
             await self._index.add(new.token.sub, new.token.session_id, new.login, ttl)
 
-    async def _index_remove(self, sub: str | None, session_id: str) -> None:
-        if self._index is not None and sub:
-            await self._index.remove(sub, session_id)
+    async def _take(self, session_id: str, record: Record[S]) -> bool:
+        """Take a session away whose data is in a new one. Return False if nobody knows whether it has gone.
+
+        Raises:
+            AuthenticationError: It was gone already.
+            SessionConflictError: Another request changed it. It stays.
+        """
+        try:
+            await self._repository.take(session_id, record)
+        except StoreUnavailableError:
+            try:
+                await self._repository.take(session_id, record)
+            except SessionNotFoundError:
+                # By the first try, whose answer was lost, or by another login: rather the data twice than never.
+                return True
+            except StoreUnavailableError:
+                self._log_old()
+                return False
+        return True
+
+    async def _remove(self, new: NewSession[S]) -> None:
+        """Remove a new session whose token nobody gets."""
+        # Session first: a crash in between leaves an entry without a session, never a session without an entry.
+        await self._repository.delete(new.token.session_id)
+        await self._index_remove(new.token.sub, new.token.session_id)
 
     async def _save_new(self, new: NewSession[S], replaced: str | None, *, moved: bool = False) -> list[str] | None:
         """Store the session and confirm it in the user's index.
@@ -262,9 +212,7 @@ class SessionLifecycle(Generic[S]):
             try:
                 yield
             except TooManySessionsError as error:
-                # Session first: a crash in between leaves an entry without a session, never a session without an entry.
-                await self._repository.delete(new.token.session_id)
-                await self._index_remove(new.token.sub, new.token.session_id)
+                await self._remove(new)
                 self.emit("refused", old_id, sub=new.token.sub, actor=new.token.actor, code=error.code, host=new.host)
                 raise
         except (asyncio.CancelledError, StoreUnavailableError) as error:
@@ -280,10 +228,19 @@ class SessionLifecycle(Generic[S]):
         try:
             yield
         except StoreUnavailableError:
-            self._audit.log(
-                logging.WARNING,
-                "the store failed after a login had succeeded: the user's session from before may not have ended",
-            )
+            self._log_old()
+
+    def _log_old(self) -> None:
+        self._audit.log(
+            logging.WARNING,
+            "the store failed after a login had succeeded: the user's session from before may not have ended",
+        )
+
+    def _tell_created(self, new: NewSession[S]) -> None:
+        """Emit the event of a login."""
+        token = new.token
+        reason: EventReason = "login" if token.actor is None else "impersonation"
+        self.emit("created", token.session_id, sub=token.sub, actor=token.actor, reason=reason, host=new.host)
 
     def _warn_of_missing_sub(self) -> None:
         """Log once that the index can't hold sessions without a `sub`."""

@@ -366,7 +366,8 @@ async def test_another_user_does_not_inherit_the_time_of_the_sign_in(world: Worl
 async def test_of_two_that_regenerate_one_wins(valkey: servers.Server) -> None:
     """Ten requests with one token move it at once: one has the session, nine are told that it is gone."""
     sessions = SessionProvider(UserSession, UserClaims, secret=SECRET, redis_url=valkey.url)
-    async with AsyncSessionTester(sessions) as tester:
+    async with sessions:  # on its own store, not on that of a tester
+        tester = AsyncSessionTester(sessions)
         ann = await tester.login(UserSession(user_id=1), UserClaims(sub="ann"))
         managers = [await tester.manager(ann.token) for _ in range(10)]
         results = await asyncio.gather(*(manager.regenerate() for manager in managers), return_exceptions=True)
