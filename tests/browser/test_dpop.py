@@ -19,7 +19,7 @@ from tests.example.browsers import launch
 from tests.servers import free_port, program
 from tests.web import serving
 
-GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "dpop.md"
+GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "dpop-browsers.md"
 MODULE, USE = re.findall(r"^```js\n(.*?)^```$", GUIDE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 
 
