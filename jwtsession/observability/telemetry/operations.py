@@ -70,14 +70,14 @@ class Sampled:
         self._histogram = histogram
         self._attributes = attributes
         self.due = 0.0
-        """When the next value is recorded, in seconds of `perf_counter`."""
+        """When the next value is recorded, in seconds."""
 
     def record(self, value: float, now: float) -> None:
         """Record a value, if it is time for the next one.
 
         Args:
             value: The value.
-            now: The time in seconds of `perf_counter`.
+            now: The time in seconds, always of the same clock.
         """
         if now >= self.due:
             self.due = now + PAUSE_SECONDS
@@ -175,22 +175,28 @@ class Operations:
         """The span of the load that is about to wait for others, if it is recorded."""
         return _loading.get()
 
-    def shared(self, spans: Sequence[Span | None]) -> None:
+    def shared(self, spans: Sequence[Span | None], now: float) -> None:
         """Note a round trip of several loads. Each span has a link to the first one's.
 
         Args:
             spans: For each load what `joined` returned.
+            now: The time in seconds of the event loop.
         """
-        self._batches.record(len(spans), perf_counter())
+        self._batches.record(len(spans), now)
         recorded = [each for each in spans if each is not None]
         for each in recorded:
             each.set_attribute("jwtsession.store.load.batch", len(spans))
         for each in recorded[1:]:
             each.add_link(recorded[0].get_span_context())
 
-    def alone(self) -> None:
-        """Note a round trip of one load."""
-        self._batches.record(1, perf_counter())
+    def alone(self, now: float) -> None:
+        """Note a round trip of one load.
+
+        Args:
+            now: The time in seconds of the event loop.
+        """
+        if now >= self._batches.due:
+            self._batches.record(1, now)
 
     def _begin(self) -> Span | None:
         """The span of a load, within a recorded one: a load alone says nothing, and most requests are not recorded."""

@@ -104,10 +104,10 @@ class AutoPipeline:
                 if self._waiting:
                     future = self._wait(command, replies)
                 else:
+                    now = asyncio.get_running_loop().time()
                     if self.observer is not None:
-                        self.observer.alone()
-                    latest = asyncio.get_running_loop().time() + self._deadline
-                    (reply,) = await self._execute(connection, command, (replies,), latest)
+                        self.observer.alone(now)
+                    (reply,) = await self._execute(connection, command, (replies,), now + self._deadline)
             finally:
                 self._release(connection)
         else:
@@ -178,7 +178,7 @@ class AutoPipeline:
 
     async def _execute_batch(self, connection: AbstractConnection, batch: Sequence[_Request]) -> None:
         if self.observer is not None:
-            self.observer.shared([each.span for each in batch])
+            self.observer.shared([each.span for each in batch], batch[0].since)
         commands = b"".join([each.command for each in batch])
         latest = batch[0].since + self._deadline
         try:

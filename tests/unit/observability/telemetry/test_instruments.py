@@ -109,7 +109,7 @@ def test_instruments_have_the_names_units_and_kinds_of_the_documentation(sdk: SD
     """A counter is a sum that only grows, also where a reader asks for it."""
     telemetry = sdk.telemetry
     telemetry.mutated(3)
-    telemetry.operations.alone()
+    telemetry.operations.alone(1.0)
     telemetry.event("created", None)
     telemetry.near_cache()
     telemetry.resolutions("session")["bearer", "ok"].count += 1

@@ -185,7 +185,7 @@ async def test_a_span_is_an_error_for_a_503_only(
 async def test_spans_that_share_a_round_trip_link_to_the_first(sdk: SDK) -> None:
     """Each knows how many loads there were, the recorded ones and others."""
     spans = [sdk.tracer.start_span("jwtsession load") for _ in range(3)]
-    sdk.telemetry.operations.shared([None, spans[0], None, *spans[1:]])
+    sdk.telemetry.operations.shared([None, spans[0], None, *spans[1:]], 1.0)
     for each in spans:
         each.end()
     first, *others = sdk.spans()
