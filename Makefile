@@ -104,7 +104,7 @@ dist: $(VENV)/.test  ## Build what is published, into dist/
 	@$(BIN)/python -m build --no-isolation --outdir dist
 
 clean:  ## Remove what the targets made
-	rm -rf .venv .venv-* tests/interop/node_modules tests/generated_client/node_modules site dist node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*
+	rm -rf .venv .venv-* tests/interop/node_modules tests/generated_client/node_modules tests/browser/node_modules site dist node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*
 
 # Made anew for another PYTHON; the stamp changes only then, so that what depends on it is not made again each time.
 $(VENV)/.python: FORCE

@@ -12,7 +12,7 @@ made it for that. What is left out is parsed for the next answer."""
 
 _CACHE_BYTES = 1_000_000
 _MAX_CHARACTERS = 64
-_VARIANT = re.compile(r"^Mobile | Mobile$| Mobile iOS$| iOS$")
+_VARIANT = re.compile(r"^Mobile | Mobile$| Mobile iOS$| iOS$| UI/WKWebView$")
 _SYSTEMS = {"Mac OS X": "macOS"}
 
 

@@ -28,6 +28,10 @@ WEBKIT = "AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0"
             "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 CriOS/140.0 Mobile/15E148",
             ("Chrome", "iOS", "iPhone"),
         ),
+        (
+            "Mozilla/5.0 (iPad; CPU OS 26_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148",
+            ("Safari", "iOS", "iPad"),
+        ),
         ("Googlebot/2.1 (+http://www.google.com/bot.html)", ("Googlebot", None, None)),
         ("curl/8.5.0", ("curl", None, None)),
         ("a program of somebody", (None, None, None)),
