@@ -107,6 +107,25 @@ async def off_request() -> None:
     assert_type(manager, SessionManager[UserSession, UserClaims])
 
 
+def as_user(sub: str) -> UserSession | None:
+    return UserSession(user_id=int(sub))
+
+
+async def as_user_with_claims(sub: str) -> tuple[UserSession, UserClaims]:
+    return UserSession(user_id=int(sub)), UserClaims(role="admin")
+
+
+async def locate(address: str) -> str | None:
+    return address
+
+
+sessions.router("/account", include={"read", "list"}, fresh=timedelta(minutes=5), pages=True, login="/login")
+sessions.router(include=["end"], fresh=300, locate=locate, tags=["account"])
+sessions.router(locate={"192.0.2.7": "Lisbon"}.get)
+sessions.admin_router(Depends(as_user), "/admin", impersonate=as_user)
+sessions.admin_router(as_user, impersonate=as_user_with_claims, locate=locate)
+
+
 async def endpoint(
     session: Annotated[UserSession, Depends(sessions.get_session)],
     by_class: Annotated[UserSession, Depends()],

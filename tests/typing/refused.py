@@ -43,6 +43,12 @@ SessionProvider(encryption_mode="read")  # refused
 SessionProvider(UserClaims)  # refused
 SessionProvider(UserSession, UserSession)  # refused
 
+sessions = SessionProvider(UserSession, UserClaims)
+sessions.router(include={"lst"})  # refused
+sessions.router(include={"read", 7})  # refused
+sessions.router(locate=lambda: "here")  # refused
+sessions.admin_router()  # refused
+
 
 async def with_manager(manager: SessionManager[UserSession, UserClaims]) -> None:
     await manager.create(OtherSession(name="x"))  # refused

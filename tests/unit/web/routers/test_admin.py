@@ -223,3 +223,60 @@ def test_the_document_shows_the_guard_s_way_in_alone() -> None:
     assert "SessionError" in app.openapi()["components"]["schemas"]
     (parameter,) = operation["parameters"]
     assert (parameter["name"], parameter["in"], parameter["required"]) == ("sub", "path", True)
+
+
+async def as_user(sub: str) -> Any:
+    """What an application gives: nothing, the data, or the data and claims."""
+    return {"nobody": None, "ann": {"name": "ann"}}.get(sub, ({"name": sub}, Claims(scope="read")))
+
+
+def acts(**options: Any) -> dict[str, Any]:
+    return {"may_impersonate": lambda admin, sub: admin == "root" and sub != "boss"} | options
+
+
+@pytest.mark.parametrize("by", ["bearer", "cookie"])
+def test_an_administrator_acts_for_a_user(by: str) -> None:
+    """The token names both, ends in time, and shows as such to the user; the administrator's session goes on."""
+    with serving_devices({"pages": True}, {"impersonate": as_user}, **acts()) as world:
+        root, ann = world.log_in("root", by=by), world.log_in("ann")
+        headers = {"Session-Transport": by}
+        answer = world.ask("POST", "/admin/users/ann/impersonate", root, json={"seconds": 900}, headers=headers)
+        acting = world.device(answer)
+        assert answer.json()["expires_in"] == 900
+        assert world.ask("GET", "/me", acting).json()["sub"] == "ann"
+        assert world.ask("GET", "/account/session", acting).json()["impersonated"] is True
+        assert {each["handle"]: each["impersonated"] for each in world.listed(ann)} == {
+            ann.handle: False,
+            acting.handle: True,
+        }
+        assert world.lives(root)
+        page = world.ask("GET", "/account/devices", acting).text
+        assert "You act for this user." in page
+        assert page.count("<form") == 1  # the log-out
+        assert "Somebody acts for you in it" in world.ask("GET", "/account/devices", ann).text
+        refused = world.ask("POST", "/account/devices/end", acting, data={"handle": ann.handle})
+        assert (refused.status_code, "Only the user can do this" in refused.text) == (403, True)
+        world.clock.advance(900)
+        assert world.ask("GET", "/me", acting).status_code == 401
+
+
+def test_whom_nobody_may_act_for() -> None:
+    """404 where the application knows no such user, 403 where `may_impersonate` refuses, 422 for more than an hour."""
+    with serving_devices(admin={"impersonate": as_user}, **acts()) as world:
+        root = world.log_in("root")
+        refused: list[tuple[str, dict[str, int], int]] = [("nobody", {}, 404), ("boss", {}, 403), ("root", {}, 403)]
+        refused += [("ann", body, 422) for body in ({"seconds": 0}, {"seconds": 3601}, {"minutes": 1})]
+        for sub, body, status in refused:
+            assert world.ask("POST", f"/admin/users/{sub}/impersonate", root, json=body).status_code == status
+        answer = world.ask("POST", "/admin/users/a%2525b/impersonate", root)  # no body: an hour, with claims
+        assert answer.json()["expires_in"] == 3600
+        acting = world.device(answer)
+        for method, path in [("GET", "/admin/users/ann/sessions"), ("POST", "/admin/users/ann/impersonate")]:
+            assert world.ask(method, path, acting).status_code == 403
+
+
+@pytest.mark.parametrize(("options", "given"), [({}, as_user), (acts(), {"name": "ann"}), (acts(), "ann")])
+def test_what_can_not_make_a_user_s_session(options: dict[str, Any], given: Any) -> None:
+    """`impersonate` needs `may_impersonate`, and is a function."""
+    with pytest.raises(ConfigurationError, match="admin_router: impersonate: must be a function, and needs"):
+        provider(**options).admin_router(require_admin, impersonate=given)
