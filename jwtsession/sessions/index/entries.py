@@ -16,6 +16,9 @@ from ..encryption import Sealer
 LABEL_CHARACTERS = 64
 """The longest label of a session."""
 
+# Spaces beside the usual one, and the joiners of Persian and of emojis. `str.isprintable` counts none of them.
+_SPACES_AND_JOINERS = dict.fromkeys(map(ord, "\u00a0\u202f\u3000\u200c\u200d"))
+
 CLIENT_BYTES = 256
 """The index keeps at most so many bytes of a client's address and user agent, because the client chooses them."""
 
@@ -128,9 +131,10 @@ def check_label(label: object) -> str | None:
     if not isinstance(label, str | None):
         raise InvalidArgumentError(f"label: must be a text, not {type(label).__name__}")
     label = (label or "").strip()
-    if len(label) > LABEL_CHARACTERS or not label.isprintable():
+    visible = label.translate(_SPACES_AND_JOINERS)
+    if len(label) > LABEL_CHARACTERS or not visible.isprintable():
         raise InvalidArgumentError(f"label: at most {LABEL_CHARACTERS} characters, none of them a control character")
-    return label or None
+    return label if visible.strip() else None
 
 
 def cut(text: str | None) -> str | None:

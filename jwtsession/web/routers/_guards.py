@@ -1,10 +1,12 @@
 """Refuses guards of routers that would let everybody in."""
 
+import inspect
 from functools import partial
 from typing import Any
 
 from fastapi import Depends, HTTPException, params
 from pydantic import BaseModel
+from starlette.responses import Response
 
 from ...errors import ConfigurationError
 from ..openapi import Documented
@@ -33,10 +35,21 @@ def guard_dependency(guard: object) -> params.Depends:
         raise ConfigurationError(f"admin_router: guard: this lets every user in: {_REMEDY}")
 
     async def guarded(answer: Any = given) -> None:
-        if answer is False:  # a dependency that answers the question instead of refusing the request
+        if await answers_no(answer):
             raise HTTPException(403)
 
     return params.Depends(guarded)
+
+
+async def answers_no(answer: Any) -> bool:
+    """Whether a dependency's result says no, though the dependency did not refuse the request.
+
+    Such mistakes are easily made: `return user.is_admin`, `return` in place of `raise`, a redirection that nobody
+    sends, and a call of a coroutine function that nobody awaits.
+    """
+    if inspect.isawaitable(answer):
+        answer = await answer
+    return isinstance(answer, BaseException | Response) or (answer is not None and not answer)
 
 
 def only_reads(dependency: Any) -> bool:

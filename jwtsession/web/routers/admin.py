@@ -14,6 +14,7 @@ from ...errors import InvalidArgumentError
 from ...models import Token
 from ._access import Manager, SessionAccess, not_found, refuse_actor
 from ._guards import guard_dependency
+from ._validation import ValidatedRoute
 from .sessions import NO_SUCH_SESSION
 from .views import EndedSessions, SessionError, SessionView, Views, moment
 
@@ -86,7 +87,7 @@ def admin_router(
 
     given = Depends(manager_of)
     first = [guard_dependency(guard), given]
-    router = APIRouter(prefix=prefix, tags=[*tags], dependencies=first, responses=_ANSWERS)
+    router = APIRouter(prefix=prefix, tags=[*tags], dependencies=first, responses=_ANSWERS, route_class=ValidatedRoute)
 
     @router.get(_SESSIONS, summary="The sessions of a user")
     async def list_user_sessions(sub: Subject, manager: Any = given) -> list[SessionView]:
@@ -131,7 +132,7 @@ def admin_router(
             try:
                 return RevokedBefore(time=moment(await access.revoke_before(asked.time)))
             except InvalidArgumentError:
-                raise HTTPException(422, "The time is in the future") from None
+                raise HTTPException(422, "The time is in the future, or before 1970") from None
 
     return router
 

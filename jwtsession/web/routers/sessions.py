@@ -11,6 +11,7 @@ from ..._description import describe
 from ...models import Ticket
 from ..dependencies import SessionDependency
 from ._access import SessionAccess
+from ._validation import ValidatedRoute
 from .refresh import add_refresh
 from .views import CurrentSession, EndedSessions, SessionError, SessionLabel, SessionView, Views, moment
 
@@ -43,7 +44,7 @@ def session_router(
         prefix: The beginning of the paths.
         tags: The tags of the endpoints in OpenAPI.
     """
-    router = APIRouter(prefix=prefix, tags=[*tags])
+    router = APIRouter(prefix=prefix, tags=[*tags], route_class=ValidatedRoute)
     given = Depends(access.get_required_manager)
     first = [] if fresh is None else [Depends(_undocumented(fresh))]
 

@@ -13,7 +13,7 @@ from ...errors import AuthenticationError, ConfigurationError, InvalidClientErro
 from ...models import Claims
 from ..openapi import Documented
 from ._forms import FORM, InvalidRequestError, form_fields
-from ._guards import only_reads
+from ._guards import answers_no, only_reads
 
 _NO_STORE = {"Cache-Control": "no-store"}
 _TIMES = ("exp", "iat", "nbf", "auth_time")
@@ -118,7 +118,7 @@ def token_router(
     _check_client(authenticate_client)
 
     async def authenticated(client: Annotated[object, Depends(authenticate_client)]) -> None:
-        if client is False:  # a dependency that answers the question instead of refusing the request
+        if await answers_no(client):
             raise AuthenticationError
 
     router = APIRouter(route_class=_TokenRoute, tags=["tokens"], dependencies=[Depends(authenticated)])

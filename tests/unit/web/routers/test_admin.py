@@ -1,5 +1,6 @@
 """Tests of jwtsession.web.routers.admin: the sessions of any user, for administrators and nobody else."""
 
+import json
 from collections.abc import Iterator
 from functools import partial
 from typing import Annotated, Any
@@ -9,6 +10,7 @@ import httpx2
 import pytest
 from fastapi import Depends, FastAPI, HTTPException, Security
 from fastapi.security import APIKeyHeader, HTTPBearer
+from starlette.responses import RedirectResponse, Response
 
 from jwtsession import Claims, ConfigurationError, MemorySessionStore, Session, SessionProvider
 from tests.conftest import SECRET
@@ -94,9 +96,12 @@ def test_log_out_everybody() -> None:
     with serving_devices(admin={}, revoke_before=True) as world:
         root, ann = world.log_in("root"), world.log_in("ann")
         answer = world.ask("POST", "/admin/revoke-before", root, json={"time": "2999-01-01T00:00:00Z"})
-        assert (answer.status_code, answer.json()["detail"]) == (422, "The time is in the future")
-        for body in ({"time": "2020-01-01T00:00:00"}, {"time": "soon"}, {"tim": None}, []):
-            assert world.ask("POST", "/admin/revoke-before", root, json=body).status_code == 422
+        assert (answer.status_code, answer.json()["detail"]) == (422, "The time is in the future, or before 1970")
+        for body in ({"time": "2020-01-01T00:00:00"}, {"time": "soon"}, {"tim": None}, [], {"time": float("nan")},
+                     {"time": float("inf")}, {"time": "\ud800"}, {"time": "0001-01-01T00:00:00+23:59"}):  # fmt: skip
+            sent = json.dumps(body).encode()
+            headers = {"Content-Type": "application/json"}
+            assert world.ask("POST", "/admin/revoke-before", root, content=sent, headers=headers).status_code == 422
         assert world.ask("GET", "/me", ann).status_code == 200
         answer = world.ask("POST", "/admin/revoke-before", root, json={"time": "2020-01-01T00:00:00Z"})
         assert answer.json() == {"time": "2020-01-01T00:00:00Z"}
@@ -178,6 +183,30 @@ def test_a_guard_that_answers_instead_of_refusing() -> None:
     with in_process(app) as client:
         assert client.get("/users/ann/sessions", headers={"X-Key": "wrong"}).status_code == 403
         assert client.get("/users/ann/sessions", headers={"X-Key": "right"}).status_code == 200
+
+
+async def forbid() -> None:
+    raise HTTPException(403)
+
+
+async def is_admin() -> bool:
+    return False
+
+
+@pytest.mark.parametrize(
+    "guard",
+    [
+        lambda: 0, lambda: "", lambda: set[str](), lambda: HTTPException(403), lambda: RedirectResponse("/login"),
+        lambda: Response(status_code=403), lambda: is_admin(), lambda: forbid(),
+    ],
+    ids=["0", "text", "set", "returned", "redirection", "response", "awaitable", "raises"],
+)  # fmt: skip
+def test_a_guard_that_forgets_to_raise_lets_nobody_in(guard: Any) -> None:
+    """What a guard returns in place of an exception refuses the request, and so does an answer that nobody awaits."""
+    with serving_devices(admin={"guard": guard}) as world:
+        ann = world.log_in("ann")
+        assert world.ask("DELETE", "/admin/users/ann/sessions", ann).status_code == 403
+        assert world.lives(ann)
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site", None])

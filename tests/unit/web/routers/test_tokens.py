@@ -9,6 +9,7 @@ import httpx2
 import pytest
 from fastapi import Depends, FastAPI, Form, HTTPException
 from fastapi.security import HTTPBasic, HTTPBearer
+from starlette.responses import Response
 
 from jwtsession import (
     Claims,
@@ -409,9 +410,10 @@ def test_a_dependency_of_ones_own() -> None:
 
 
 def test_a_dependency_that_answers_no() -> None:
-    """False is a refusal: an author may have meant it so."""
-    with in_process(own_dependency(False).app) as client:
-        assert client.post("/a", data={"token": "x"}).status_code == 401
+    """False is a refusal, and so is an exception that is returned: an author may have meant it so."""
+    for answer in (False, HTTPException(401), Response(status_code=401)):
+        with in_process(own_dependency(answer).app) as client:
+            assert client.post("/a", data={"token": "x"}).status_code == 401
     with in_process(own_dependency(None).app) as client:
         assert client.post("/a", data={"token": "x"}).status_code == 200
 
