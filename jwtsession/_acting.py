@@ -96,8 +96,9 @@ class ActingSession(LoginSession[S, C], Generic[S, C]):
             InvalidArgumentError: The provider has no `may_impersonate`; `seconds` is too long; the claims are another
                 user's, or tell of a sign-in; the request's own session has changes that are not stored; or as
                 `create()`.
-            SessionNotFoundError: There is no session.
+            SessionNotFoundError: There is no session, or it has ended or moved while `may_impersonate` was asked.
             InvalidTokenError: `revoke_before()` has ended the request's token since it was verified.
+            SessionCorruptError: The stored value of the request's session can't be read any more.
             CSRFError: As in `create()`.
             InvalidProofError: As in `create()`.
             TooManySessionsError: As in `create()`.
@@ -113,21 +114,18 @@ class ActingSession(LoginSession[S, C], Generic[S, C]):
             raise InvalidArgumentError("sub: must be a text that is not empty")
         if has_edits(self):
             raise InvalidArgumentError("impersonate: the session was changed in place: store that first, by update()")
+        asked = impersonated(type(cast("C", self.claims)), claims, sub)
         admin = verified.sub
         if not admin or admin == sub or not await _is_permitted(permits, admin, sub):
             error = ImpersonationError()
             emit_refused(self, error)
             raise error
+        # The answer may have taken a while, and somebody may have logged the request's user out meanwhile.
+        await self._repository.load(verified, extend=False)
         key, by_cookie = self._choose(transport, None, allow_cross_site=False)
         data = self._repository.serializer.to_session(session)
-        new, issued = self._sign(
-            impersonated(type(cast("C", self.claims)), claims, sub),
-            None,
-            sign_in=False,
-            key=key,
-            actor=admin,
-            until=int(self._repository.timeouts.now()) + lifetime,
-        )
+        until = int(self._repository.timeouts.now()) + lifetime
+        new, issued = self._sign(asked, None, sign_in=False, key=key, actor=admin, until=until)
         if new.sub != sub:
             raise InvalidArgumentError("impersonate: the claims have another sub")
         cookie = self._cookie(new, issued) if by_cookie else None

@@ -252,6 +252,27 @@ async def test_it_is_asked_once_with_both_users(clock: Clock) -> None:
     assert asked == [("staff-1", "ann")]
 
 
+@pytest.mark.parametrize("ending", ["destroy", "destroy by the same manager", "revoke_all", "regenerate"])
+async def test_who_is_logged_out_meanwhile_acts_for_nobody(clock: Clock, ending: str) -> None:
+    """`may_impersonate` may take a while. If the admin's session ends until it answers, its `True` comes too late."""
+
+    async def slow(admin: str, sub: str) -> bool:
+        if ending == "revoke_all":
+            await world.provider.revoke_all(admin)
+        elif ending == "regenerate":
+            await (await world.request(token)).regenerate()
+        else:
+            await (manager if ending.endswith("manager") else await world.request(token)).destroy()
+        return True
+
+    world = World(clock, may_impersonate=slow)
+    token = await world.log_in()
+    manager = await world.request(token)
+    with pytest.raises(SessionNotFoundError):
+        await manager.impersonate("ann", UserSession(name="ann"))
+    assert await world.provider.list_sessions("ann") == []
+
+
 async def test_without_a_rule_nobody_may(clock: Clock) -> None:
     """The error names the argument of the provider; what is no function is refused when the provider is made."""
     world = World(clock, may_impersonate=None)
