@@ -10,14 +10,15 @@ import socket
 import sys
 
 import uvicorn
+from fastapi import FastAPI, Response
 
 from jwtsession import ConfigurationError
 
 TEXT = """
 The shop is open: {url}
 
-Log in as {users}.
-Open it in two tabs, and in a second browser, and look at "Your sessions".
+Put something into the cart, and log in as {users}.
+Open it in two tabs, and in a second browser, and look at "Your sessions". As bob, become admin, and act for alice.
 
 Other clients send a bearer token: try {url}/docs ("Authorize"),
 or copy these lines into another terminal, from top to bottom.
@@ -37,8 +38,31 @@ Log out, and the token is worth nothing:
 Sessions are kept by {store}.
 Tokens are signed with {secret}.
 {cookie}
+{metrics}
 Ctrl-C closes the shop.
 """
+
+
+def add_metrics(app: FastAPI) -> bool:
+    """Add `/metrics` for Prometheus, if `opentelemetry-exporter-prometheus` is installed. Return whether it is.
+
+    The numbers are nobody else's business: let the proxy in front answer 404 for this path, or serve them at a port of
+    their own, by `prometheus_client.start_http_server`.
+    """
+    try:
+        from opentelemetry.exporter.prometheus import PrometheusMetricReader
+        from opentelemetry.metrics import set_meter_provider
+        from opentelemetry.sdk.metrics import MeterProvider
+        from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+    except ImportError:
+        return False
+    set_meter_provider(MeterProvider([PrometheusMetricReader()]))
+
+    @app.get("/metrics", include_in_schema=False)
+    def metrics() -> Response:
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    return True
 
 
 def main() -> int | str:
@@ -76,8 +100,15 @@ def main() -> int | str:
 
     users = " or ".join(f"{name} (password {password})" for name, password in DEMO_PASSWORDS.items())
     url = f"http://{arguments.host}:{listener.getsockname()[1]}"
+    missing = "There is no /metrics: that needs opentelemetry-exporter-prometheus."
     text = TEXT.format(
-        url=url, users=users, password=DEMO_PASSWORDS["alice"], store=store, secret=secret, cookie=cookie
+        url=url,
+        users=users,
+        password=DEMO_PASSWORDS["alice"],
+        store=store,
+        secret=secret,
+        cookie=cookie,
+        metrics=f"Prometheus can read {url}/metrics." if add_metrics(app) else missing,
     )
     print(text, flush=True)
     server = uvicorn.Server(uvicorn.Config(app, timeout_graceful_shutdown=3))

@@ -13,9 +13,9 @@ from fastapi.security import OAuth2PasswordRequestForm
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, Field, TypeAdapter
 
-from jwtsession import Claims, Session, SessionInfo, SessionManager, SessionProvider, SessionSettings, Token
+from jwtsession import Claims, Session, SessionManager, SessionProvider, Token
 
-from .users import authenticate
+from .users import CUSTOMERS, authenticate
 
 PAGES = Path(__file__).parent / "pages"
 CSP = "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
@@ -23,10 +23,9 @@ HEADERS = {"Content-Security-Policy": CSP, "Cache-Control": "no-cache"}
 
 
 class ShopSession(Session):
-    """What Redis holds: it changes while the user shops."""
+    """What Redis holds: it changes while somebody shops. A visitor has no name, and may have a cart."""
 
-    user_id: int
-    name: str
+    name: str = ""
     cart: list[str] = Field(default_factory=list)
 
 
@@ -36,11 +35,12 @@ class ShopClaims(Claims):
     role: str = "customer"
 
 
-settings = SessionSettings(token_sources=("cookie", "bearer"), user_index=True, capture_client=True)
-sessions = SessionProvider(ShopSession, ShopClaims, settings=settings, token_url="token")
+sessions = SessionProvider(
+    ShopSession, ShopClaims, token_sources=("cookie", "bearer"), token_url="token", user_index=True,
+    capture_client=True, may_impersonate=lambda admin, sub: sub in CUSTOMERS,  # the endpoint asks who is admin
+)  # fmt: skip
 CurrentSession = Annotated[ShopSession, Depends(sessions.get_session)]
 Manager = Annotated[SessionManager[ShopSession, ShopClaims], Depends(sessions.get_manager)]
-RequiredManager = Annotated[SessionManager[ShopSession, ShopClaims], Depends(sessions.get_required_manager)]
 
 app = FastAPI(title="Second Steep", lifespan=sessions.lifespan, docs_url=None, redoc_url=None)
 app.include_router(sessions.health_router())  # for a load balancer: GET /healthz
@@ -48,57 +48,61 @@ app.mount("/static", StaticFiles(directory=PAGES))
 app.mount("/swagger-ui", StaticFiles(packages=[("fastapi_swagger", "resources")]))
 
 
-@app.get("/account", include_in_schema=False, dependencies=[Depends(sessions.redirect_to_login("/login"))])
 async def page(request: Request) -> FileResponse:
     name = request.url.path[1:] or "shop"
     return FileResponse(PAGES / f"{name}.html", headers=HEADERS if name != "docs" else None)
 
 
-for path in ("/", "/login", "/logged-out", "/docs"):
-    app.add_api_route(path, page, include_in_schema=False)
+FOR_USERS = {each: [Depends(sessions.redirect_to_login("/login"))] for each in ("/account", "/staff")}
+for path in ("/", "/login", "/logged-out", "/docs", *FOR_USERS):
+    app.add_api_route(path, page, include_in_schema=False, dependencies=FOR_USERS.get(path))
 
 
 @app.exception_handler(503)
 async def unavailable(request: Request, error: HTTPException) -> Response:
-    if request.url.path == "/account":  # the page says so itself, and tries again
-        return FileResponse(PAGES / "account.html", 503, {**HEADERS, **(error.headers or {})})
+    if request.url.path in FOR_USERS:  # the page says so itself, and tries again
+        return FileResponse(PAGES / f"{request.url.path[1:]}.html", 503, {**HEADERS, **(error.headers or {})})
     return JSONResponse({"detail": error.detail}, 503, error.headers)
 
 
-# What the open tabs of each user wait for, in this worker. Several workers would tell each other by Redis.
-changes: WeakValueDictionary[int, asyncio.Future[None]] = WeakValueDictionary()
+# What open tabs wait for, in this worker: a user's, or a visitor's. Several workers would tell each other by Redis.
+changes: WeakValueDictionary[str, asyncio.Future[None]] = WeakValueDictionary()
 
 
-async def wake_tabs(manager: Manager) -> AsyncIterator[None]:
-    """After the endpoint, which may begin or end the session: the user's open tabs look again."""
-    before = manager.session
+def tabs_of(manager: SessionManager[ShopSession, ShopClaims]) -> str:
+    return (manager.claims and manager.claims.sub) or manager.id or ""
+
+
+async def wake_tabs(request: Request, manager: Manager) -> AsyncIterator[None]:
+    """After an endpoint that changes something, perhaps who is logged in: the open tabs look again."""
+    before = tabs_of(manager)
     yield
-    if (session := manager.session or before) and (change := changes.pop(session.user_id, None)):
+    if request.method != "GET" and (change := changes.pop(tabs_of(manager) or before, None)):
         change.set_result(None)
 
 
-async def check_password(form: Annotated[OAuth2PasswordRequestForm, Depends()]) -> tuple[ShopSession, ShopClaims]:
-    """What a new session begins with, or 401."""
-    user = await authenticate(form.username, form.password)
-    if user is None:
-        raise HTTPException(401, "Wrong name or password", {"WWW-Authenticate": 'Bearer realm="session"'})
-    return ShopSession(user_id=user.id, name=form.username), ShopClaims(sub=str(user.id), role=user.role)
-
-
 WAKE = [Depends(wake_tabs)]
-Login = Annotated[tuple[ShopSession, ShopClaims], Depends(check_password)]
+
+# Log out, list, end and name the own sessions. And "/devices", a page that needs no script.
+mine = sessions.router(include={"log_out", "list", "end_others", "end", "label"}, pages=True, login="/login")
+app.include_router(mine, dependencies=WAKE)
 
 
-@app.post("/session", status_code=201, tags=["session"], summary="Log in", dependencies=WAKE)
-async def log_in(login: Login, manager: Manager) -> Token:
-    """Store a new session, and put its token into a cookie. Requests of other sites are refused: `csrf="strict"`."""
-    return await manager.create(*login)
+def bring_cart(old: ShopSession, new: ShopSession) -> None:
+    """A visitor's cart comes along into the user's session, once. Another user's cart does not."""
+    new.cart += [] if old.name else old.cart
 
 
 @app.post("/token", status_code=201, tags=["session"], summary="Log in without a cookie", dependencies=WAKE)
-async def issue_token(login: Login, manager: Manager) -> Token:
-    """For clients that send the token themselves: curl, a phone, Swagger UI."""
-    return await manager.create(*login, transport="bearer")
+@app.post("/session", status_code=201, tags=["session"], summary="Log in", dependencies=WAKE)
+async def log_in(form: Annotated[OAuth2PasswordRequestForm, Depends()], request: Request, manager: Manager) -> Token:
+    """The token goes into a cookie, or at `/token` into the answer: for clients that send it themselves."""
+    user = await authenticate(form.username, form.password)
+    if user is None:
+        raise HTTPException(401, "Wrong name or password", {"WWW-Authenticate": 'Bearer realm="session"'})
+    session, claims = ShopSession(name=form.username), ShopClaims(sub=str(user.id), role=user.role)
+    without_cookie = request.url.path == "/token"
+    return await manager.create(session, claims, transport="bearer" if without_cookie else "cookie", merge=bring_cart)
 
 
 @app.get("/session", tags=["session"], summary="Read the session")
@@ -112,33 +116,16 @@ async def me(manager: Manager) -> dict[str, Any] | None:
     """What a page asks first: null for a visitor, and for a session that has ended."""
     if manager.session is None or manager.claims is None:
         return None
-    return manager.session.model_dump() | {"role": manager.claims.role}
+    about = {"role": manager.claims.role, "admin": manager.claims.acr == "admin", "actor": manager.actor}
+    return manager.session.model_dump() | about
 
 
-@app.delete("/session", status_code=204, tags=["session"], summary="Log out", dependencies=WAKE)
-async def log_out(manager: RequiredManager) -> None:
-    """End the session: from now on its token is worth nothing, everywhere."""
-    await manager.destroy()
-
-
-@app.get("/sessions", tags=["sessions"], summary="List the user's sessions")
-async def list_sessions(session: CurrentSession, manager: Manager) -> list[SessionInfo]:
-    """Where the user is logged in, and since when."""
-    return await sessions.list_sessions(str(session.user_id), current_id=manager.id)
-
-
-@app.delete("/sessions/{handle}", status_code=204, tags=["sessions"], summary="End a session", dependencies=WAKE)
-async def end_session(handle: str, session: CurrentSession) -> None:
-    """The client chose the handle: it is looked for among the sessions of this user alone."""
-    if not await sessions.revoke_handle(handle, sub=str(session.user_id)):
-        raise HTTPException(404, "No such session")
-
-
-@app.delete("/sessions", status_code=204, tags=["sessions"], summary="Log out everywhere", dependencies=WAKE)
-async def log_out_everywhere(_: CurrentSession, manager: Manager) -> None:
-    """The session of this request ends last, so that the user can try again after an outage halfway."""
-    await manager.destroy_others()
-    await manager.destroy()
+@app.put("/session/visitor", tags=["session"], summary="Be a visitor, at least")
+async def visit(manager: Manager) -> ShopSession:
+    """Begin a session without a user. It costs a key in the store, so a page asks for it when the cart needs one."""
+    if manager.session is None:
+        await manager.create(ShopSession(), transport="cookie")
+    return manager.require()
 
 
 class Product(BaseModel):
@@ -182,6 +169,8 @@ async def remove(sku: str, _: CurrentSession, manager: Manager) -> ShopSession:
 @app.post("/order", tags=["shop"], summary="Order what is in the cart", dependencies=WAKE)
 def order(session: CurrentSession, manager: Manager) -> dict[str, str]:
     """A `def` endpoint, for libraries that block: FastAPI runs it in a thread, where `manager.sync` has the verbs."""
+    if not session.name or manager.actor:
+        raise HTTPException(403, "Log in to order. Who acts for you can't.")
     total = sum(PRODUCTS[sku].price for sku in session.cart)
     session.cart.clear()
     manager.sync.update()
@@ -189,13 +178,13 @@ def order(session: CurrentSession, manager: Manager) -> dict[str, str]:
 
 
 @app.websocket("/cart/live")
-async def watch(websocket: WebSocket, session: CurrentSession, manager: Manager) -> None:
+async def watch(websocket: WebSocket, _: CurrentSession, manager: Manager) -> None:
     """Send the cart, now and after each change. The socket ends with its session: the page sees 1008."""
     await websocket.accept()
     end, opened = asyncio.ensure_future(websocket.receive()), manager.id  # pages send nothing
     with suppress(WebSocketDisconnect):  # the page went while it was sent something
         while not end.done() and manager.id == opened:  # with a new id, the page asks for its role, and comes back
-            change = changes.setdefault(session.user_id, asyncio.Future())  # first, so that no change is missed
+            change = changes.setdefault(tabs_of(manager), asyncio.Future())  # first, so that no change is missed
             await websocket.send_json((await manager.reload()).cart)
             await asyncio.wait((end, change), return_when=asyncio.FIRST_COMPLETED)
 
@@ -206,12 +195,22 @@ async def become_admin(password: Annotated[str, Form()], session: CurrentSession
     user = await authenticate(session.name, password)
     if user is None or user.role != "staff":
         raise HTTPException(403, "Wrong password, or not of the staff")
-    return await manager.regenerate(claims=ShopClaims(sub=str(user.id), role="admin"))
+    return await manager.step_up(acr="admin", amr=["pwd"])
 
 
-@app.put("/products/{sku}", tags=["staff"], summary="Set a product", status_code=204)
-async def change_product(sku: str, product: Product, _: CurrentSession, manager: Manager) -> None:
-    """401 without a session, 403 without the role in the token's claims."""
-    if manager.claims is None or manager.claims.role != "admin":
-        raise HTTPException(403, "For admins only")
+async def require_admin(_: Annotated[ShopSession, Depends(sessions.require_level("admin"))]) -> None:
+    """401 without the level, with a challenge: a page then asks for the password."""
+
+
+@app.put("/products/{sku}", status_code=204, tags=["staff"], summary="Set a product")
+async def change_product(sku: str, product: Product, _: Annotated[None, Depends(require_admin)]) -> None:
+    """For admins only."""
     PRODUCTS[sku] = product
+
+
+def for_staff(sub: str) -> ShopSession | None:
+    """What a session holds in which the staff acts for a customer: for an hour, with both names in the log."""
+    return ShopSession(name=CUSTOMERS[sub]) if sub in CUSTOMERS else None
+
+
+app.include_router(sessions.admin_router(require_admin, impersonate=for_staff, tags=["staff"]), dependencies=WAKE)

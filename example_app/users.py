@@ -21,6 +21,7 @@ class User(NamedTuple):
 DEMO_PASSWORDS = {"alice": "wonderland", "bob": "builder"}
 _ROLES = {"alice": "customer", "bob": "staff"}
 _USERS = {name: User(id_, _ROLES[name], _HASHER.hash(DEMO_PASSWORDS[name])) for id_, name in enumerate(_ROLES, 1)}
+CUSTOMERS = {str(user.id): name for name, user in _USERS.items() if user.role == "customer"}
 _NOBODY = User(0, "nobody", _HASHER.hash(secrets.token_urlsafe()))
 
 

@@ -9,8 +9,9 @@ export const money = (cents) => new Intl.NumberFormat("en-IE", { style: "currenc
 /** Tells the browser's other tabs that the cookie is another one now. */
 export const logins = new BroadcastChannel("logins");
 
+let me = null; // who is there: null, or a session, of a user or of a visitor
+let watching = {}; // what the page does with a cart, and with the state of its socket
 let socket;
-let showCart; // what the page does with a cart
 let ending = "ended"; // why the session ends: by a button of this page, or elsewhere
 
 /** Say something to the user, for a few seconds. Screen readers read it out. */
@@ -50,14 +51,14 @@ export async function act(button, action) {
   try {
     return await action();
   } catch (error) {
-    if (error.status === 401) {
+    if (error.status === 401 && !error.stale) {
       say("Your session has ended.");
       leave("ended");
     } else if (error.status === 503) {
       const now = await ask("GET", "/me"); // as soon as the store is back
-      if (!now) return leave(ending);
-      showCart(now.cart);
-      say("The store is back, and you are still logged in. Please check: your last click may not have counted.");
+      if (me && !now) return leave(ending);
+      if (now) watching.onCart(now.cart);
+      say(`The store is back, and ${now?.name ? "you are still logged in" : "your cart is there"}. Please check: your last click may not have counted.`);
     } else {
       say(error.message);
     }
@@ -66,35 +67,61 @@ export async function act(button, action) {
   }
 }
 
-/** Ask who is there, and show it in the header. Follow the cart of a user; give null for a visitor. */
+const who = (someone) => someone && JSON.stringify([someone.name, someone.role, someone.admin, someone.actor]);
+
+/** Another tab may have logged in, or become admin, or act for somebody now. */
+async function look() {
+  const now = await ask("GET", "/me");
+  if (who(now) !== who(me)) location.reload();
+}
+
+/**
+ * Ask who is there, and show it in the header. Follow the cart of a user, and of a visitor who has one.
+ * Give what is known of a user; null for a visitor.
+ */
 export async function begin({ onCart = () => {}, onState = () => {} } = {}) {
-  const me = await ask("GET", "/me").catch((error) => say(error.message)) ?? null;
-  document.body.classList.add(me ? "user" : "visitor");
-  if (!me) {
-    // Perhaps the user has logged in by another tab meanwhile.
-    const look = async () => { if (await ask("GET", "/me")) location.reload(); };
-    logins.addEventListener("message", look);
+  watching = { onCart, onState };
+  me = await ask("GET", "/me").catch((error) => say(error.message)) ?? null;
+  const { body } = document;
+  body.classList.add(me?.name ? "user" : "visitor");
+  logins.addEventListener("message", look);
+  if (me) watch();
+  if (!me?.name) {
     document.addEventListener("visibilitychange", () => { if (document.visibilityState === "visible") look(); });
     return null;
   }
-  document.body.dataset.role = me.role;
-  showCart = onCart;
+  Object.assign(body.dataset, { role: me.role, admin: me.admin, acting: me.actor !== null });
   $("#name").textContent = me.name;
   $("#avatar").textContent = me.name[0];
-  endsBy($("#log-out"), "/session", "here");
+  $("#customer").textContent = me.name;
+  endsBy($("#log-out"), "/session", me.actor === null ? "here" : "acting");
+  endsBy($("#stop"), "/session", "acting");
+  return me;
+}
+
+/** Begin the session of a visitor, if the browser has none. */
+export async function visit() {
+  if (me) return;
+  await ask("PUT", "/session/visitor");
+  me = await ask("GET", "/me");
+  logins.postMessage("");
+  watch();
+}
+
+function watch() {
+  document.body.classList.add("has-cart");
+  watching.onCart(me.cart);
   socket = follow({
-    onCart,
-    onState,
+    ...watching,
     onClose(now) {
-      if (now === null) {
+      if (now === null && me.name) {
         say("Your session has ended.");
         leave(ending);
-      } else if (now.user_id !== me.user_id || now.role !== me.role) {
-        location.reload(); // another tab has logged in as somebody else, or has become admin
+      } else if (who(now) !== who(me)) {
+        location.reload();
       }
     },
   });
-  return me;
 }
 
 // A click on a button that is at work does nothing.

@@ -1,7 +1,7 @@
 // The shop window and the cart.
 
 import { ask } from "./ask.js";
-import { $, act, begin, money, say } from "./page.js";
+import { $, act, begin, money, say, visit } from "./page.js";
 
 const products = await ask("GET", "/products");
 const cards = new Map();
@@ -36,7 +36,7 @@ function showProduct(sku) {
 }
 
 async function put(sku) {
-  if (!document.body.classList.contains("user")) return location.assign("/login?next=/");
+  await visit();
   showCart((await ask("POST", `/cart/${sku}`)).cart);
   say(`${products[sku].name} is in your cart.`);
 }
@@ -105,6 +105,5 @@ $("#order").addEventListener("click", (event) =>
 );
 
 Object.keys(products).forEach(showProduct);
-const me = await begin({ onCart: showCart, onState: showState });
-if (me) showCart(me.cart);
+await begin({ onCart: showCart, onState: showState });
 document.body.classList.add("ready");

@@ -17,6 +17,7 @@ from .shop import ROOT, open_shop
 FOLDER = ROOT / "docs" / "images"
 LIMIT_BYTES = 150_000
 FIREFOX = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:145.0) Gecko/20100101 Firefox/145.0"
+CHROME = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/150.0.0.0 Safari/537.36"
 IPHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 26_0 like Mac OS X) Version/26.0 Mobile/15E148 Safari/604.1"
 CART = {"Darjeeling, first flush": 2, "Stoneware teapot": 1, "Cup and saucer": 1}
 
@@ -41,7 +42,7 @@ def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     with open_shop() as shop, sync_playwright() as playwright, launch(playwright, program("chromium")) as chromium:
         browsers = Browsers(chromium)
-        page = browsers.open(height=985, scale=1.5)
+        page = browsers.open(height=985, scale=1.5, user_agent=CHROME)
         log_in_at(page, shop.url)
         for product, count in CART.items():
             for _ in range(count):
@@ -51,7 +52,12 @@ def main() -> None:
 
         sessions = browsers.open(height=860, scheme="dark", scale=1.5, user_agent=FIREFOX)
         phone = browsers.open(width=390, height=844, scheme="dark", scale=2, user_agent=IPHONE)
-        log_in_at(phone, shop.url)
+        log_in_at(phone, shop.url, then="/account")
+        phone.get_by_role("button", name="Rename Safari").click()
+        phone.keyboard.type("My phone")
+        phone.keyboard.press("Enter")
+        expect(phone.get_by_role("heading", name="My phone")).to_be_visible()
+        visit(phone, shop.url)
         log_in_at(sessions, shop.url, then="/account")
         expect(sessions.locator("#sessions .session")).to_have_count(3)
         save(sessions, "sessions-dark")

@@ -20,7 +20,7 @@ from .shop import ROOT, Shop, clean_environment, log_in, open_shop
 pytestmark = [pytest.mark.slow, pytest.mark.ci]
 
 PAGES = ROOT / "example_app" / "pages"
-NAMES = ("/", "/login", "/account", "/logged-out?why=here")
+NAMES = ("/", "/login", "/account", "/staff", "/logged-out?why=here")
 IPHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 26_0 like Mac OS X) Version/26.0 Mobile/15E148 Safari/604.1"
 FIREFOX = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:145.0) Gecko/20100101 Firefox/145.0"
 
@@ -118,7 +118,7 @@ def test_log_out_everywhere_reaches_every_open_page(shop: Shop, browsers: Browse
 def test_your_sessions(shop: Shop, browsers: Browsers) -> None:
     """The list has each browser, names it, marks this one, and follows logins; and it ends another one's session."""
     with shop.client() as client:
-        client.delete("/sessions", headers=log_in(client, "bob", "builder"))
+        client.delete("/sessions", params={"all": True}, headers=log_in(client, "bob", "builder"))
     page = browsers.open()
     log_in_at(page, shop.url, "bob", "builder", then="/account")
     expect(page.get_by_text("Only here.")).to_be_visible()
@@ -129,7 +129,7 @@ def test_your_sessions(shop: Shop, browsers: Browsers) -> None:
     sessions = page.locator("#sessions .session")
     expect(sessions).to_have_count(3, timeout=WAIT)
     expect(sessions.nth(0)).to_contain_text("Chrome on Linux This one")
-    expect(sessions.nth(0).get_by_role("button")).to_have_count(0)
+    expect(sessions.nth(0).get_by_role("button", name="End")).to_have_count(0)
     for name in ("Safari on iPhone", "Firefox on Windows"):
         expect(sessions.filter(has_text=name)).to_contain_text(re.compile(r"From 127\.0\.0\.1, since .*2\d{3}"))
         expect(sessions.filter(has_text=name)).to_contain_text("Last seen just now")
@@ -146,6 +146,94 @@ def test_a_session_of_somebody_else_can_not_be_ended(shop: Shop) -> None:
         ids = {each["handle"] for each in client.get("/sessions", headers=alice).json()}
         assert all(client.delete(f"/sessions/{each}", headers=bob).status_code == 404 for each in ids)
         assert {each["handle"] for each in client.get("/sessions", headers=alice).json()} == ids
+
+
+def test_sessions_have_names(shop: Shop, browsers: Browsers) -> None:
+    """A user names a session by the keyboard; the user's other pages show it; a name that is being typed stays."""
+    with shop.client() as client:
+        client.delete("/sessions", params={"all": True}, headers=log_in(client, "bob", "builder"))
+    page, phone = browsers.open(), browsers.open(user_agent=IPHONE, width=390)
+    log_in_at(phone, shop.url, "bob", "builder", then="/account")
+    log_in_at(page, shop.url, "bob", "builder", then="/account")
+    typed = page.locator(".mine").get_by_label("Your name for it")
+    page.locator(".mine").get_by_role("button", name="Rename").click()
+    typed.fill("Till")
+    phone.get_by_role("button", name="Rename Safari on iPhone").click()
+    expect(phone.locator(".mine").get_by_label("Your name for it")).to_be_focused()
+    phone.keyboard.type("My <i>phone</i>")
+    phone.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="My <i>phone</i>")).to_be_visible(timeout=WAIT)
+    expect(typed).to_have_value("Till")
+    expect(typed).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(typed).to_be_hidden()
+    expect(phone.get_by_role("button", name="Rename My")).to_be_focused()
+    page.get_by_role("link", name="The same list without a script").click()
+    expect(page.get_by_role("heading", name="My <i>phone</i>")).to_be_visible()
+    page.go_back()
+    ready(page)
+    page.get_by_role("button", name="End the others").click()
+    logged_out(phone, "was ended elsewhere")
+    expect(page.get_by_text("Only here.")).to_be_visible()
+
+
+def test_a_visitor_has_a_cart_and_takes_it_along(shop: Shop, browsers: Browsers) -> None:
+    """It is live in each tab of the browser, costs nothing before the first click, and is there after the login."""
+    page = browsers.open(shop.url)
+    tab = page.context.new_page()
+    visit(tab, shop.url)
+    assert page.context.cookies() == []
+    add(page, "Rooibos")
+    cart_is(tab, {"Rooibos": 1})
+    add(tab, "Cup and saucer")
+    cart_is(page, {"Rooibos": 1, "Cup and saucer": 1})
+    expect(page.get_by_role("button", name="Order")).to_have_count(0)
+    page.get_by_role("link", name="Log in to order").click()
+    page.wait_for_url(f"{shop.url}/login")
+    ready(page)
+    page.get_by_role("button", name="alice").click()
+    page.get_by_role("button", name="Log in").click()
+    page.wait_for_url(f"{shop.url}/")
+    for each in (page, tab):
+        expect(each.locator("#name")).to_have_text("alice", timeout=WAIT)
+        cart_is(each, {"Rooibos": 1, "Cup and saucer": 1})
+
+
+def test_an_admin_acts_for_a_customer_who_sees_it(shop: Shop, browsers: Browsers) -> None:
+    """The admin finds and ends sessions, acts under a banner, may not order, and comes back by a login."""
+    browsers.expected = ["status of 403"]
+    with shop.client() as client:
+        client.delete("/sessions", params={"all": True}, headers=log_in(client))
+    customer, phone = browsers.open(), browsers.open(user_agent=IPHONE, width=390)
+    log_in_at(phone, shop.url)
+    log_in_at(customer, shop.url, then="/account")
+    page = browsers.open(user_agent=FIREFOX)
+    log_in_at(page, shop.url, "bob", "builder", then="/staff")
+    tab = page.context.new_page()
+    visit(tab, shop.url)
+    page.get_by_label("Password").fill("builder")
+    page.get_by_role("button", name="Become admin").click()
+    page.get_by_role("button", name="Show sessions").click()
+    expect(page.locator("#sessions .session")).to_have_count(2)
+    page.get_by_role("button", name="End the session of Safari on iPhone").click()
+    logged_out(phone, "was ended elsewhere")
+    expect(page.locator("#sessions .session")).to_have_count(1)
+    page.get_by_role("button", name="Act for this customer").click()
+    for each in (page, tab):
+        expect(each.get_by_text("You act for alice")).to_be_visible(timeout=WAIT)
+    acted = customer.locator("#sessions .acted")
+    expect(acted).to_contain_text("Firefox on Windows", timeout=WAIT)
+    expect(acted.get_by_text("Our staff acts for you")).to_be_visible()
+    add(page, "Rooibos")
+    cart_is(page, {"Rooibos": 1})
+    page.get_by_role("button", name="Order").click()
+    expect(page.get_by_role("status")).to_contain_text("Who acts for you can't")
+    page.get_by_role("button", name="Stop").click()
+    logged_out(page, "You act for nobody any more")
+    page.get_by_role("link", name="Log in again").click()
+    page.wait_for_url(f"{shop.url}/login?next=/staff")
+    expect(acted).to_have_count(0, timeout=WAIT)
+    expect(customer.locator("#sessions .session")).to_have_count(1)
 
 
 def test_a_page_for_users_sends_a_visitor_to_the_login_and_back(shop: Shop, browsers: Browsers) -> None:
@@ -181,14 +269,14 @@ def test_step_up(shop: Shop, browsers: Browsers) -> None:
     page = browsers.open()
     log_in_at(page, shop.url, "bob", "builder")
     tab = page.context.new_page()
-    visit(tab, f"{shop.url}/account")
+    visit(tab, f"{shop.url}/staff")
     (before,) = page.context.cookies()
     tab.get_by_label("Password").fill("wrong")
     tab.get_by_role("button", name="Become admin").click()
     expect(tab.get_by_role("status")).to_contain_text("Wrong password")
     tab.get_by_label("Password").fill("builder")
     tab.get_by_role("button", name="Become admin").click()
-    expect(tab.get_by_role("heading", name="You are admin")).to_be_visible()
+    expect(tab.get_by_text("You are admin until you log out.")).to_be_visible()
     (after,) = page.context.cookies()
     assert after["value"] != before["value"]
     answer = httpx2.get(f"{shop.url}/session", headers={"Cookie": f"session={before['value']}"})
@@ -236,10 +324,13 @@ def test_a_tab_whose_session_a_login_replaced_finds_the_new_one(shop: Shop, brow
 
 
 def test_a_customer_sees_no_door_for_staff(shop: Shop, browsers: Browsers) -> None:
-    """Neither the form of the step-up nor the fields for prices."""
+    """Neither the staff's page, nor the form of the step-up, nor the fields for prices."""
     page = browsers.open()
     log_in_at(page, shop.url, then="/account")
-    expect(page.get_by_role("button", name="Become admin")).to_have_count(0)
+    expect(page.get_by_role("link", name="Staff")).to_have_count(0)
+    visit(page, f"{shop.url}/staff")
+    expect(page.get_by_text("This page is for the staff")).to_be_visible()
+    expect(page.get_by_role("main").get_by_role("button")).to_have_count(0)
     visit(page, shop.url)
     expect(page.get_by_label("New price of Cup and saucer")).to_be_hidden()
 
