@@ -68,8 +68,8 @@ async def _work(way: str) -> None:
     span = contextlib.nullcontext() if way in ("none", "again", "api") else _set_up(way)
     with without_opentelemetry() if way in ("none", "again") else contextlib.nullcontext():
         sessions = SessionProvider(secret=os.urandom(64).hex(), store=MemorySessionStore())
-    async with AsyncSessionTester(sessions) as tester:
-        token = (await tester.login({"name": "ann"})).token
+    async with sessions:  # and not a tester's block, which would make the parts anew
+        token = (await AsyncSessionTester(sessions).login({"name": "ann"})).token
         headers = [(b"authorization", b"Bearer " + token.encode())]
 
         async def ask(times: int) -> None:

@@ -95,8 +95,8 @@ def provider(url: str, mode: str) -> SessionProvider[Person, Claims]:
 async def written(url: str, mode: str) -> dict[str, Any]:
     """What a login writes: its token, and every key on an empty server."""
     sessions = provider(url, mode)
-    async with AsyncSessionTester(sessions) as tester:
-        login = await tester.login({"name": "Ann"}, Claims(sub="ann"))
+    async with sessions:  # and not a tester's block, which would keep the sessions in memory
+        login = await AsyncSessionTester(sessions).login({"name": "Ann"}, Claims(sub="ann"))
     with Redis.from_url(url) as redis:
         return {"id": login.id, "token": login.token, "keys": _dump(redis)}
 

@@ -73,7 +73,8 @@ async def test_the_sessions_of_a_released_version_live_on(mode: str, valkey: ser
         valkey.command("FLUSHALL")
         restore(valkey.url, sample["keys"])
         sessions = provider(valkey.url, mode)
-        async with AsyncSessionTester(sessions) as tester:
+        async with sessions:
+            tester = AsyncSessionTester(sessions)
             manager = await tester.manager(sample["token"])
             assert manager.session is not None, version
             assert manager.session.name == "Ann"
