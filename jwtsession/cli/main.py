@@ -27,13 +27,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.getLogger("jwtsession").addHandler(quiet)
     try:
         answer = _run(arguments.module, arguments, secrets)
-        write(answer, as_json=arguments.json, secrets=secrets)
-        sys.stdout.flush()
-    except BrokenPipeError:  # such as `| head`: nobody reads the rest
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return failure("").code
     finally:
         logging.getLogger("jwtsession").removeHandler(quiet)
+    try:
+        write(answer, as_json=arguments.json, secrets=secrets)
+        sys.stdout.flush()
+    except BrokenPipeError:  # such as `| head`: nobody reads the rest, also not what the interpreter flushes at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return answer.code
 
 

@@ -120,17 +120,17 @@ def _add_group(commands: Any, name: str, text: str) -> Any:
 
 
 def _count(text: str) -> int:
-    number = int(text)
-    if not 0 <= number <= 100_000:
-        raise argparse.ArgumentTypeError("must be a number from 0 to 100000")
-    return number
+    return _number(text, 0, 100_000)
 
 
 def _secret_size(text: str) -> int:
-    number = int(text)
-    if not 32 <= number <= 1024:
-        raise argparse.ArgumentTypeError("must be a number from 32 to 1024")
-    return number
+    return _number(text, 32, 1024)
+
+
+def _number(text: str, least: int, most: int) -> int:
+    if not re.fullmatch("[0-9]{1,9}", text) or not least <= int(text) <= most:
+        raise argparse.ArgumentTypeError(f"must be a number from {least} to {most}")
+    return int(text)
 
 
 def _kid(text: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from jwtsession import SessionSettings
+from jwtsession import SessionInfo, SessionSettings
 from jwtsession.cli.doctor import examine, reach
 from jwtsession.cli.target import Target
 from tests import servers
@@ -21,6 +21,10 @@ from tests.integration.doctors import PASSWORD, Terminal
 from tests.proxy import Proxy
 
 ID = "an-id-of-the-tests-of-the-doctor"
+
+
+def handle_of(session_id: str) -> str:
+    return SessionInfo(session_id, 0, 0, 0).handle
 
 
 @pytest.fixture
@@ -96,7 +100,7 @@ def test_a_proxy_that_knows_no_resp3_is_found(terminal: Terminal, valkey: server
     """The doctor speaks RESP2 and is answered; the package's own client is not, and the remedy is named."""
     with Proxy(valkey.port).running() as proxy:
         proxy.closes_at = b"HELLO"
-        report = terminal.doctor(proxy.url)
+        report = terminal.doctor(f"{proxy.url}?protocol=3")
         assert report.states("server.reachable") == ["ok"]
         assert report.states("server.client") == ["failure"]
         assert "protocol=2" in report.advice("server.client")
@@ -119,6 +123,56 @@ def test_an_old_server_is_told(terminal: Terminal, valkey: servers.Server) -> No
     assert terminal.doctor(valkey.url).states("server.version") == ["warning"]
     terminal.monkeypatch.setitem(reach.OLDEST, "Valkey", (98, 0))
     assert terminal.doctor(valkey.url).states("server.version") == ["failure"]
+
+
+def test_a_socket_needs_no_password_and_no_tls(terminal: Terminal, tmp_path: Path) -> None:
+    """The rights of the file count. The same holds for the server that the application starts itself."""
+    socket_path = tmp_path / "s"
+    made = servers.valkey(tmp_path / "server", "--unixsocket", str(socket_path)).start()
+    try:
+        report = terminal.doctor(f"unix://{socket_path}")
+        assert report.bad == {}
+        assert "socket" in report.said("server.password")
+    finally:
+        made.kill()
+
+
+@pytest.mark.slow
+def test_an_embedded_server_passes(terminal: Terminal, tmp_path: Path) -> None:
+    """It is started for the doctor, if no process of the application has started it, and stopped again."""
+    terminal.monkeypatch.chdir(tmp_path)
+    report = terminal.doctor("embedded://", "--strict")
+    assert (report.bad, report.run.code) == ({}, 0)
+
+
+@pytest.mark.parametrize("kind", ["client", "near"])
+def test_the_applications_own_client_is_looked_at(
+    terminal: Terminal, tmp_path: Path, valkey: servers.Server, kind: str
+) -> None:
+    """A provider with a client of its own, or with a near cache, is asked about as any other."""
+    client = f"from redis.asyncio import Redis\noptions = {{'client': Redis.from_url('{valkey.url}')}}\n"
+    near = f"options = {{'redis_url': '{valkey.url}', 'near_cache_bytes': 100_000}}\n"
+    provider = "from jwtsession import SessionProvider\nsessions = SessionProvider(**options)\n"
+    name = f"shop_{kind}"
+    (tmp_path / f"{name}.py").write_text((client if kind == "client" else near) + provider)
+    terminal.monkeypatch.chdir(tmp_path)
+    put(valkey, ID, '{"user_id": 1}', "PX", "100000")
+    report = terminal.doctor("", "--app", f"{name}:sessions", "--strict")
+    assert report.bad == {}
+    assert report.states("sample.model") == ["ok"]
+    assert terminal("sessions", "count", "--app", f"{name}:sessions", "--json").document["sessions"] == 1
+
+
+def test_a_fault_of_the_doctor_is_no_traceback(terminal: Terminal, valkey: servers.Server) -> None:
+    """A reply that nobody has thought of is one more finding, which shows nothing of it."""
+
+    def fails(store: Any) -> Any:
+        raise RuntimeError(PASSWORD)
+
+    terminal.monkeypatch.setattr("jwtsession.cli.doctor.survey", fails)
+    report = terminal.doctor(valkey.url)
+    assert report.bad == {"server.topology": "failure"}
+    assert "RuntimeError" in report.said("server.topology")
 
 
 # --- who else may ask it, and listen ---------------------------------------------------------------------------------
@@ -293,6 +347,19 @@ def test_each_sentinel_is_asked(terminal: Terminal, sentinel_server: servers.Ser
     assert unknown.states("server.primary") == ["failure"]
 
 
+def test_sentinels_that_disagree_are_told(
+    terminal: Terminal, sentinel_server: servers.Server, server: servers.Server, tmp_path: Path
+) -> None:
+    """Two name different primaries: workers may log users in at both."""
+    other = servers.sentinel(tmp_path / "sentinel", server)
+    try:
+        report = terminal.doctor(f"redis+sentinel://127.0.0.1:{sentinel_server.port},127.0.0.1:{other.port}/mymaster/0")
+        assert report.states("server.topology") == ["failure"]
+        assert f"127.0.0.1:{server.port}" in report.said("server.topology")
+    finally:
+        other.kill()
+
+
 def test_a_primary_without_a_replica_is_a_warning(terminal: Terminal, sentinel_server: servers.Server) -> None:
     """The Sentinels have nothing that could take its place."""
     report = terminal.doctor(f"redis+sentinel://127.0.0.1:{sentinel_server.port}/mymaster/0")
@@ -333,6 +400,23 @@ def test_each_node_of_a_cluster_is_asked(terminal: Terminal, tmp_path: Path) -> 
         dead.kill()
         report = terminal.doctor(url)
         assert f"127.0.0.1:{dead.port}" in report.said("server.reachable")
+    finally:
+        cluster.stop()
+
+
+@pytest.mark.ci
+def test_sessions_are_found_on_each_node_of_a_cluster(terminal: Terminal, tmp_path: Path) -> None:
+    """All are counted, wherever they are, and one is found by its handle."""
+    cluster = servers.Cluster(tmp_path).start()
+    try:
+        for number in range(100):
+            cluster.command("SET", f"sess:{ID}-{number}", '{"user_id": 1}', "PX", "100000")
+        terminal.set(redis_url=f"redis+cluster://127.0.0.1:{cluster.nodes[0].port}")
+        assert terminal("sessions", "count", "--json").document["sessions"] == 100
+        for number in range(0, 100, 10):
+            assert terminal("sessions", "show", handle_of(f"{ID}-{number}"), "--json").document["fields"] == ["user_id"]
+        assert terminal("sessions", "revoke", handle_of(f"{ID}-7"), "--yes").code == 0
+        assert terminal("sessions", "count", "--json").document["sessions"] == 99
     finally:
         cluster.stop()
 

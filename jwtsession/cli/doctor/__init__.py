@@ -20,7 +20,7 @@ from .reach import (
     check_tls,
     check_version,
 )
-from .report import Finding, answer, bounded, failed, ok, skipped, warning
+from .report import REPORT, Finding, answer, bounded, failed, ok, skipped, warning
 from .rights import check_rights
 from .sample import check_sample
 from .settings import check_cookie, check_keys, check_packages
@@ -88,6 +88,8 @@ async def _examine_servers(target: Target, sample: int, clock: Callable[[], floa
             for check, findings in _checks(target, servers, sample, clock).items():
                 found += await bounded(check, findings)
             return found
+    except Exception as error:  # a reply that nobody has thought of
+        return [failed("server.topology", f"the servers can't be found: {type(error).__name__}", REPORT)]
     finally:
         await store.close()
 

@@ -10,6 +10,9 @@ from ..answer import FAILED, FINE, WARNINGS, Answer, Table
 CHECK_SECONDS = 6.0
 """How long a check may take."""
 
+REPORT = "This is a fault of the package: please report it."
+"""The advice where a check itself fails."""
+
 State = Literal["ok", "warning", "failure", "skipped"]
 
 
@@ -56,7 +59,7 @@ async def bounded(check: str, findings: AsyncIterator[Finding]) -> list[Finding]
     except TimeoutError:
         found.append(failed(check, f"no result within {CHECK_SECONDS:.0f} seconds", "Look at the server's load."))
     except Exception as error:  # a reply that nobody has thought of: the other checks go on
-        found.append(failed(check, f"the check itself failed: {type(error).__name__}", "Please report this."))
+        found.append(failed(check, f"the check itself failed: {type(error).__name__}", REPORT))
     return found
 
 

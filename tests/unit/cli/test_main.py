@@ -1,6 +1,7 @@
 """How a command begins and ends."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -141,3 +142,17 @@ def test_an_interruption_is_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys
     monkeypatch.setattr("secrets.token_urlsafe", interrupt)
     assert main(["secret"]) == 2
     assert capsys.readouterr().err == "error: interrupted\n"
+
+
+@pytest.mark.server
+@pytest.mark.slow
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    """As with `| head`: no traceback, and the exit code is the command's."""
+    command = [sys.executable, "-m", "jwtsession", "settings"]
+    environment = os.environ | {"JWTSESSION_SECRET": SECRET, "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 0

@@ -132,6 +132,8 @@ def test_a_file_that_can_not_be_read_is_told(folder: Path, monkeypatch: pytest.M
     path.rmdir()
     os.mkfifo(path)
     assert refusal() == "JWTSESSION_SECRET_FILE: is no file"
+    monkeypatch.setenv("JWTSESSION_SECRET_FILE", f"{Path(__file__)}/secret")
+    assert refusal() == "JWTSESSION_SECRET_FILE: the file can't be read (Not a directory)"
     monkeypatch.setenv("JWTSESSION_SECRET_FILE", "")
     assert refusal() == "JWTSESSION_SECRET_FILE: names no file"
 

@@ -30,6 +30,11 @@ class Refusal(NamedTuple):
     """Whether the server did not answer."""
 
 
+def address(host: str, port: int) -> str:
+    """A host and its port, as a URL has them."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 class Node:
     """One server of a store, on a connection of its own.
 
@@ -62,7 +67,7 @@ class Node:
         """The server's user."""
         self.options = dict(options)
         """The arguments of the connection."""
-        self.name = str(options.get("path") or f"{self.host}:{options.get('port', 6379)}")
+        self.name = str(options.get("path") or address(self.host, int(options.get("port", 6379))))
         """Its host and port, or the path of its socket."""
         self._class = connection_class
         self._connection = connection_class(**(self.options | own))

@@ -14,7 +14,7 @@ from .._servers import Servers, SingleServer
 from ..client_cache import CachedSessionStore
 from ..cluster import ClusterNodes
 from ..store import RedisSessionStore
-from .node import Node, Refusal, Role
+from .node import Node, Refusal, Role, address
 
 
 @dataclass
@@ -106,19 +106,21 @@ class _Surveyor:
         named: dict[tuple[str, int], int] = {}
         replicas: set[tuple[str, int]] = set()
         for sentinel in found.nodes:
-            address = await sentinel.ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", found.service)
-            if isinstance(address, Refusal) or not address:
-                why = address.said if isinstance(address, Refusal) else f"it knows no service {found.service!r}"
+            reply = await sentinel.ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", found.service)
+            if isinstance(reply, Refusal) or not reply:
+                why = reply.said if isinstance(reply, Refusal) else f"it knows no service {found.service!r}"
                 found.faults.append(f"{sentinel.name}: {why}")
                 continue
-            place = (str(address[0]), int(address[1]))
+            place = (str(reply[0]), int(reply[1]))
             named[place] = named.get(place, 0) + 1
             listed = await sentinel.ask("SENTINEL", "REPLICAS", found.service)
             for each in [] if isinstance(listed, Refusal) else listed:
                 state = dict(zip(each[::2], each[1::2], strict=True))
                 replicas.add((state["ip"], int(state["port"])))
         if len(named) > 1:
-            found.faults.append("the Sentinels name different primaries: " + ", ".join(f"{h}:{p}" for h, p in named))
+            found.faults.append(
+                "the Sentinels name different primaries: " + ", ".join(address(*place) for place in named)
+            )
         plain = SSLConnection if issubclass(pool.connection_class, SSLConnection) else Connection
         theirs = {name: value for name, value in pool.connection_kwargs.items() if name != "connection_pool"}
         primaries = [max(named, key=lambda place: named[place])] if named else []
@@ -145,7 +147,7 @@ class _Surveyor:
         for start, end, *members in slots:
             covered += int(end) - int(start) + 1
             for position, member in enumerate(members):
-                place = (str(member[0] or asked.name.rpartition(":")[0]), int(member[1]))
+                place = (str(member[0] or asked.host), int(member[1]))
                 roles[place] = "replica" if position else "primary"
         if covered < 16_384:
             self.found.faults.append(f"{16_384 - covered} of the 16384 slots have no server")
@@ -154,9 +156,9 @@ class _Surveyor:
         for role in each_role:
             places = [place for place, each in roles.items() if each == role]
             for host, port in places:
-                if (node := known.get(f"{host}:{port}")) is not None:
+                if (node := known.get(address(host, port))) is not None:
                     node.role = role
-            new = [dict(options) | {"host": h, "port": p} for h, p in places if f"{h}:{p}" not in known]
+            new = [dict(options) | {"host": h, "port": p} for h, p in places if address(h, p) not in known]
             await self._together(role, connection_class, new)
         # A node of the URL under another name than the cluster's own, or one that has no slot: not asked twice.
         self.found.nodes = [node for node in self.found.nodes if node.role != "server"]
