@@ -138,11 +138,12 @@ def test_sessions_live_through_the_reloads_that_the_page_sets_up(tmp_path: Path)
 
 
 def test_the_guides_tests_of_a_module_run(tmp_path: Path) -> None:
-    """Its `conftest.py` and its test, as files beside the README's app.py, in an environment without settings."""
-    (tmp_path / "app.py").write_text(blocks(ROOT / "README.md", "python")[0], encoding="utf-8")
+    """Its files, each put together of the blocks that name it, in an environment without settings."""
     for block in blocks(ROOT / "docs/guides/testing.md", "python"):
         if named := re.match(r"# (\w+\.py)\n", block):
-            (tmp_path / named[1]).write_text(block, encoding="utf-8")
+            with (tmp_path / named[1]).open("a", encoding="utf-8") as file:
+                file.write(f"{block}\n")
+    tests = (tmp_path / "test_app.py").read_text(encoding="utf-8").count("\ndef test_")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("JWTSESSION_")}
     command = [
         sys.executable,
@@ -151,14 +152,17 @@ def test_the_guides_tests_of_a_module_run(tmp_path: Path) -> None:
         "-q",
         "-p",
         "no:cacheprovider",
+        "-p",
+        "jwtsession_pytest",
         "--rootdir",
         str(tmp_path),
         "test_app.py",
+        "test_async.py",
     ]
     done = subprocess.run(
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
     )
-    assert "1 passed" in done.stdout, done.stdout
+    assert re.search(rf"^{tests + 1} passed", done.stdout, re.MULTILINE), done.stdout
 
 
 def test_the_readmes_application_needs_the_embedded_extra_only(tmp_path: Path) -> None:
