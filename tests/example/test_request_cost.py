@@ -1,6 +1,7 @@
 """What a request costs, in instructions and in its path through the package: the tools that tell work."""
 
 import asyncio
+import contextlib
 import gc
 import importlib
 import itertools
@@ -94,3 +95,32 @@ def test_waiting_and_going_on_are_counted_apart(tmp_path: Path, monkeypatch: pyt
     found = asyncio.run(record())
     assert found.calls == [(0, "path_outer.py", "outer"), (1, "path_inner.py", "inner")]
     assert (found.switches, found.switches_and_waits) == (2, 4)
+
+
+@pytest.mark.parametrize("missing", [True, False])
+async def test_without_opentelemetry_a_request_runs_nothing_of_telemetry(
+    monkeypatch: pytest.MonkeyPatch, missing: bool
+) -> None:
+    """With it one function more runs, around the load, and now and then one that measures."""
+    monkeypatch.setenv("JWTSESSION_SECRET", os.urandom(64).hex())
+    monkeypatch.setenv("JWTSESSION_REDIS_URL", "redis://127.0.0.1:1/0")
+    from benchmarks import apps, path, telemetry
+
+    with telemetry.without_opentelemetry() if missing else contextlib.nullcontext():
+        provider = SessionProvider(apps.UserSession, store=MemorySessionStore())
+    found = await path.trace(apps.with_sessions(provider))
+    measuring = [(file, name) for _, file, name in found.calls if "telemetry" in file or file == "stores/measured.py"]
+    place, now_and_then = "observability/telemetry/operations.py", {"Operations._begin", "Sampled.record"}
+    always = [each for each in measuring if each[1] not in now_and_then]
+    assert always == ([] if missing else [(place, "Operations._measured_load.<locals>.load")])
+    assert not missing or measuring == []
+
+
+@pytest.mark.slow
+def test_the_cost_of_telemetry_is_measured_side_by_side() -> None:
+    """Every way takes its turns, and a recorded span costs more than nothing."""
+    from benchmarks import telemetry
+
+    found = telemetry.measure(3, ["none", "api", "recorded"])
+    assert {way: len(turns) for way, turns in found.items()} == {"none": 3, "api": 3, "recorded": 3}
+    assert min(found["recorded"]) > min(found["none"]) > 0
