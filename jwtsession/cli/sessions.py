@@ -42,7 +42,7 @@ def _refusal(question: str, *, is_sure: bool) -> str:
 
 
 async def _run(target: Target, arguments: argparse.Namespace) -> Answer:
-    async with target.provider:
+    async with target.opened():
         match arguments.command:
             case "count":
                 return await _count(target)

@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +20,7 @@ from ..models import Claims
 from ..settings import SessionSettings
 from ..stores import SessionStore
 from ..stores.redis.connect import Connections
+from ..stores.redis.inspection import leave
 from ..tokens import KeyRing, TokenCodec
 
 if TYPE_CHECKING:  # it imports FastAPI
@@ -53,6 +54,15 @@ class Target:
         from ..provider import SessionProvider
 
         return self.given if self.given is not None else SessionProvider(settings=self.settings, store=self.store)
+
+    @contextlib.asynccontextmanager
+    async def opened(self) -> AsyncIterator["SessionProvider[Any, Any]"]:
+        """The provider, started for the length of a block that is the last of its event loop."""
+        try:
+            async with self.provider as provider:
+                yield provider
+        finally:
+            await leave(self.store)
 
     @cached_property
     def codec(self) -> TokenCodec[Any]:

@@ -85,7 +85,7 @@ async def _code(target: Target, token: str) -> str:
         return error.code
     with heard_warnings():
         try:
-            async with target.provider:
+            async with target.opened():
                 return await _code_of_session(target, verified)
         except StoreUnavailableError as error:
             return error.code

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from ..._from_settings import at_risk_of
 from ...errors import ConfigurationError, JWTSessionError
 from ...stores import CachedSessionStore, RedisSessionStore
-from ...stores.redis.inspection import Survey, survey
+from ...stores.redis.inspection import Survey, leave, survey
 from ..answer import Answer
 from ..target import Target, heard_warnings, load
 from .keeping import check_clock, check_eviction, check_persistence
@@ -92,6 +92,7 @@ async def _examine_servers(target: Target, sample: int, clock: Callable[[], floa
         return [failed("server.topology", f"the servers can't be found: {type(error).__name__}", REPORT)]
     finally:
         await store.close()
+        await leave(store)
 
 
 async def _check_store(store: RedisSessionStore | CachedSessionStore) -> list[Finding]:

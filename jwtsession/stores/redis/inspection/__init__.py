@@ -1,6 +1,6 @@
 """Asks each server of a store, for the command line."""
 
 from .node import Node, Refusal
-from .survey import Survey, survey
+from .survey import Survey, leave, survey
 
-__all__ = ["Node", "Refusal", "Survey", "survey"]
+__all__ = ["Node", "Refusal", "Survey", "leave", "survey"]

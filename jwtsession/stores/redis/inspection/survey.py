@@ -54,6 +54,15 @@ async def survey(store: RedisSessionStore | CachedSessionStore) -> AsyncIterator
             await node.close()
 
 
+async def leave(store: object) -> None:
+    """Close the connections of an application's own client: they belong to an event loop that is about to end."""
+    if isinstance(store, RedisSessionStore) and store._connections.borrowed:
+        client = cast("SingleServer | ClusterNodes", store._connections.servers).client
+        await client.aclose()
+        if isinstance(client, Redis):
+            await client.connection_pool.disconnect()  # also of a pool that the application made
+
+
 class _Surveyor:
     """Finds servers: those of the URL, and those that they name."""
 
