@@ -38,7 +38,12 @@ class Shop:
                 stdout=output,
                 stderr=output,
             )
-        wait_for(lambda: "Ctrl-C" in self.output or self.process.poll() is not None)
+        try:
+            wait_for(lambda: "Ctrl-C" in self.output or self.process.poll() is not None, 60)
+        except BaseException:
+            self.process.kill()
+            self.process.wait()
+            raise
         assert self.process.poll() is None, self.output
 
     @property

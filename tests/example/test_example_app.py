@@ -14,9 +14,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
 import pytest
+from fastapi import FastAPI
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
+from example_app import __main__ as command
 from example_app import users
 from tests import servers
 from tests.conftest import SECRET
@@ -253,6 +255,30 @@ def test_sockets_that_close_leave_nothing_behind(shop: Shop) -> None:
         gone.socket.close()
         assert client.post("/cart/tea", headers=headers).json()["cart"] == ["tea"]
         assert "Traceback" not in shop.output
+
+
+def test_prometheus_reads_what_happens(shop: Shop, client: httpx2.Client) -> None:
+    """The text names the address; the numbers name no user and no session; the documentation leaves them out."""
+    pytest.importorskip("opentelemetry.exporter.prometheus")
+    headers = log_in(client)
+    client.get("/session", headers=headers)
+    metrics = client.get("/metrics")
+    assert metrics.headers["content-type"].startswith("text/plain; version=")
+    assert re.search(r'^jwtsession_events_total\{[^}]*name="created"', metrics.text, re.MULTILINE)
+    assert re.search(r'^jwtsession_resolutions_total\{[^}]*outcome="ok"', metrics.text, re.MULTILINE)
+    (session,) = [each for each in client.get("/sessions", headers=headers).json() if each["current"]]
+    assert not re.search(rf"alice|{re.escape(session['handle'])}", metrics.text)
+    assert f"Prometheus can read {shop.url}/metrics." in shop.output
+    assert "/metrics" not in client.get("/openapi.json").json()["paths"]
+
+
+def test_without_the_exporter_there_are_no_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shop is as it was, and says what is missing."""
+    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.prometheus", None)
+    app = FastAPI()
+    routes = list(app.routes)
+    assert not command.add_metrics(app)
+    assert app.routes == routes
 
 
 def test_every_endpoint_is_documented(client: httpx2.Client) -> None:
