@@ -435,7 +435,7 @@ def test_the_policy_of_the_pages(shop: Shop) -> None:
 
 def test_the_guide_shows_the_module_that_the_pages_use() -> None:
     """`send.js` stands in the guide for browsers as it is."""
-    guide = (ROOT / "docs" / "guides" / "browsers.md").read_text(encoding="utf-8")
+    guide = (ROOT / "docs" / "guides" / "page-scripts.md").read_text(encoding="utf-8")
     assert f"```js\n{(PAGES / 'send.js').read_text(encoding='utf-8')}```\n" in guide
 
 
