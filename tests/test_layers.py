@@ -29,21 +29,7 @@ class Ring(NamedTuple):
 ZERO = (
     "errors", "_lru", "_base64", "_ids", "_tracebacks", "_types", "_injectable", "models", "settings", "observability",
 )  # fmt: skip
-THREE = (
-    "manager",
-    "sync",
-    "_request",
-    "_possession",
-    "_delivery",
-    "_issuing",
-    "_merging",
-    "_logins",
-    "_acting",
-    "_editing",
-    "_until_ended",
-    "_description",
-    "remote",
-)
+THREE = ("manager", "sync", "remote")
 RINGS = (
     Ring(
         ZERO,
@@ -63,14 +49,8 @@ RINGS = (
         ("fastapi", "pydantic", "starlette", "ua_parser"),
     ),
     Ring(
-        (
-            "_from_settings", "_wiring", "_wiring_checks", "_off_request", "_provided_routers", "provider", "verifier",
-            "_rewiring",
-        ),
-        (
-            *ZERO, "tokens", "stores", "transports", "sessions", *THREE, "web",
-            "_from_settings", "_wiring", "_wiring_checks", "_off_request", "_provided_routers", "provider",
-        ),
+        ("_from_settings", "provider", "verifier"),
+        (*ZERO, "tokens", "stores", "transports", "sessions", *THREE, "web", "_from_settings"),
     ),
     Ring(("testing", "cli", "__main__"), ("*",), ("*",)),
 )  # fmt: skip

@@ -12,12 +12,12 @@ from typing import Any, Generic
 from pydantic import SecretStr
 from starlette.requests import Request
 
-from .._rewiring import is_rewired, rewired
 from .._types import C, S, Transport
 from ..errors import ConfigurationError, ExpiredTokenError, InvalidArgumentError, NotStartedError, SessionNotFoundError
 from ..manager import SessionManager
 from ..observability import SessionEvent
 from ..provider import SessionProvider
+from ..provider.rewiring import is_rewired, rewired
 from ..settings import SessionSettings
 from ..stores import RedisSessionStore, SessionStore
 from ._faults import Faults

@@ -5,16 +5,6 @@ from typing import TYPE_CHECKING, Generic
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
-from .._request import (
-    Components,
-    came_by,
-    deliver_by,
-    emit_refused,
-    possession_of,
-    replace_authentication,
-    tell_refused,
-    unmet,
-)
 from .._types import C, S
 from ..errors import (
     AmbiguousTokenError,
@@ -26,6 +16,16 @@ from ..errors import (
     StoreUnavailableError,
 )
 from ..manager import SessionManager
+from ..manager.request import (
+    Components,
+    came_by,
+    deliver_by,
+    emit_refused,
+    possession_of,
+    replace_authentication,
+    tell_refused,
+    unmet,
+)
 from ..tokens import VerifiedToken
 from ..transports import Found, TokenExtractor
 from .answers.delivery import CookieDelivery, CookiePolicy

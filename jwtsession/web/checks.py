@@ -5,8 +5,8 @@ from typing import Any, get_args
 
 from starlette.types import Scope
 
-from .._issuing import note_successor
 from ..manager import SessionManager
+from ..manager.issuing import note_successor
 from ..sessions import LoadCheck, Rotation, RotationCheck
 from ..settings import TokenSource
 from ..tokens import VerifiedToken

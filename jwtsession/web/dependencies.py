@@ -8,11 +8,11 @@ from fastapi.security import SecurityScopes
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
-from .._request import emit_refused, unmet
 from .._tracebacks import clear_frame_locals
 from .._types import C, S
 from ..errors import AuthenticationError, JWTSessionError, LoginRequiredError
 from ..manager import SessionManager
+from ..manager.request import emit_refused, unmet
 from . import openapi
 from .answers.saving import Saving
 from .authenticate import Authenticator

@@ -6,8 +6,8 @@ from typing import Any
 
 from starlette.types import Scope
 
-from .._request import attach_answer
 from ..manager import SessionManager
+from ..manager.request import attach_answer
 
 Kept = tuple[SessionManager[Any, Any], object, tuple[object, ...], object, object, bool]
 """A request's manager; the list of headers, the headers in it, the query and the token from which it was made; and

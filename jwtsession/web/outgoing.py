@@ -12,8 +12,8 @@ from typing import Any, Protocol
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .._issuing import has_successor
 from ..manager import SessionManager
+from ..manager.issuing import has_successor
 from ..settings import SessionSettings
 from .answers.streams import WITHOUT_BODY, Stream
 from .answers.successors import with_successors

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from .._request import Components, RawHeaders
 from ..errors import InvalidTokenError
+from ..manager.request import Components, RawHeaders
 from ..sessions import origin_name, ticket_name
 from ..tokens import VerifiedToken
 from ..transports import is_own_origin

@@ -1,4 +1,4 @@
-"""Tests of jwtsession._acting: a user signs in again, or more strongly."""
+"""Tests of jwtsession.manager.acting: a user signs in again, or more strongly."""
 
 from typing import Any
 

@@ -295,7 +295,7 @@ async def test_mutate_takes_functions_that_return_another_session(world: World) 
 
 async def test_mutate_gives_up_in_the_end(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where somebody else is faster time after time it is a conflict, and nothing is overwritten."""
-    monkeypatch.setattr("jwtsession.manager.MUTATE_ATTEMPTS", 3)
+    monkeypatch.setattr("jwtsession.manager.session_manager.MUTATE_ATTEMPTS", 3)
     token = await world.log_in()
     manager, other = await world.request(token), await world.request(token)
     calls = 0

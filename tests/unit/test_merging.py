@@ -1,4 +1,4 @@
-"""Tests of jwtsession._merging: a login takes over the data of the session before it, once, and loses none."""
+"""Tests of jwtsession.manager.merging: a login takes over the data of the session before it, once, and loses none."""
 
 import asyncio
 import logging

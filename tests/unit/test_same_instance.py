@@ -196,7 +196,7 @@ async def test_what_a_failed_mutate_has_half_done_is_never_stored(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An exception in the function, data that does not fit, a conflict: the session stays, for update() too."""
-    monkeypatch.setattr("jwtsession.manager.MUTATE_ATTEMPTS", 2)
+    monkeypatch.setattr("jwtsession.manager.session_manager.MUTATE_ATTEMPTS", 2)
     token = await world.log_in()
     manager, other = await world.request(token), await world.request(token)
     session = manager.require()

@@ -11,10 +11,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
 from starlette.types import Send
 
-from ..._editing import check_edits, has_edits, verb_called, watch_edits
 from ..._tracebacks import clear_frame_locals
 from ...errors import ConfigurationError, JWTSessionError
 from ...manager import SessionManager
+from ...manager.editing import check_edits, has_edits, verb_called, watch_edits
 from ...observability import AuditTrail
 from ..outgoing import KEY, Outgoing
 from .outcome import Attempt, Outcome, failed, outcome

@@ -6,7 +6,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message, Scope, Send
 
 from ..._tracebacks import clear_frame_locals
-from ..._until_ended import cancelled_by_blocks
+from ...manager.until_ended import cancelled_by_blocks
 from ...sessions import Ending
 from ..sockets.outbox import Outbox
 from ..sockets.watching import ScopeWatch

@@ -7,9 +7,9 @@ from typing import Any
 
 from starlette.types import Message, Scope
 
-from ..._issuing import issue_successor
 from ...errors import InvalidArgumentError, SessionCorruptError, StoreUnavailableError
 from ...manager import SessionManager
+from ...manager.issuing import issue_successor
 from ...observability import AuditTrail
 
 NAME = b"session-token"

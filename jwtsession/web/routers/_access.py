@@ -8,9 +8,9 @@ from typing import Any, Protocol
 from fastapi import HTTPException
 
 from ..._ids import handle_of
-from ..._request import emit_refused
 from ...errors import ConfigurationError, ImpersonationError
 from ...manager import SessionManager
+from ...manager.request import emit_refused
 from ...sessions import SessionInfo
 from ..dependencies import SessionDependency
 

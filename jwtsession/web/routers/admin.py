@@ -9,8 +9,8 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..._acting import IMPERSONATION_SECONDS
 from ...errors import InvalidArgumentError
+from ...manager.acting import IMPERSONATION_SECONDS
 from ...models import Token
 from ._access import Manager, SessionAccess, not_found, refuse_actor
 from ._guards import guard_dependency

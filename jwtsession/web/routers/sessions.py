@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..._description import describe
+from ...manager.description import describe
 from ...models import Ticket
 from ..dependencies import SessionDependency
 from ._access import SessionAccess

@@ -5,9 +5,9 @@ from typing import Any
 
 from starlette.types import Scope
 
-from ..._request import counts_as_use
-from ..._until_ended import watched
 from ...manager import SessionManager
+from ...manager.request import counts_as_use
+from ...manager.until_ended import watched
 from ...sessions import Ending, Watched
 from ..kept import Kept, is_of
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 
-from .errors import ConfigurationError
-from .sessions import Cutoff, Rotation, Timeouts
-from .settings import SessionSettings
-from .stores import SessionStore, has_proofs, has_rotation
-from .tokens import KeyRing, ProofNonces, ProofVerifier
-from .web.checks import TokenChecks
-from .web.proofs.request_proof import ProofPolicy
+from ..errors import ConfigurationError
+from ..sessions import Cutoff, Rotation, Timeouts
+from ..settings import SessionSettings
+from ..stores import SessionStore, has_proofs, has_rotation
+from ..tokens import KeyRing, ProofNonces, ProofVerifier
+from ..web.checks import TokenChecks
+from ..web.proofs.request_proof import ProofPolicy
 
 _WORKERS_CLOCKS_SECONDS = 60
 """By how many seconds the clocks of workers may differ. The store remembers a proof for so much longer."""

@@ -3,12 +3,12 @@
 from datetime import datetime
 from typing import Generic
 
-from ._tracebacks import scrub_traceback
-from ._types import C, S
-from .manager import SessionManager
-from .sessions import SessionAdmin, SessionInfo
-from .web.authenticate import Authenticator
-from .web.lifespan import Lifespan
+from .._tracebacks import scrub_traceback
+from .._types import C, S
+from ..manager.session_manager import SessionManager
+from ..sessions import SessionAdmin, SessionInfo
+from ..web.authenticate import Authenticator
+from ..web.lifespan import Lifespan
 
 
 class OffRequest(Generic[S, C]):

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from ._request import RequestSession
-from .errors import InvalidArgumentError
-from .sessions import Edits, Verb, refuse_lost_changes
+from ..errors import InvalidArgumentError
+from ..sessions import Edits, Verb, refuse_lost_changes
+from .request import RequestSession
 
 
 def watch_edits(manager: RequestSession[Any, Any]) -> None:

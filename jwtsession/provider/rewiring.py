@@ -5,12 +5,12 @@ from contextlib import contextmanager
 from typing import Any
 from weakref import WeakSet
 
-from .errors import ConfigurationError
-from .observability import SessionEvent
-from .provider import SessionProvider
-from .settings import SessionSettings
-from .stores import SessionStore
-from .web.overrides import exchange
+from ..errors import ConfigurationError
+from ..observability import SessionEvent
+from ..settings import SessionSettings
+from ..stores import SessionStore
+from ..web.overrides import exchange
+from .session_provider import SessionProvider
 
 _rewired: WeakSet[SessionProvider[Any, Any]] = WeakSet()
 """The providers that have other parts now."""

@@ -6,13 +6,11 @@ from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
-from ._delivery import Delivery
-from ._ids import handle_of
-from ._possession import Possession
-from ._types import C, MayImpersonate, S
-from .errors import AuthenticationError, ExpiredTokenError, JWTSessionError, MissingTokenError, SessionNotFoundError
-from .observability import EventReason
-from .sessions import (
+from .._ids import handle_of
+from .._types import C, MayImpersonate, S
+from ..errors import AuthenticationError, ExpiredTokenError, JWTSessionError, MissingTokenError, SessionNotFoundError
+from ..observability import EventReason
+from ..sessions import (
     Edits,
     Former,
     Record,
@@ -22,10 +20,12 @@ from .sessions import (
     remembered,
     ticket_name,
 )
-from .tokens import TokenCodec, VerifiedToken
+from ..tokens import TokenCodec, VerifiedToken
+from .delivery import Delivery
+from .possession import Possession
 
 if TYPE_CHECKING:
-    from .observability import Telemetry
+    from ..observability import Telemetry
 
 E = TypeVar("E", bound=JWTSessionError)
 RawHeaders = Sequence[tuple[bytes, bytes]]

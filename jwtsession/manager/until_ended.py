@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
-from ._request import RequestSession
-from .sessions import Ending, SessionToken, Watched
-from .tokens import VerifiedToken
+from ..sessions import Ending, SessionToken, Watched
+from ..tokens import VerifiedToken
+from .request import RequestSession
 
 _cancelled: WeakKeyDictionary[asyncio.Task[Any], int] = WeakKeyDictionary()
 """How many blocks have cancelled a task and have not ended yet."""

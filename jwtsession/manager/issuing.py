@@ -5,13 +5,10 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any, Generic, cast, get_args
 
-from ._editing import note_verb
-from ._ids import new_session_id
-from ._possession import Possession
-from ._request import RequestSession, emit_refused
-from ._tracebacks import scrub_traceback
-from ._types import C, S, Transport
-from .errors import (
+from .._ids import new_session_id
+from .._tracebacks import scrub_traceback
+from .._types import C, S, Transport
+from ..errors import (
     AuthenticationError,
     CSRFError,
     InvalidArgumentError,
@@ -19,9 +16,12 @@ from .errors import (
     SessionConflictError,
     TokenReusedError,
 )
-from .models import Ticket, Token, TokenType
-from .sessions import TICKET_SECONDS, Login, NewSession, Record, new_ticket, origin_name, ticket_name
-from .tokens import VerifiedToken, inherited
+from ..models import Ticket, Token, TokenType
+from ..sessions import TICKET_SECONDS, Login, NewSession, Record, new_ticket, origin_name, ticket_name
+from ..tokens import VerifiedToken, inherited
+from .editing import note_verb
+from .possession import Possession
+from .request import RequestSession, emit_refused
 
 
 class IssuingSession(RequestSession[S, C], Generic[S, C]):

@@ -4,13 +4,12 @@ import hmac
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Generic, NamedTuple
 
-from ._from_settings import at_risk_of, key_specs, make_codec, make_sealer
-from ._request import Components
-from ._types import C, MayImpersonate, S, Transport
-from ._wiring_checks import checks_of, rotation_of
-from .errors import ConfigurationError
-from .observability import AuditTrail, shared_telemetry
-from .sessions import (
+from .._from_settings import at_risk_of, key_specs, make_codec, make_sealer
+from .._types import C, MayImpersonate, S, Transport
+from ..errors import ConfigurationError
+from ..manager.request import Components
+from ..observability import AuditTrail, shared_telemetry
+from ..sessions import (
     Clients,
     Cutoff,
     EvictionWatch,
@@ -27,26 +26,27 @@ from .sessions import (
     Uses,
     check_model,
 )
-from .settings import SessionSettings
-from .stores import (
+from ..settings import SessionSettings
+from ..stores import (
     MemorySessionStore,
     SessionStore,
     has_cutoff,
     has_user_index,
     measured,
 )
-from .tokens import KeyRing, MissingKeys
-from .transports import CookieTransport, CSRFCheck, TokenExtractor
-from .web import openapi
-from .web.answers.delivery import CookiePolicy
-from .web.authenticate import Authenticator
-from .web.dependencies import Dependencies
-from .web.lifespan import Lifespan
-from .web.outgoing import response_headers
-from .web.tenants import Tenant
+from ..tokens import KeyRing, MissingKeys
+from ..transports import CookieTransport, CSRFCheck, TokenExtractor
+from ..web import openapi
+from ..web.answers.delivery import CookiePolicy
+from ..web.authenticate import Authenticator
+from ..web.dependencies import Dependencies
+from ..web.lifespan import Lifespan
+from ..web.outgoing import response_headers
+from ..web.tenants import Tenant
+from .wiring_checks import checks_of, rotation_of
 
 if TYPE_CHECKING:
-    from .observability import Telemetry
+    from ..observability import Telemetry
 
 
 class Parts(NamedTuple, Generic[S, C]):

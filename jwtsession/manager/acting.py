@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Generic, cast
 
-from ._editing import has_edits
-from ._logins import LoginSession
-from ._request import emit_refused
-from ._tracebacks import scrub_traceback
-from ._types import C, MayImpersonate, S, Transport
-from .errors import ImpersonationError, InvalidArgumentError
-from .models import Session, Token
-from .observability import AuditTrail
-from .settings import seconds as whole_seconds
-from .tokens import impersonated, stepped_up
+from .._tracebacks import scrub_traceback
+from .._types import C, MayImpersonate, S, Transport
+from ..errors import ImpersonationError, InvalidArgumentError
+from ..models import Session, Token
+from ..observability import AuditTrail
+from ..settings import seconds as whole_seconds
+from ..tokens import impersonated, stepped_up
+from .editing import has_edits
+from .logins import LoginSession
+from .request import emit_refused
 
 IMPERSONATION_SECONDS = 3600
 """The longest time for which somebody may act for a user without asking again."""

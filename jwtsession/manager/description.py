@@ -2,8 +2,8 @@
 
 from typing import Any, NamedTuple
 
-from ._ids import handle_of
-from ._request import RequestSession
+from .._ids import handle_of
+from .request import RequestSession
 
 
 class Description(NamedTuple):

@@ -7,25 +7,25 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, Generic, Self, Unpack
 
-from ._from_settings import make_store
-from ._injectable import bind
-from ._provided_routers import ProvidedRouters
-from ._tracebacks import scrub_traceback
-from ._types import C, MayImpersonate, S
-from ._until_ended import until_ended
-from ._wiring import Parts, wire
-from .errors import ConfigurationError
-from .manager import SessionManager
-from .models import Claims, Session
-from .observability import AuditTrail, SessionEvent
-from .sessions import Migrate
-from .settings import SessionSettings, SettingsOptions, settings_or_missing, shown_name
-from .stores import RedisClient, SessionStore
-from .sync import SyncSessionProvider
-from .web import FastAPI
-from .web.dependencies import SessionDependency
-from .web.injection import depends
-from .web.scopes import fresh_demand, level_demand
+from .._from_settings import make_store
+from .._injectable import bind
+from .._tracebacks import scrub_traceback
+from .._types import C, MayImpersonate, S
+from ..errors import ConfigurationError
+from ..manager.session_manager import SessionManager
+from ..manager.until_ended import until_ended
+from ..models import Claims, Session
+from ..observability import AuditTrail, SessionEvent
+from ..sessions import Migrate
+from ..settings import SessionSettings, SettingsOptions, settings_or_missing, shown_name
+from ..stores import RedisClient, SessionStore
+from ..sync import SyncSessionProvider
+from ..web import FastAPI
+from ..web.dependencies import SessionDependency
+from ..web.injection import depends
+from ..web.scopes import fresh_demand, level_demand
+from .provided_routers import ProvidedRouters
+from .wiring import Parts, wire
 
 
 class SessionProvider(ProvidedRouters[S, C], Generic[S, C]):

@@ -6,11 +6,11 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Generic
 
-from ._issuing import IssuingSession
-from ._types import C, S
-from .errors import AuthenticationError, SessionConflictError, SessionNotFoundError
-from .sessions import NewSession, Record
-from .tokens import VerifiedToken
+from .._types import C, S
+from ..errors import AuthenticationError, SessionConflictError, SessionNotFoundError
+from ..sessions import NewSession, Record
+from ..tokens import VerifiedToken
+from .issuing import IssuingSession
 
 MUTATE_ATTEMPTS = 32
 """How often `mutate()` and a merge try before they give up, if other requests change the session in between each time.

@@ -4,12 +4,12 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Generic
 
-from ._acting import ActingSession
-from ._merging import MUTATE_ATTEMPTS, pause
-from ._tracebacks import scrub_traceback
-from ._types import C, S
-from .errors import SessionConflictError
-from .sync import SyncSessionManager
+from .._tracebacks import scrub_traceback
+from .._types import C, S
+from ..errors import SessionConflictError
+from ..sync import SyncSessionManager
+from .acting import ActingSession
+from .merging import MUTATE_ATTEMPTS, pause
 
 
 class SessionManager(ActingSession[S, C], Generic[S, C]):

@@ -2,7 +2,7 @@
 
 from typing import Any, Protocol
 
-from ._types import Transport
+from .._types import Transport
 
 
 class Delivery(Protocol):

@@ -4,17 +4,17 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import timedelta
 from typing import Any, Generic, get_args
 
-from ._off_request import OffRequest
-from ._tracebacks import scrub_traceback
-from ._types import C, S
-from .errors import ConfigurationError
-from .manager import SessionManager
-from .settings import SessionSettings
-from .stores import SessionStore, has_tickets
-from .tokens import KeyRing
-from .web import APIRouter, HTTPConnection, routers
-from .web.dependencies import SessionDependency
-from .web.routers import SessionEndpoint
+from .._tracebacks import scrub_traceback
+from .._types import C, S
+from ..errors import ConfigurationError
+from ..manager.session_manager import SessionManager
+from ..settings import SessionSettings
+from ..stores import SessionStore, has_tickets
+from ..tokens import KeyRing
+from ..web import APIRouter, HTTPConnection, routers
+from ..web.dependencies import SessionDependency
+from ..web.routers import SessionEndpoint
+from .off_request import OffRequest
 
 Impersonate = Callable[[str], S | tuple[S, C] | Awaitable[S | tuple[S, C] | None] | None]
 """Returns the data of a session in which somebody acts for the user, and claims for its token."""

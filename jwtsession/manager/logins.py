@@ -4,16 +4,16 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Generic, cast
 
-from ._editing import note_verb
-from ._merging import Merge, MergingSession
-from ._request import emit_refused
-from ._tracebacks import scrub_traceback
-from ._types import C, S, Transport
-from .errors import ImpersonationError, InvalidArgumentError, SessionNotFoundError
-from .models import Session, Token, take_state
-from .observability import EventReason
-from .sessions import Record, refuse_lost_changes
-from .tokens import VerifiedToken
+from .._tracebacks import scrub_traceback
+from .._types import C, S, Transport
+from ..errors import ImpersonationError, InvalidArgumentError, SessionNotFoundError
+from ..models import Session, Token, take_state
+from ..observability import EventReason
+from ..sessions import Record, refuse_lost_changes
+from ..tokens import VerifiedToken
+from .editing import note_verb
+from .merging import Merge, MergingSession
+from .request import emit_refused
 
 
 class LoginSession(MergingSession[S, C], Generic[S, C]):
