@@ -39,24 +39,31 @@ class SessionAdmin(Generic[S]):
         index = None if sub is None else self._lifecycle.index
         if not _can_be_id(session_id):
             return False
-        if index is not None and not await index.has(check_sub(sub), session_id):
-            moved = await self._repository.forwards.find(session_id)  # since the caller has listed it
-            if moved is None or not await index.has(check_sub(sub), moved.id):
-                return False
-        return await self._lifecycle.end(session_id, sub, "revoked", wait_replicas=wait_replicas)
+        actor = None
+        if index is not None:
+            user, last_id = check_sub(sub), session_id
+            if not await index.has(user, last_id):
+                moved = await self._repository.forwards.find(session_id)  # since the caller has listed it
+                if moved is None or not await index.has(user, moved.id):
+                    return False
+                last_id = moved.id
+            login = await index.login(user, last_id)
+            actor = None if login is None else login.actor
+        return await self._lifecycle.end(session_id, sub, "revoked", actor=actor, wait_replicas=wait_replicas)
 
     async def revoke_handle(self, handle: str, *, sub: str, wait_replicas: int = 0) -> bool:
         """See `SessionProvider.revoke_handle`."""
-        session_id = await self._lifecycle.index.find(sub, handle)
-        if session_id is None:
+        found = await self._lifecycle.index.find(sub, handle)
+        if found is None:
             return False
-        return await self._lifecycle.end(session_id, sub, "revoked", wait_replicas=wait_replicas)
+        session_id, actor = found
+        return await self._lifecycle.end(session_id, sub, "revoked", actor=actor, wait_replicas=wait_replicas)
 
     async def set_label(self, handle: str, label: str | None, *, sub: str) -> bool:
         """See `SessionProvider.set_label`."""
         label = check_label(label)
-        session_id = await self._lifecycle.index.find(sub, handle)
-        return session_id is not None and await self._lifecycle.index.set_label(sub, session_id, label)
+        found = await self._lifecycle.index.find(sub, handle)
+        return found is not None and await self._lifecycle.index.set_label(sub, found[0], label)
 
     async def list_sessions(self, sub: str, current_id: str | None = None) -> list[SessionInfo]:
         """See `SessionProvider.list_sessions`."""

@@ -99,7 +99,11 @@ class SessionEndings(Generic[S]):
             InvalidArgumentError: There is no index, or no user can have this `sub`.
             StoreUnavailableError: The store did not answer. Its `ended` counts the sessions that have ended.
         """
-        return await self.index.revoke_all(sub, except_id, lambda each: self._tell_ended([each], sub, reason, host))
+
+        def tell(session_id: str, actor: str | None) -> None:
+            self._tell_ended([session_id], sub, reason, host, actor)
+
+        return await self.index.revoke_all(sub, except_id, tell)
 
     @property
     def has_index(self) -> bool:

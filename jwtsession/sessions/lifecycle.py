@@ -136,7 +136,8 @@ class SessionLifecycle(SessionEndings[S], Generic[S]):
                     # Somebody ended this session by its old id, or all sessions of the user, while it was between its
                     # two ids: it ends as well.
                     await self._remove(new)
-                    self._tell_ended([old_id, *(ended or ())], new.token.sub, "revoked", new.host)
+                    self._tell_ended([old_id], new.token.sub, "revoked", new.host, new.token.actor)
+                    self._tell_ended(ended or (), new.token.sub, "evicted", new.host)
                     raise SessionNotFoundError
             code = handle_of(new.token.session_id)
             sub, actor = new.token.sub, new.token.actor

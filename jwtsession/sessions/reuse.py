@@ -56,7 +56,8 @@ class Reuse:
         else:
             living = await self._repository.forwards.find(token.session_id)
             if living is not None and living.ended:
-                await self._lifecycle.end(token.session_id, token.sub, "logout", host)  # a logout that failed halfway
+                # A logout that failed halfway.
+                await self._lifecycle.end(token.session_id, token.sub, "logout", host, actor=token.actor)
                 return refusal
             if living is None or self._repository.timeouts.now() - living.since < self._grace + waited:
                 return refusal
@@ -69,5 +70,5 @@ class Reuse:
             await self._lifecycle.end_all(token.sub, living_id, "reuse", host)
         if self._action != "refuse":
             # Through the old id: a new one that the session gets at this moment ends too.
-            await self._lifecycle.end(token.session_id, token.sub, "reuse", host)
+            await self._lifecycle.end(token.session_id, token.sub, "reuse", host, actor=token.actor)
         return refusal

@@ -59,7 +59,7 @@ class Uses:
         if self._repository.rotation is not None:
             await self._repository.rotation.extend(token)
         if self._index is not None and token.sub and self._index.is_due(token.session_id):
-            login = Login(token.auth_time or token.iat or self._repository.timeouts.now())
+            login = Login(token.auth_time or token.iat or self._repository.timeouts.now(), actor=token.actor)
             ttl = self._repository.timeouts.ttl(token)
             known = await self._index.note_use(token.sub, token.session_id, login, ttl)
             if known is not None and host is not None:

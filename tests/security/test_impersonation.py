@@ -559,6 +559,40 @@ async def test_the_events_tell_of_it(clock: Clock) -> None:
     assert [event.code for event in events if event.name == "refused"] == ["impersonated", "impersonation_refused"]
 
 
+@pytest.mark.parametrize("ending", ["revoke_all", "revoke_handle", "revoke", "destroy_others"])
+async def test_the_event_of_an_end_by_somebody_else_has_both(clock: Clock, ending: str) -> None:
+    """Whoever ends a session in which somebody acts for the user: the event names the user and the actor."""
+    events: list[SessionEvent] = []
+    world = World(clock, on_event=events.append, audit_sub=True)
+    async with world.provider:
+        acting = await world.acting()
+        assert acting.id
+        assert acting.handle
+        if ending == "revoke_all":
+            await world.provider.revoke_all("ann")
+        elif ending == "revoke_handle":
+            await world.provider.revoke_handle(acting.handle, sub="ann")
+        elif ending == "revoke":
+            await world.provider.revoke(acting.id, sub="ann")
+        else:
+            await (await world.request(await world.log_in("ann"))).destroy_others()
+    ended = [event for event in events if event.name == "destroyed"]
+    assert [(event.handle, event.sub, event.actor) for event in ended] == [(acting.handle, "ann", "staff-1")]
+
+
+async def test_the_event_of_a_reuse_has_both(clock: Clock) -> None:
+    """`on_reuse="end"` ends the session in which somebody acts for the user: its event names both."""
+    events: list[SessionEvent] = []
+    world = World(clock, on_event=events.append, audit_sub=True, on_reuse="end")
+    async with world.provider:
+        token = str((await world.acting()).token)
+        await (await world.request(token)).regenerate()
+        clock.advance(HOUR / 2)
+        assert not await world.alive(token)
+    told = [(event.name, event.sub, event.actor, event.reason) for event in events[-3:]]
+    assert ("destroyed", "ann", "staff-1", "reuse") in told
+
+
 async def test_a_forged_actor_is_no_token(world: World) -> None:
     """An `act` that names nobody, a chain, or no object: refused before anything is loaded."""
     token = await world.log_in()

@@ -181,16 +181,20 @@ class UserIndex:
                 return self._entries.opened(name, session_id, data)
         return None
 
-    async def find(self, sub: str, handle: object) -> str | None:
-        """Return the id of the user's session that has this handle; None if no living one has it."""
+    async def find(self, sub: str, handle: object) -> tuple[str, str | None] | None:
+        """Find the user's session that has this handle.
+
+        Returns:
+            Its id, and who acts for the user in it, if anybody does. None if no living session has the handle.
+        """
         if not isinstance(handle, str):
             raise InvalidArgumentError(f"handle: must be a text, not {type(handle).__name__}")
         for name in reversed(self._entries.names(sub)):
             async with contextlib.aclosing(self._pages.living(name)) as pages:
                 async for page in pages:
-                    for session_id, _, _ in page:
+                    for session_id, entry, _ in page:
                         if handle_of(session_id) == handle:
-                            return session_id
+                            return session_id, self._entries.login(name, session_id, entry).actor
         return None
 
     async def set_label(self, sub: str, session_id: str, label: str | None) -> bool:
@@ -246,7 +250,7 @@ class UserIndex:
                     found = {info.id: info for info in _last_used(found, most)}
         return _last_used(found, most)
 
-    async def revoke_all(self, sub: str, except_id: str | None, on_ended: Callable[[str], None]) -> int:
+    async def revoke_all(self, sub: str, except_id: str | None, on_ended: Callable[[str, str | None], None]) -> int:
         """End the user's sessions, page by page, and return how many ended.
 
         A session does not escape while `regenerate` moves it from one id to another: either its new id is already in
@@ -255,7 +259,7 @@ class UserIndex:
         Args:
             sub: The user.
             except_id: A session that goes on.
-            on_ended: Called with the id of each session that ended, page by page.
+            on_ended: Called for each session that ended, page by page: with its id, and who acted for the user in it.
 
         Raises:
             StoreUnavailableError: The store did not answer. Its `ended` counts the sessions that have ended.
@@ -271,7 +275,7 @@ class UserIndex:
                         entries.pop(except_id or "", None)
                         again = again or bool(entries)
                         for each in await self._pages.end(name, entries):
-                            on_ended(each)
+                            on_ended(each, self._entries.login(name, each, entries[each]).actor)
                             ended += 1
                 if not again:
                     break
