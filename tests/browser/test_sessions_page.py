@@ -71,7 +71,7 @@ def test_a_session_that_has_ended_meanwhile(ours: Home, chromium: Browser) -> No
     page, other = ours.open(chromium), ours.open(chromium)
     other.get_by_role("button", name="End session: okhttp").click()
     page.get_by_role("button", name="End session: okhttp").click()
-    expect(page.get_by_role("heading", name="This session has ended")).to_be_visible()
+    expect(page.get_by_role("heading", name="This session is not in the list any more")).to_be_visible()
     page.get_by_role("link", name="Back to your sessions").click()
     expect(page.get_by_role("heading", name="Your sessions")).to_be_visible()
 

@@ -157,7 +157,8 @@ def _refusal(error: HTTPException | InvalidRequestError, request: Request, login
 
 _REFUSALS = {
     401: ("You are not signed in", "Your session on this device has ended, or there was none."),
-    404: ("This session has ended", "Nobody is signed in by it any more."),
+    # Perhaps the device has moved it to another id meanwhile, and is still signed in.
+    404: ("This session is not in the list any more", "It has ended, or it has changed. Look at the list again."),
     422: ("This name is not possible", "A name has at most 64 characters, and each of them can be shown."),
     503: ("Your sessions can't be reached", "Nobody has been signed out. Try again in a moment."),
 }

@@ -154,6 +154,17 @@ def test_a_log_out(form: str, login: str | None) -> None:
             assert (answer.status_code, answer.headers["location"]) == (303, login)
 
 
+def test_the_page_does_not_say_that_a_session_has_ended_which_has_moved() -> None:
+    """The other device may have got a new id since the list was made: then its session goes on."""
+    with serving_devices({"pages": True}) as world:
+        here, other = world.log_in("ann", by="cookie"), world.log_in("ann")
+        moved = world.device(world.ask("POST", "/regenerate", other))
+        answer = world.ask("POST", "/account/devices/end", here, data={"handle": other.handle})
+        assert answer.status_code == 404
+        assert "It has ended, or it has changed." in answer.text
+        assert world.lives(moved)
+
+
 def test_a_visitor_goes_to_the_login_and_back() -> None:
     """With `login` the browser gets a 303 with the page as `next`; without, a 401 that says so."""
     with serving_devices({**WITH_PAGES, "login": "/login"}) as world:
@@ -175,9 +186,9 @@ def test_a_session_without_a_user() -> None:
 
 
 REFUSED = [
-    ("end", {"handle": "x"}, {}, 404, "This session has ended"),
-    ("end", {"other": "x"}, {}, 404, "This session has ended"),
-    ("rename", {"handle": "x", "label": "y"}, {}, 404, "This session has ended"),
+    ("end", {"handle": "x"}, {}, 404, "This session is not in the list any more"),
+    ("end", {"other": "x"}, {}, 404, "This session is not in the list any more"),
+    ("rename", {"handle": "x", "label": "y"}, {}, 404, "This session is not in the list any more"),
     ("rename", {"handle": "x", "label": "y" * 65}, {}, 422, "This name is not possible"),
     ("rename", {"handle": "x", "label": "\u202e"}, {}, 422, "This name is not possible"),
     ("end", {"handle": "x"}, {"Sec-Fetch-Site": "cross-site"}, 403, "This request was refused"),
