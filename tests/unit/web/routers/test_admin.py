@@ -96,7 +96,10 @@ def test_log_out_everybody() -> None:
     with serving_devices(admin={}, revoke_before=True) as world:
         root, ann = world.log_in("root"), world.log_in("ann")
         answer = world.ask("POST", "/admin/revoke-before", root, json={"time": "2999-01-01T00:00:00Z"})
-        assert (answer.status_code, answer.json()["detail"]) == (422, "The time is in the future, or before 1970")
+        assert answer.status_code == 422
+        # The form that the document shows for every 422.
+        told = {"type": "value_error", "loc": ["body", "time"], "msg": "It is in the future, or before 1970"}
+        assert answer.json()["detail"] == [told]
         for body in ({"time": "2020-01-01T00:00:00"}, {"time": "soon"}, {"tim": None}, [], {"time": float("nan")},
                      {"time": float("inf")}, {"time": "\ud800"}, {"time": "0001-01-01T00:00:00+23:59"}):  # fmt: skip
             sent = json.dumps(body).encode()
