@@ -148,6 +148,8 @@ def _refusal(error: HTTPException | InvalidRequestError, request: Request, login
             links = [(f"{login}{'&' if '?' in login else '?'}next={page}", "Sign in"), back]
     elif status == 401:
         links = [] if login is None else [(login, "Sign in")]
+    elif status == 503 and is_form:
+        text = "What you asked for may have happened in part. Try again in a moment."
     elif isinstance(error, CSRFError):
         title, text = "This request was refused", "Another site may have made it. Use the buttons of the page itself."
     elif isinstance(error, ImpersonationError):

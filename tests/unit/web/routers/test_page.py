@@ -240,6 +240,18 @@ def test_a_store_that_does_not_answer_is_a_page_too() -> None:
         assert 'href="devices"' in answer.text
 
 
+def test_a_store_that_fails_halfway() -> None:
+    """The page does not say that nobody has been signed out, where somebody may have been."""
+    with serving_devices(WITH_PAGES) as world:
+        here = world.log_in("ann", by="cookie")
+        world.log_in("ann")
+        world.store.down = True
+        answer = world.ask("POST", "/account/devices/end-others", here)
+        assert answer.status_code == 503
+        assert "Nobody has been signed out." not in text(answer)
+        assert "may have happened in part" in text(answer)
+
+
 def test_only_what_is_included_has_a_button() -> None:
     """Without an endpoint the page has neither its button nor its form."""
     with serving_devices({**WITH_PAGES, "include": {"list"}}) as world:
