@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Annotated, Any
@@ -59,7 +60,7 @@ class World:
 
     def __init__(self, clock: Clock, **options: Any) -> None:
         self.clock = clock
-        self.store = InspectableStore(clock)
+        self.store = options.pop("store", None) or InspectableStore(clock)
         options = {"secret": SECRET, "may_impersonate": staff_only, "user_index": True} | options
         self.provider: Provider = started(
             SessionProvider(UserSession, UserClaims, store=self.store, clock=clock, **options)
@@ -522,6 +523,17 @@ async def test_it_takes_no_room_from_the_user(clock: Clock, too_many: Any) -> No
     assert await world.alive(await world.log_in("ann"))
     assert [await world.alive(each) for each in acting] == [True, True]
     assert {info.actor for info in await world.provider.list_sessions("ann")} == {None, "staff-1"}
+
+
+async def test_it_takes_no_room_after_a_change_of_the_index_key(clock: Clock) -> None:
+    """A use then writes the session into the index anew: it is still known that somebody acts for the user in it."""
+    options: dict[str, Any] = {"max_sessions": 1, "too_many_sessions": "refuse", "touch_interval": 1}
+    before = World(clock, **options)
+    token = str((await before.acting()).token)
+    after = World(clock, store=before.store, user_index_key=secrets.token_urlsafe(64), **options)
+    clock.advance(60)
+    assert await after.alive(token)
+    assert await after.alive(await after.log_in("ann"))
 
 
 async def test_the_cutoff_ends_it(clock: Clock) -> None:
