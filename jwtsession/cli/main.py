@@ -1,12 +1,13 @@
 """`main()`: runs one command and shows what it found out. No error ends in a traceback, which may show a secret."""
 
+import contextlib
 import importlib
 import logging
 import os
 import sys
 from collections.abc import Sequence
 
-from .answer import Answer, failure
+from .answer import FAILED, Answer, failure
 from .output import write
 from .parser import parse
 
@@ -26,14 +27,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     quiet = logging.NullHandler()
     logging.getLogger("jwtsession").addHandler(quiet)
     try:
-        answer = _run(arguments.module, arguments, secrets)
+        # What the application prints, in its hooks too, is no part of the answer.
+        with contextlib.redirect_stdout(sys.stderr):
+            answer = _run(arguments.module, arguments, secrets)
     finally:
         logging.getLogger("jwtsession").removeHandler(quiet)
     try:
         write(answer, as_json=arguments.json, secrets=secrets)
-        sys.stdout.flush()
-    except BrokenPipeError:  # such as `| head`: nobody reads the rest, also not what the interpreter flushes at its end
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        # Nothing more can be written, also not what the interpreter flushes at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):  # such as `| head`: nobody wants the rest
+            print(f"error: the answer can't be written ({error.strerror})", file=sys.stderr)
+            return FAILED
     return answer.code
 
 

@@ -23,16 +23,34 @@ def write(answer: Answer, *, as_json: bool, secrets: Collection[str] = ()) -> No
         secrets: Texts that must not be shown, whatever the answer says.
     """
     hide = _Hiding(secrets)
-    if as_json:
-        print(json.dumps(hide(answer.document), indent=2, ensure_ascii=False))
-        return
-    is_error = answer.code == FAILED and set(answer.document) == {"error"}
+    is_error = not as_json and answer.code == FAILED and set(answer.document) == {"error"}
     stream = sys.stderr if is_error else sys.stdout
+    if stream is None:  # the process was started without it: `>&-`
+        return
+    if as_json:
+        print(as_text(hide(answer.document)), file=stream)
+        return
     for part in answer.shown:
         if isinstance(part, str):
-            print(hide(part), file=stream)
+            print("\n".join(_printable(line, stream) for line in hide(part).split("\n")), file=stream)
         else:
-            _show(Table(part.columns, hide(part.rows)), stream)
+            _show(Table(part.columns, [[_printable(cell, stream) for cell in row] for row in hide(part.rows)]), stream)
+
+
+def as_text(document: Any) -> str:
+    """Return a document as JSON in ASCII, which each locale can write and no terminal obeys."""
+    return json.dumps(document, indent=2)
+
+
+def _printable(text: str, stream: TextIO) -> str:
+    """The text, with escapes for what commands a terminal, and for what the stream can't write.
+
+    User agents, claims and the data of sessions come from strangers.
+    """
+    if not text.isprintable():
+        text = "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+    encoding = stream.encoding or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 class _Hiding:

@@ -1,6 +1,7 @@
 """The commands and their options."""
 
 import argparse
+import json
 import re
 import sys
 from collections.abc import Sequence
@@ -23,10 +24,12 @@ class Parser(argparse.ArgumentParser):
     """What the user wrote."""
 
     def error(self, message: str) -> NoReturn:
-        """Write the message to the standard error and end with 2."""
+        """Write the message to the standard error, with `--json` also to the standard output, and end with 2."""
         for given in sorted({part for each in self.given for part in each.split("=", 1)}, key=len, reverse=True):
             if given and not _WORD.fullmatch(given):
                 message = message.replace(repr(given), "'***'").replace(given, "***")
+        if "--json" in self.given:
+            print(json.dumps({"error": message}, indent=2))
         super().error(message)
 
 

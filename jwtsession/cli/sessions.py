@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import json
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -11,6 +10,7 @@ from typing import Any
 from ..errors import SessionCorruptError, StoreUnavailableError
 from ..sessions import SessionInfo
 from .answer import Answer, Table, failure
+from .output import as_text
 from .stored import Found, count, find, read
 from .target import Target, heard_warnings, load
 
@@ -167,4 +167,4 @@ async def _export(target: Target, sub: str) -> Answer:
         if stored is not None:
             sessions.append(_document(info) | stored.document(with_data=True))
     document = {"sub": sub, "at": datetime.now(UTC).timestamp(), "sessions": sessions}
-    return Answer(document, [json.dumps(document, indent=2, ensure_ascii=False)])
+    return Answer(document, [as_text(document)])

@@ -159,10 +159,9 @@ def _provider(arguments: argparse.Namespace) -> "SessionProvider[Any, Any]":
 
 
 def _imported(name: str) -> Any:
-    """Import a module of the application. What it prints goes to the standard error."""
+    """Import a module of the application."""
     try:
-        with contextlib.redirect_stdout(sys.stderr):
-            return importlib.import_module(name)
+        return importlib.import_module(name)
     except ConfigurationError as error:
         wrong = str(error)
     except ModuleNotFoundError as error:

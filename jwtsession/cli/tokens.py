@@ -41,7 +41,7 @@ _WHY = {
 def run(arguments: argparse.Namespace, secrets: set[str]) -> Answer:
     """Read a token from the standard input. The token and its jti are never shown."""
     target = load(arguments, secrets)
-    token = sys.stdin.read(2 * MAX_TOKEN_CHARS).strip()
+    token = _token()
     if len(token) >= 22:  # as short as an id; hiding less would hide parts of other words
         secrets.add(token)
     header, claims = _said_by(token)
@@ -65,6 +65,14 @@ def run(arguments: argparse.Namespace, secrets: set[str]) -> Answer:
     shown: list[str | Table] = [verdict]
     shown += ["", f"{says}:", Table(("what", "name", "value"), rows)] if rows else []
     return Answer(document, shown, FAILED if code else FINE)
+
+
+def _token() -> str:
+    """What the standard input begins with; an empty text for one that is closed, or is no text."""
+    try:
+        return sys.stdin.read(2 * MAX_TOKEN_CHARS).strip() if sys.stdin is not None else ""
+    except UnicodeDecodeError:
+        return ""
 
 
 def _said_by(token: str) -> tuple[dict[str, Any], dict[str, Any]]:

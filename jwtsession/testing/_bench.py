@@ -83,11 +83,11 @@ class Bench(Generic[S, C]):
     def outage(self) -> Iterator[None]:
         """Make a block in which the store does not answer: every call raises `StoreUnavailableError`."""
         self._require_held()
-        self._faults.is_down = True
+        before, self._faults.is_down = self._faults.is_down, True
         try:
             yield
         finally:
-            self._faults.is_down = False
+            self._faults.is_down = before
 
     @contextmanager
     def conflict(self, times: int | None = 1) -> Iterator[None]:
@@ -99,11 +99,11 @@ class Bench(Generic[S, C]):
             times: How many of the block's changes conflict; None for all.
         """
         self._require_held()
-        self._faults.conflicts = math.inf if times is None else times
+        before, self._faults.conflicts = self._faults.conflicts, math.inf if times is None else times
         try:
             yield
         finally:
-            self._faults.conflicts = 0
+            self._faults.conflicts = before
 
     @contextmanager
     def _holding(self) -> Iterator[None]:

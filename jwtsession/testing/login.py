@@ -14,7 +14,7 @@ from ..settings import SessionSettings
 class Login(Generic[S, C]):
     """A session that a test has created, and its token."""
 
-    token: str = field(repr=False)
+    token: str
     """The JWT."""
     id: str
     """The session's id."""
@@ -22,8 +22,12 @@ class Login(Generic[S, C]):
     """The session's data, as it was stored."""
     claims: C
     """The token's claims."""
-    _settings: SessionSettings = field(repr=False, compare=False)
-    _by_cookie: bool = field(repr=False, compare=False)
+    _settings: SessionSettings = field(compare=False)
+    _by_cookie: bool = field(compare=False)
+
+    def __repr__(self) -> str:
+        """Neither the token nor the id: pytest shows this where a test fails."""
+        return f"Login(handle={self.handle!r}, session={self.session!r}, claims={self.claims!r})"
 
     @property
     def handle(self) -> str:

@@ -53,7 +53,7 @@ async def check_sample(survey: Survey, target: Target, limit: int) -> AsyncItera
             return
         found += await _look(node, keyspace, keys)
     if not found:
-        yield skipped("sample", f"there is no key that begins with {keyspace!r}")
+        yield skipped("sample", f"none of the keys that were looked at begins with {keyspace!r}")
         return
     for check in (_ttl, _size, _encryption):
         yield check(found, target)

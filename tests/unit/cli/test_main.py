@@ -1,5 +1,6 @@
 """How a command begins and ends."""
 
+import io
 import json
 import os
 import subprocess
@@ -156,3 +157,53 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait() == 0
+
+
+@pytest.mark.server
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("redirection", "code", "said"),
+    [
+        (">&-", 0, ""),
+        (">/dev/full", 2, "error: the answer can't be written (No space left on device)\n"),
+        ("2>&-", 0, ""),
+    ],
+)
+def test_an_output_that_takes_nothing_is_no_traceback(redirection: str, code: int, said: str) -> None:
+    """A standard output that is closed or full, and a standard error that is closed."""
+    command = ["sh", "-c", f'"$0" -m jwtsession secret {redirection}', sys.executable]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (code, said)
+
+
+def test_what_an_application_prints_later_is_no_part_of_the_document(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its hooks may print too, while the command runs."""
+    monkeypatch.setenv("JWTSESSION_SECRET", SECRET)
+    monkeypatch.chdir(tmp_path)
+    code = (
+        "from jwtsession import SessionProvider\n"
+        "class Talkative(SessionProvider):\n"
+        "    @property\n"
+        "    def settings(self):\n"
+        "        print('hello')\n"
+        "        return super().settings\n"
+        "sessions = Talkative()\n"
+    )
+    (tmp_path / "talks_later.py").write_text(code)
+    assert main(["settings", "--json", "--app", "talks_later:sessions"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["settings"]
+    assert "hello" in err
+
+
+@pytest.mark.parametrize("stdin", [None, io.TextIOWrapper(io.BytesIO(b"\xff\xfe"), encoding="utf-8")])
+def test_a_standard_input_without_a_text_holds_no_token(
+    stdin: io.TextIOWrapper | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One that is closed, and one that is no UTF-8."""
+    monkeypatch.setenv("JWTSESSION_SECRET", SECRET)
+    monkeypatch.setattr(sys, "stdin", stdin)
+    assert main(["token", "inspect", "-", "--json"]) == 2
+    assert json.loads(capsys.readouterr().out)["code"] == "token_malformed"

@@ -73,3 +73,34 @@ def test_a_failure_goes_to_the_standard_error(capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr() == ("", "error: it does not work\n")
     write(failure("it does not work"), as_json=True)
     assert json.loads(capsys.readouterr().out) == {"error": "it does not work"}
+
+
+HOSTILE = "\x1b]0;title\x07\x1b[2J\x9b31m\r\n\u202eé"
+
+
+def test_no_text_of_a_stranger_commands_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Control characters of a user agent or a claim are shown as escapes, in a line, a table, one of rich, and JSON."""
+    answer = Answer({"a": HOSTILE}, [HOSTILE.replace("\n", ""), Table(("a", "b"), [(HOSTILE, HOSTILE)])])
+    write(answer, as_json=False)
+    write(answer, as_json=True)
+    shown = capsys.readouterr().out
+    assert json.loads(shown[shown.index("{") :]) == {"a": HOSTILE}
+    screen = Screen()
+    monkeypatch.setattr(sys, "stdout", screen)
+    monkeypatch.setenv("TERM", "dumb")
+    write(answer, as_json=False)
+    for text in (shown, screen.getvalue()):
+        assert "\\x1b]0;title\\x07" in text or "\\u001b]0;title\\u0007" in text
+        assert text.replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_locale_of_ascii_can_show_everything(monkeypatch: pytest.MonkeyPatch, as_json: bool) -> None:
+    """What the standard output can't write is an escape there, and no error; JSON stays JSON."""
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii", write_through=True))
+    write(Answer({"a": "é日"}, ["é日", Table(("a",), [("é日",)])]), as_json=as_json)
+    shown = written.getvalue().decode()
+    assert json.loads(shown) == {"a": "é日"} if as_json else shown == "\\xe9\\u65e5\na\n\\xe9\\u65e5\n"

@@ -1,5 +1,7 @@
 """The commands, and what an error in the arguments shows."""
 
+import json
+
 import pytest
 
 from jwtsession.cli import main
@@ -27,6 +29,14 @@ def test_a_secret_in_the_wrong_place_is_not_repeated(arguments: list[str], capsy
     assert out == ""
     assert "error:" in err
     assert TOKEN not in err
+
+
+def test_wrong_arguments_are_a_document_too(capsys: pytest.CaptureFixture[str]) -> None:
+    """With `--json` the standard output has one, without what was given."""
+    with pytest.raises(SystemExit) as stopped:
+        main(["settings", "--json", TOKEN])
+    assert stopped.value.code == 2
+    assert json.loads(capsys.readouterr().out) == {"error": "unrecognized arguments: ***"}
 
 
 def test_a_word_that_was_misspelled_is_repeated(capsys: pytest.CaptureFixture[str]) -> None:

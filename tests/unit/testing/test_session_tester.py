@@ -101,7 +101,9 @@ def test_a_login_is_a_real_one(client: TestClient, tester: Tester) -> None:
         tester.login(*ann())
     assert logins[0].claims.role == "admin"
     assert logins[0].session == UserSession(user_id=1)
+    assert repr(logins[0]).startswith(f"Login(handle={logins[0].handle!r}, session=UserSession(")
     assert logins[0].token not in repr(logins[0])
+    assert logins[0].id not in repr(logins[0])
     told = [(each.name, each.handle) for each in tester.events]
     assert told == [*(("created", each.handle) for each in logins), ("refused", None)]
 
@@ -441,6 +443,20 @@ def test_an_outage(client: TestClient, tester: Tester) -> None:
         with pytest.raises(StoreUnavailableError):
             tester.login(*ann())
     assert client.get("/session", headers=login.headers).status_code == 200
+
+
+def test_a_block_within_another_ends_alone(client: TestClient, tester: Tester) -> None:
+    """The outer outage goes on, and the outer conflicts are still to come."""
+    login = tester.login(*ann())
+    with tester.outage():
+        with tester.outage():
+            pass
+        assert client.get("/session", headers=login.headers).status_code == 503
+    with tester.conflict(None):
+        with tester.conflict(1):
+            pass
+        assert client.post("/cart?item=tea", headers=login.headers).status_code == 409
+    assert client.post("/cart?item=tea", headers=login.headers).status_code == 200
 
 
 def test_a_conflict(client: TestClient, tester: Tester) -> None:
