@@ -9,7 +9,7 @@ from pydantic_core import from_json
 
 from .._from_settings import make_sealer
 from .._ids import handle_of, is_session_id
-from ..errors import ConfigurationError, SessionCorruptError, StoreUnavailableError
+from ..errors import ConfigurationError, SessionCorruptError
 from ..sessions import drop_bookkeeping
 from ..stores import CachedSessionStore, RedisSessionStore, SessionStore
 from ..stores.redis.inspection import Refusal, survey
@@ -129,16 +129,17 @@ async def _portions(store: SessionStore) -> AsyncIterator[list[str]]:
     """Yield all keys of the keyspace without its prefix, portion by portion.
 
     Raises:
-        ConfigurationError: The store has no server, or the user may not look.
-        StoreUnavailableError: A server did not answer.
+        ConfigurationError: The store has no server, or the user may not look, or, at the end, nobody can look at all
+            sessions.
     """
     if not isinstance(store, RedisSessionStore | CachedSessionStore):
         raise ConfigurationError(f"the sessions are in {type(store).__name__}, which has no server")
     async with survey(store) as servers:
-        if servers.unreachable and not servers.primaries:
-            raise StoreUnavailableError
         for node in servers.primaries:
             async for keys in portions_of(node, store.keyspace):
                 if isinstance(keys, Refusal):
-                    raise ConfigurationError(f"{node.name}: {keys.said}: this needs the right +scan")
+                    needed = ": this needs the right +scan" if keys.forbidden else ""
+                    raise ConfigurationError(f"{node.name}: {keys.said}{needed}")
                 yield [key.removeprefix(store.keyspace) for key in keys]
+        if servers.gaps:
+            raise ConfigurationError(f"not all sessions can be looked at: {'; '.join(servers.gaps)}")

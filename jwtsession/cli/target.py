@@ -128,8 +128,8 @@ def _settings(arguments: argparse.Namespace) -> SessionSettings:
         "_secrets_dir": arguments.secrets_dir,
         "_env_prefix": arguments.env_prefix,
     }
-    if arguments.env_file is not None and not Path(arguments.env_file).is_file():
-        raise ConfigurationError("--env-file: there is no such file")
+    if arguments.env_file is not None:
+        _check_readable(arguments.env_file)
     return SessionSettings(**{name: value for name, value in options.items() if value is not None})
 
 
@@ -184,12 +184,25 @@ def _meant(owner: Any) -> str:
     return f": did you mean {' or '.join(names)}?" if names else ""
 
 
+def _check_readable(file: str) -> None:
+    path, wrong = Path(file), ""
+    if not path.is_file():
+        raise ConfigurationError("--env-file: there is no such file")
+    try:
+        path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:  # it holds what is in the file
+        wrong = "the file is no UTF-8"
+    except OSError as error:
+        wrong = f"the file can't be read ({error.strerror})"
+    if wrong:
+        raise ConfigurationError(f"--env-file: {wrong}")
+
+
 def _read_variables(file: str) -> None:
     """Put the variables of a file into the environment, unless they are there: the application reads them."""
     from dotenv import dotenv_values
 
-    if not Path(file).is_file():
-        raise ConfigurationError("--env-file: there is no such file")
+    _check_readable(file)
     for name, value in dotenv_values(file).items():
         if value is not None:
             os.environ.setdefault(name, value)

@@ -293,6 +293,46 @@ def test_a_server_that_is_down_is_told(terminal: Terminal, command: list[str], o
     assert f"127.0.0.1:{port}" in said
 
 
+LOOKING = pytest.mark.parametrize("command", [["count"], ["show", "a" * 22], ["revoke", "a" * 22, "--yes"]])
+"""The commands that look at all keys."""
+
+
+@LOOKING
+def test_sentinels_without_their_primary_are_no_empty_server(
+    terminal: Terminal, sentinel_server: servers.Server, command: list[str]
+) -> None:
+    """Nobody could look at the sessions: that is a failure, and not a count of 0."""
+    terminal.set(redis_url=f"redis+sentinel://127.0.0.1:{sentinel_server.port}/another/0")
+    run = terminal("sessions", *command, "--json")
+    assert run.code == 2
+    assert "it knows no service 'another'" in run.document["error"]
+
+
+@pytest.mark.slow
+def test_a_cluster_with_a_gap_does_not_count_as_a_whole_one(terminal: Terminal, tmp_path: Path) -> None:
+    """There may be sessions in the slots that no node has."""
+    node = servers.cluster(tmp_path / "node")
+    try:
+        terminal.set(redis_url=f"redis+cluster://127.0.0.1:{node.port}")
+        assert terminal("sessions", "count").code == 0
+        node.command("CLUSTER", "DELSLOTS", "7")
+        run = terminal("sessions", "count")
+        assert run.code == 2
+        assert "not all sessions can be looked at: 1 of the 16384 slots have no server" in run.err
+    finally:
+        node.kill()
+
+
+@LOOKING
+def test_a_server_that_is_no_cluster_has_no_sessions_of_one(
+    terminal: Terminal, valkey: servers.Server, command: list[str]
+) -> None:
+    """The application could not use it either."""
+    terminal.set(redis_url=f"redis+cluster://127.0.0.1:{valkey.port}")
+    run = terminal("sessions", *command)
+    assert (run.code, "cluster" in run.err) == (2, True)
+
+
 @pytest.mark.parametrize("command", [["list", "ann"], ["revoke-all", "ann", "--yes"], ["export", "ann"]])
 def test_without_an_index_the_setting_is_named(terminal: Terminal, valkey: servers.Server, command: list[str]) -> None:
     """Nobody knows then which sessions are a user's."""

@@ -207,3 +207,13 @@ def test_a_standard_input_without_a_text_holds_no_token(
     monkeypatch.setattr(sys, "stdin", stdin)
     assert main(["token", "inspect", "-", "--json"]) == 2
     assert json.loads(capsys.readouterr().out)["code"] == "token_malformed"
+
+
+@pytest.mark.parametrize("app", [[], ["--app", "shop:sessions"]])
+def test_a_file_of_variables_that_is_no_text_is_told(
+    app: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The message names the option."""
+    (tmp_path / "settings.env").write_bytes(b"JWTSESSION_SECRET=\xff\xfe")
+    assert main(["settings", *app, "--env-file", str(tmp_path / "settings.env")]) == 2
+    assert capsys.readouterr().err == "error: --env-file: the file is no UTF-8\n"

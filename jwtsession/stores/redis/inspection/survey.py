@@ -31,6 +31,8 @@ class Survey:
     """The name by which the Sentinels know the primary."""
     faults: list[str] = field(default_factory=list)
     """What the servers themselves say is wrong with their cluster, or with what the Sentinels watch."""
+    gaps: list[str] = field(default_factory=list)
+    """Where there may be sessions that nobody can look at: primaries that do not answer, slots without a server."""
 
     @property
     def primaries(self) -> list[Node]:
@@ -90,7 +92,13 @@ class _Surveyor:
             await self._sentinels()
         else:
             await self._add("server", self._pool.connection_class, self._pool.connection_kwargs)
-        return self.found
+        found = self.found
+        lost = [node for node in self.all if node.role == "primary" and node.name in found.unreachable]
+        found.gaps += [f"{node.name} does not answer: {found.unreachable[node.name]}" for node in lost]
+        if not found.primaries and not found.gaps:
+            told = [f"{name} does not answer: {said}" for name, said in found.unreachable.items()]
+            found.gaps += [*found.faults, *told]
+        return found
 
     async def _add(self, role: Role, connection_class: Any, options: Mapping[str, Any]) -> Node | None:
         """Note a server, and whether it answers."""
@@ -148,6 +156,7 @@ class _Surveyor:
                 continue
             await self._members(node, slots, first[0].connection_class, first[0].connection_kwargs)
             return
+        self.found.gaps += self.found.faults
 
     async def _members(self, asked: Node, slots: Any, connection_class: Any, options: Mapping[str, Any]) -> None:
         """Add the members that a node names. Nodes are compared by name, so a node of the URL is not there twice."""
@@ -159,7 +168,8 @@ class _Surveyor:
                 place = (str(member[0] or asked.host), int(member[1]))
                 roles[place] = "replica" if position else "primary"
         if covered < 16_384:
-            self.found.faults.append(f"{16_384 - covered} of the 16384 slots have no server")
+            self.found.gaps.append(f"{16_384 - covered} of the 16384 slots have no server")
+            self.found.faults.append(self.found.gaps[-1])
         known = {node.name: node for node in self.all}
         each_role: tuple[Role, Role] = ("primary", "replica")
         for role in each_role:
