@@ -6,12 +6,23 @@ from typing import TYPE_CHECKING
 from ._types import C
 from .errors import ConfigurationError
 from .sessions import AESGCMSealer, AtRisk, PlaintextSealer, Sealer
-from .settings import SessionSettings
+from .settings import CSRFMode, SessionSettings
 from .stores import CachedSessionStore, MemorySessionStore, RedisClient, RedisSessionStore, SessionStore
 from .tokens import KeyRing, KeySpec, TokenCodec
+from .transports import CSRFCheck
 
 if TYPE_CHECKING:
     from .observability import Telemetry
+
+
+def make_csrf_check(settings: SessionSettings, mode: CSRFMode) -> CSRFCheck:
+    """Make the defence against requests that another site makes, in a mode that may be another one than `csrf`."""
+    return CSRFCheck(
+        mode,
+        trusted_origins=settings.trusted_origins,
+        same_site=settings.csrf_same_site,
+        cookie_secure=settings.cookie.secure,
+    )
 
 
 def make_store(

@@ -159,7 +159,11 @@ async def _is_permitted(permits: MayImpersonate, admin: str, sub: str) -> bool:
     """Ask the application. Only `True` permits: neither an error nor another value does."""
     try:
         answer = permits(admin, sub)
-        return (await answer if inspect.isawaitable(answer) else answer) is True
+        permitted: object = await answer if inspect.isawaitable(answer) else answer
     except Exception as error:
         AuditTrail.log(logging.WARNING, "may_impersonate failed, so it is refused: %s", type(error).__name__)
         return False
+    if not isinstance(permitted, bool):
+        what = type(permitted).__name__
+        AuditTrail.log(logging.WARNING, "may_impersonate returned %s, not True or False, so it is refused", what)
+    return permitted is True

@@ -4,10 +4,11 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import timedelta
 from typing import Any, Generic, get_args
 
+from .._from_settings import make_csrf_check
 from .._tracebacks import scrub_traceback
 from .._types import C, S
 from ..errors import ConfigurationError
-from ..manager.session_manager import SessionManager
+from ..manager import SessionManager
 from ..settings import SessionSettings
 from ..stores import SessionStore, has_tickets
 from ..tokens import KeyRing
@@ -224,6 +225,7 @@ class ProvidedRouters(OffRequest[S, C], Generic[S, C]):
             self.revoke_before,
             self.set_label,
             lambda: self._clock(),
+            make_csrf_check(self._settings, "off" if self._settings.csrf == "off" else "lenient").check_request,
         )
 
     def _views(self, method: str, locate: routers.Locate | None, *, is_used: bool) -> routers.Views:

@@ -4,7 +4,7 @@ import hmac
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Generic, NamedTuple
 
-from .._from_settings import at_risk_of, key_specs, make_codec, make_sealer
+from .._from_settings import at_risk_of, key_specs, make_codec, make_csrf_check, make_sealer
 from .._types import C, MayImpersonate, S, Transport
 from ..errors import ConfigurationError
 from ..manager.request import Components
@@ -35,7 +35,7 @@ from ..stores import (
     measured,
 )
 from ..tokens import KeyRing, MissingKeys
-from ..transports import CookieTransport, CSRFCheck, TokenExtractor
+from ..transports import CookieTransport, TokenExtractor
 from ..web import openapi
 from ..web.answers.delivery import CookiePolicy
 from ..web.authenticate import Authenticator
@@ -161,12 +161,7 @@ def _cookies(settings: SessionSettings) -> CookiePolicy | None:
     sources = settings.token_sources
     if "cookie" not in sources:
         return None
-    check = CSRFCheck(
-        settings.csrf,
-        trusted_origins=settings.trusted_origins,
-        same_site=settings.csrf_same_site,
-        cookie_secure=settings.cookie.secure,
-    )
+    check = make_csrf_check(settings, settings.csrf)
     by_default: Transport = "cookie" if sources[0] == "cookie" else "bearer"
     cookie = CookieTransport(settings.cookie_name, settings.cookie)
     return CookiePolicy(cookie, check, by_default, only_cookie=len(sources) == 1)

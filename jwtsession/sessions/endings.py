@@ -7,6 +7,7 @@ from .._types import S
 from ..errors import InvalidArgumentError
 from ..observability import AuditTrail, EventReason
 from .clients import Clients
+from .index.entries import Login
 from .index.user_index import UserIndex
 from .repository import SessionRepository
 from .uses import Uses
@@ -100,8 +101,8 @@ class SessionEndings(Generic[S]):
             StoreUnavailableError: The store did not answer. Its `ended` counts the sessions that have ended.
         """
 
-        def tell(session_id: str, actor: str | None) -> None:
-            self._tell_ended([session_id], sub, reason, host, actor)
+        def tell(session_id: str, login: Login) -> None:
+            self._tell_ended([session_id], login.acts_for or sub, reason, host, login.actor)
 
         return await self.index.revoke_all(sub, except_id, tell)
 

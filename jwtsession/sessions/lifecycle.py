@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from typing import Generic
 
 from .._ids import handle_of
@@ -17,6 +18,7 @@ from ..errors import (
 )
 from ..observability import EventReason
 from .endings import SessionEndings
+from .index.entries import Login
 from .new_session import NewSession
 from .repository import Record
 from .timeouts import SessionToken
@@ -147,10 +149,12 @@ class SessionLifecycle(SessionEndings[S], Generic[S]):
                 await self._index_remove(old.sub, old_id)
 
     async def _index_add(self, new: NewSession[S]) -> None:
-        """Add the session to the user's index. This comes before the session is stored."""
+        """Add the session to the user's index, and to that of who acts for the user, before the session is stored."""
         if self._index is not None and new.token.sub:
             ttl = self._repository.timeouts.ttl(new.token)
             await self._index.add(new.token.sub, new.token.session_id, new.login, ttl)
+            if new.token.actor:
+                await self._index.add(new.token.actor, new.token.session_id, _of_actor(new), ttl)
 
     async def _take(self, session_id: str, record: Record[S]) -> bool:
         """Take a session away whose data is in a new one. Return False if nobody knows whether it has gone.
@@ -194,6 +198,10 @@ class SessionLifecycle(SessionEndings[S], Generic[S]):
         # Somebody may have ended all of the user's sessions meanwhile, and did not find this one. A new login goes on
         # all the same. An old session under a new id does not: `confirm` returns None for it.
         arguments = new.token.sub, new.token.session_id, new.login, ttl
+        if new.token.actor:
+            own = new.token.actor, new.token.session_id, _of_actor(new), ttl
+            if await self._index.confirm(*own, moved=moved) is None:
+                return None
         try:
             return await self._index.confirm(*arguments, moved=moved, replaced=replaced)
         except TooManySessionsError:
@@ -252,3 +260,8 @@ class SessionLifecycle(SessionEndings[S], Generic[S]):
                 "user_index: a session was created without a `sub`, so that list_sessions, revoke_all and max_sessions "
                 "don't know it: pass the user to create(), as Claims(sub=...)",
             )
+
+
+def _of_actor(new: NewSession[S]) -> Login:
+    """The data of the login, for the index of who acts for the user."""
+    return replace(new.login, acts_for=new.token.sub)

@@ -150,8 +150,7 @@ class Dependencies(Generic[S, C]):
         def resolve(connection: HTTPConnection, response: Response | None, scopes: Sequence[str]) -> Awaitable[S]:
             return self._required(connection, response, both(demand, scope_demand(scopes)), True)
 
-        refused = self._acting if answer == "stale" else ()
-        return self._shown_as(resolve, optional=False, answers=("no_session", answer, *refused))
+        return self._shown_as(resolve, optional=False, answers=("no_session", answer, *self._acting))
 
     def redirecting_session(self, login: str) -> SessionDependency[S]:
         """See `SessionProvider.redirect_to_login`."""

@@ -83,8 +83,11 @@ def level_demand(acr_values: Sequence[str], amr: Sequence[str]) -> Demand:
             )
 
     def insufficient(token: VerifiedToken) -> JWTSessionError | None:
-        enough = (not acr_values or token.acr in acr_values) and set(token.amr or ()).issuperset(methods)
-        return None if enough else InsufficientLevelError(acr_values)
+        if (not acr_values or token.acr in acr_values) and set(token.amr or ()).issuperset(methods):
+            return None
+        if token.actor is not None:  # the actor can't step up
+            return ImpersonationError("impersonated")
+        return InsufficientLevelError(acr_values)
 
     return insufficient
 

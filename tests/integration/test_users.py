@@ -985,3 +985,50 @@ async def test_who_acts_for_a_user_takes_no_room(store: SessionStore, clock: Clo
     assert sorted(info.actor or "" for info in listed) == ["", "", "support", "support", "support"]
     assert await sessions.revoke_all("ann") == 5
     assert (await manager(sessions, support.token)).session is not None
+
+
+async def test_who_loses_the_job_acts_for_nobody(store: SessionStore, clock: Clock) -> None:
+    """`revoke_all()` for the actor ends the sessions in which the actor acts for others, also those that have moved."""
+    sessions = provider(store, clock, max_sessions=2, may_impersonate=lambda *_: True)
+    ann, support = await log_in(sessions), await log_in(sessions, "support")
+    acting = []
+    for sub in ("ann", "bob"):
+        made = await manager(sessions, support.token)
+        await made.impersonate(sub, Session(name=sub))
+        acting.append(made)
+    moved = await manager(sessions, acting[0].token)
+    await moved.regenerate()
+    assert [info.actor for info in await sessions.list_sessions("support")] == [None]
+    assert [info.actor for info in await sessions.list_sessions("bob")] == ["support"]
+    assert await sessions.revoke_all("support") == 3
+    for token in (support.token, acting[1].token, moved.token):
+        assert (await manager(sessions, token)).session is None
+    assert (await manager(sessions, ann.token)).session is not None
+    assert [info.actor for info in await sessions.list_sessions("ann")] == [None]
+    assert await sessions.list_sessions("bob") == await sessions.list_sessions("support") == []
+
+
+async def test_the_end_of_an_actors_session_names_both(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    """Also where it ends with the actor's own sessions."""
+    sessions = provider(MemorySessionStore(clock), clock, audit_sub=True, may_impersonate=lambda *_: True)
+    support = await log_in(sessions, "support")
+    await (await manager(sessions, support.token)).impersonate("ann", Session(name="ann"))
+    with caplog.at_level("INFO", "jwtsession"):
+        await sessions.revoke_all("support")
+    told = [(each.__dict__["jwtsession_sub"], each.__dict__["jwtsession_actor"]) for each in caplog.records]
+    assert sorted(told, key=str) == [("ann", "support"), ("support", None)]
+
+
+async def test_no_acting_session_escapes_the_actors_end_while_it_moves(store: SessionStore, clock: Clock) -> None:
+    """Whatever of both comes first: afterwards the session is gone, under its old id and under its new one."""
+    sessions = provider(store, clock, may_impersonate=lambda *_: True)
+    for _ in range(10):
+        support = await log_in(sessions, "support")
+        made = await manager(sessions, support.token)
+        await made.impersonate("ann", Session(name="ann"))
+        moving = await manager(sessions, made.token)
+        await asyncio.gather(moving.regenerate(), sessions.revoke_all("support"), return_exceptions=True)
+        left = await sessions.list_sessions("ann")
+        if left:  # the session had moved before the end of the others looked
+            await sessions.revoke_all("support")
+        assert await sessions.list_sessions("ann") == []

@@ -63,6 +63,8 @@ class Login:
     user_agent: str | None = None
     label: str | None = None
     actor: str | None = None
+    acts_for: str | None = None
+    """In the index of the actor: the user of the session. The actor's sessions end together, those as others too."""
 
 
 _LOGIN = TypeAdapter(Login)

@@ -229,6 +229,8 @@ class UserIndex:
                 now = self._clock()
                 for each, entry, left in page:
                     login = self._entries.login(name, each, entry)
+                    if login.acts_for is not None:  # it is a session of that user
+                        continue
                     before = found.get(each)
                     if before is not None and login.client is None:
                         # A use recorded this entry under a newer name, without the client's data of the login.
@@ -250,7 +252,7 @@ class UserIndex:
                     found = {info.id: info for info in _last_used(found, most)}
         return _last_used(found, most)
 
-    async def revoke_all(self, sub: str, except_id: str | None, on_ended: Callable[[str, str | None], None]) -> int:
+    async def revoke_all(self, sub: str, except_id: str | None, on_ended: Callable[[str, Login], None]) -> int:
         """End the user's sessions, page by page, and return how many ended.
 
         A session does not escape while `regenerate` moves it from one id to another: either its new id is already in
@@ -259,7 +261,7 @@ class UserIndex:
         Args:
             sub: The user.
             except_id: A session that goes on.
-            on_ended: Called for each session that ended, page by page: with its id, and who acted for the user in it.
+            on_ended: Called for each session that ended, page by page: with its id, and the data of its login.
 
         Raises:
             StoreUnavailableError: The store did not answer. Its `ended` counts the sessions that have ended.
@@ -275,7 +277,7 @@ class UserIndex:
                         entries.pop(except_id or "", None)
                         again = again or bool(entries)
                         for each in await self._pages.end(name, entries):
-                            on_ended(each, self._entries.login(name, each, entries[each]).actor)
+                            on_ended(each, self._entries.login(name, each, entries[each]))
                             ended += 1
                 if not again:
                     break

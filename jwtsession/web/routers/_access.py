@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from fastapi import HTTPException
+from starlette.types import Scope
 
 from ..._ids import handle_of
 from ...errors import ConfigurationError, ImpersonationError
@@ -56,6 +57,8 @@ class SessionAccess:
     set_label: SetLabel
     now: Callable[[], float]
     """Returns the time in seconds since the epoch."""
+    check_origin: Callable[[Scope], None]
+    """Raises `CSRFError` for a request that another site has made, if the request changes something."""
 
     async def sessions(self, manager: Manager) -> list[SessionInfo]:
         """The sessions of the manager's user, the one used last first. A visitor has none."""

@@ -84,6 +84,8 @@ def admin_router(
         # dependency it would show that a request may come without any credentials.
         manager = await get_manager(request, response)
         refuse_actor(manager)  # an administrator acts for nobody meanwhile
+        if manager.session is None and "cookie" in request.headers:  # the guard may have a cookie of its own
+            access.check_origin(request.scope)
         return manager
 
     given = Depends(manager_of)

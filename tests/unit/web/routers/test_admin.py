@@ -225,6 +225,30 @@ def test_a_guard_of_its_own_does_not_replace_the_check_of_other_sites(site: str 
         assert world.client.delete("/admin/users/ann/sessions").json() == {"ended": 1}
 
 
+@pytest.mark.parametrize(
+    ("headers", "passes"),
+    [
+        ({"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"}, False),
+        ({"Sec-Fetch-Site": "same-site"}, False),
+        ({"Origin": "https://evil.example"}, False),
+        ({"Origin": "null"}, False),
+        ({"Sec-Fetch-Site": "same-origin"}, True),
+        ({"Origin": "https://testserver"}, True),
+        ({}, True),  # no browser of today
+    ],
+)
+def test_a_guard_s_own_cookie_is_no_way_in_for_other_sites(headers: dict[str, str], passes: bool) -> None:
+    """A guard may look at a cookie that this package does not know: a write by another site's page is a 403."""
+    with serving_devices(admin={"guard": lambda: None}) as world:
+        ann = world.log_in("ann")
+        headers |= {"Cookie": "admin=1"}
+        assert world.client.get("/admin/users/ann/sessions", headers=headers).status_code == 200
+        for path in (f"/admin/users/ann/sessions/{ann.handle}", "/admin/users/ann/sessions"):
+            answer = world.client.delete(path, headers=headers)
+            assert (answer.status_code < 400) is passes
+        assert world.lives(ann) is not passes
+
+
 def test_with_scopes() -> None:
     """`Security(get_session, scopes=[...])` is a guard: who lacks the scope gets a 403."""
     sessions = SessionProvider(secret=SECRET, store=MemorySessionStore(), user_index=True)
