@@ -38,7 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
     except OSError as error:
         # Nothing more can be written, also not what the interpreter flushes at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if sys.stdout is not None:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):  # such as `| head`: nobody wants the rest
             print(f"error: the answer can't be written ({error.strerror})", file=sys.stderr)
             return FAILED

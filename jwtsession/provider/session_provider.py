@@ -184,7 +184,7 @@ class SessionProvider(ProvidedRouters[S, C], Generic[S, C]):
             ConfigurationError: The secret is missing.
         """
         if self._missing is not None:
-            raise self._missing
+            raise ConfigurationError(str(self._missing))  # a new one: the frames of each caller stay with an error
         return self._settings
 
     @property

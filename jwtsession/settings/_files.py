@@ -55,7 +55,7 @@ def _read(path: Path) -> tuple[str, str]:
     if len(content) > _MAX_BYTES:
         return "", f"the file is larger than {_MAX_BYTES} bytes"
     try:
-        text = content.decode().rstrip("\r\n")
+        text = content.decode("utf-8-sig").rstrip("\r\n")
     except UnicodeDecodeError:
         return "", "the file is no UTF-8"
     return (text, "") if text.strip() else ("", "the file is empty")

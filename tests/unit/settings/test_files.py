@@ -45,10 +45,12 @@ def refusal(**options: Any) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
-def test_a_variable_names_the_file_of_the_secret(folder: Path, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
-    """The line end that an editor adds is no part of it."""
-    name_file(monkeypatch, folder, "secret", SECRET + end)
+@pytest.mark.parametrize(("start", "end"), [("", ""), ("", "\n"), ("", "\r\n"), ("\ufeff", "\r\n")])
+def test_a_variable_names_the_file_of_the_secret(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, start: str, end: str
+) -> None:
+    """The line end and the byte order mark that an editor adds are no part of it."""
+    name_file(monkeypatch, folder, "secret", start + SECRET + end)
     settings = SessionSettings()
     assert settings.secret is not None
     assert settings.secret.get_secret_value() == SECRET

@@ -87,6 +87,17 @@ def test_the_error_shows_no_value() -> None:
     assert missing.__traceback__ is missing.__context__ is missing.__cause__ is None
 
 
+def test_who_asks_for_settings_gets_an_error_of_his_own() -> None:
+    """The frames of one caller, and what they hold, are not in the traceback of the next one."""
+    sessions = SessionProvider(UserSession)
+    depths = []
+    for _ in range(3):
+        with pytest.raises(ConfigurationError, match=MISSING) as caught:
+            _ = sessions.settings
+        depths.append(len(caught.traceback))
+    assert depths == [2, 2, 2]
+
+
 def test_the_document_is_that_of_the_application_with_its_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     """An export of OpenAPI needs no secret, and shows the same."""
     schemas = []
