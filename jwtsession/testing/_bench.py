@@ -2,6 +2,7 @@
 
 import math
 import secrets
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager
@@ -118,7 +119,7 @@ class Bench(Generic[S, C]):
         finally:
             self._holders -= 1
             if self._holders == 0:
-                self._held.close()
+                self._held.__exit__(*sys.exc_info())  # a failure of the test stays the context of one of the end
 
     def _exchange(self, swapped: ExitStack) -> None:
         settings, store = self._settings(), self._store()

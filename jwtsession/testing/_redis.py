@@ -2,9 +2,9 @@
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from redis import Redis
+from redis import Redis, RedisError
 
 from ..errors import ConfigurationError
 
@@ -39,29 +39,31 @@ class RedisKeys:
 
         Args:
             seconds: How many.
+
+        Raises:
+            ConfigurationError: The server can't be used.
         """
-        by = int(seconds * 1000)
-        with self._client() as client:
-            for names in self._batches(client):
-                with client.pipeline(transaction=False) as pipeline:
-                    for each in names:
-                        pipeline.pttl(each)
-                    left = pipeline.execute()
-                    for name, ttl in zip(names, left, strict=True):
-                        if ttl > by:
-                            pipeline.pexpire(name, ttl - by)
-                        elif ttl >= 0:
-                            pipeline.delete(name)
-                    pipeline.execute()
+        self._each_batch(lambda client, names: _shorten(client, names, int(seconds * 1000)))
 
     def delete(self) -> None:
-        """Remove all keys."""
-        with self._client() as client:
-            for names in self._batches(client):
-                client.delete(*names)
+        """Remove all keys.
 
-    def _client(self) -> Redis:
-        return Redis.from_url(self._url)
+        Raises:
+            ConfigurationError: The server can't be used.
+        """
+        self._each_batch(lambda client, names: client.delete(*names))
+
+    def _each_batch(self, work: Callable[[Redis, list[bytes]], object]) -> None:
+        try:
+            with Redis.from_url(self._url) as client:
+                for names in self._batches(client):
+                    work(client, names)
+                return
+        except RedisError as error:
+            wrong = str(error)
+        # A new error, since the frames of the other one hold the password, which pytest shows with --showlocals. It is
+        # raised outside of the handler, so that the failure of the test itself stays its context.
+        raise ConfigurationError(f"redis_url: the server can't be used: {wrong}")
 
     def _batches(self, client: Redis) -> Iterator[list[bytes]]:
         # All names first: a scan that runs beside deletions may show a key twice, and its time would be taken twice.
@@ -73,3 +75,16 @@ class RedisKeys:
         found = sorted(names)
         for start in range(0, len(found), 500):
             yield found[start : start + 500]
+
+
+def _shorten(client: Redis, names: list[bytes], by: int) -> None:
+    with client.pipeline(transaction=False) as pipeline:
+        for each in names:
+            pipeline.pttl(each)
+        left = pipeline.execute()
+        for name, ttl in zip(names, left, strict=True):
+            if ttl > by:
+                pipeline.pexpire(name, ttl - by)
+            elif ttl >= 0:
+                pipeline.delete(name)
+        pipeline.execute()

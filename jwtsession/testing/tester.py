@@ -41,9 +41,9 @@ class SessionTester(Bench[S, C], Generic[S, C]):
         self._entered = [*getattr(self, "_entered", ()), holding]
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *error: Any) -> None:
         """End the test: the provider is as before."""
-        self._entered.pop().__exit__(None, None, None)
+        self._entered.pop().__exit__(*error)
 
     def client(self, app: Any, base_url: str = "https://testserver", **options: Any) -> "TestClient":
         """Return a client of the application: `with tester.client(app) as client:` runs its lifespan.

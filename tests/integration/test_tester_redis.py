@@ -1,5 +1,6 @@
 """`SessionTester` with a real server: a keyspace of its own, and times to live that follow the test's clock."""
 
+import traceback
 from collections.abc import Iterator
 from typing import Annotated
 
@@ -153,6 +154,17 @@ def test_one_server_is_needed(url: str) -> None:
     """The tester speaks to it by itself, to move its time."""
     with pytest.raises(ConfigurationError, match="needs one server"):
         SessionTester(sessions, redis_url=url)
+
+
+def test_a_server_that_refuses_the_tester_is_told_without_the_password(engine: Server) -> None:
+    """No frame of the error holds it, since pytest may show them; and the failure of the test itself stays."""
+    url = engine.url.replace("//", "//nobody:canary-of-the-password@")
+    failed = ValueError("the test")
+    match = "redis_url: the server can't be used"
+    with pytest.raises(ConfigurationError, match=match) as caught, SessionTester(sessions, redis_url=url):
+        raise failed
+    assert caught.value.__context__ is failed
+    assert "canary" not in str([frame.f_locals for frame, _ in traceback.walk_tb(caught.tb.tb_next)])
 
 
 @pytest.mark.anyio
