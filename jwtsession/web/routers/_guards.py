@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from ...errors import ConfigurationError
+from ..factories import is_factory
 from ..openapi import Documented
 
 _REMEDY = "give a dependency that refuses everybody but administrators, such as Depends(require_admin)"
@@ -29,9 +30,12 @@ def guard_dependency(guard: object) -> params.Depends:
     asked = given.dependency
     if isinstance(asked, type) and issubclass(asked, BaseModel):
         raise ConfigurationError(f"admin_router: guard: a model refuses no user: {_REMEDY}")
+    if is_factory(asked):
+        raise ConfigurationError(f"admin_router: guard: this makes a dependency, and is none: call it, or {_REMEDY}")
     if only_reads(asked):
         raise ConfigurationError(f"admin_router: guard: this only reads credentials and checks none: {_REMEDY}")
-    if isinstance(asked, Documented) and (asked.optional or not getattr(given, "scopes", None)):
+    demands = getattr(given, "scopes", None) or (isinstance(asked, Documented) and "level" in asked.answers)
+    if isinstance(asked, Documented) and (asked.optional or not demands):
         raise ConfigurationError(f"admin_router: guard: this lets every user in: {_REMEDY}")
 
     async def guarded(answer: Any = given) -> None:
@@ -49,7 +53,8 @@ async def answers_no(answer: Any) -> bool:
     """
     if inspect.isawaitable(answer):
         answer = await answer
-    return isinstance(answer, BaseException | Response) or (answer is not None and not answer)
+    # A dependency that was not called, but returned, has checked nothing.
+    return isinstance(answer, BaseException | Response) or callable(answer) or (answer is not None and not answer)
 
 
 def only_reads(dependency: Any) -> bool:

@@ -14,6 +14,7 @@ from starlette.requests import HTTPConnection
 
 from ...errors import ConfigurationError, InvalidClientError
 from ...settings import check_secret
+from ..factories import makes_dependency
 
 logger = logging.getLogger("jwtsession")
 
@@ -57,6 +58,7 @@ class ClientCredentials(SecurityBase):
         return found
 
 
+@makes_dependency
 def client_credentials(clients: Mapping[str, str | SecretStr]) -> ClientCredentials:
     """Make a dependency that authenticates other services by HTTP Basic: for `SessionProvider.token_router`.
 

@@ -14,7 +14,15 @@ from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.routing import Mount
 from typing_extensions import TypeAliasType, TypedDict
 
-from jwtsession import Claims, ConfigurationError, MemorySessionStore, Session, SessionManager, SessionProvider
+from jwtsession import (
+    Claims,
+    ConfigurationError,
+    MemorySessionStore,
+    Session,
+    SessionManager,
+    SessionProvider,
+    client_credentials,
+)
 from tests.conftest import SECRET
 from tests.web import bearer
 
@@ -498,3 +506,43 @@ def test_a_class_alone_beside_a_provider_of_another_model_starts() -> None:
     """A subclass is a model of its own."""
     admins = SessionProvider(AdminSession, secret=SECRET, redis_url=URL, keyspace="admin:", request_key="admin")
     start(application(at(), admins, by_class=UserSession))
+
+
+@pytest.mark.parametrize(
+    "uncalled",
+    [
+        lambda sessions: sessions.require_fresh,
+        lambda sessions: sessions.require_level,
+        lambda sessions: sessions.redirect_to_login,
+        lambda sessions: sessions.get,
+        lambda sessions: sessions.revoke,
+        lambda sessions: sessions.list_sessions,
+        lambda sessions: client_credentials,
+    ],
+    ids=["require_fresh", "require_level", "redirect_to_login", "get", "revoke", "list_sessions", "client_credentials"],
+)
+@pytest.mark.parametrize("place", ["parameter", "route", "application"])
+def test_what_makes_a_dependency_is_none(uncalled: Any, place: str) -> None:
+    """`Depends(sessions.require_fresh)` without the call would take `max_age` from the client, and let everybody in."""
+    sessions = provider()
+    dependency = Depends(uncalled(sessions))
+    app = FastAPI(lifespan=sessions.lifespan, dependencies=[dependency] if place == "application" else [])
+
+    @app.get("/secret", dependencies=[dependency] if place == "route" else [])
+    async def secret(answer: Any = dependency if place == "parameter" else None) -> None: ...
+
+    with pytest.raises(ConfigurationError, match=r"GET /secret: Depends\((\w+)\) calls \1 with what the client sends"):
+        start(app)
+
+
+def test_a_method_that_asks_the_client_for_nothing_is_a_dependency() -> None:
+    """Such as `sessions.ping`."""
+    sessions = provider()
+    app = FastAPI(lifespan=sessions.lifespan)
+
+    @app.get("/health")
+    async def health(answers: Annotated[bool, Depends(sessions.ping)]) -> bool:
+        return answers
+
+    with TestClient(app) as client:
+        assert client.get("/health").json() is True

@@ -12,7 +12,14 @@ from fastapi import Depends, FastAPI, HTTPException, Security
 from fastapi.security import APIKeyHeader, HTTPBearer
 from starlette.responses import RedirectResponse, Response
 
-from jwtsession import Claims, ConfigurationError, MemorySessionStore, Session, SessionProvider
+from jwtsession import (
+    Claims,
+    ConfigurationError,
+    MemorySessionStore,
+    Session,
+    SessionProvider,
+    client_credentials,
+)
 from tests.conftest import SECRET
 from tests.devices import OWN, Devices, serving_devices
 from tests.web import in_process
@@ -144,6 +151,24 @@ def test_a_guard_that_every_user_passes() -> None:
         with pytest.raises(ConfigurationError, match="this lets every user in"):
             sessions.admin_router(Security(optional, scopes=["admin"]))
     sessions.admin_router(Security(sessions.get_session, scopes=["admin"]))
+
+
+def test_a_guard_that_was_not_called() -> None:
+    """What makes a dependency is none, and one that a guard returns in place of asking it lets nobody in."""
+    sessions = provider()
+    for each in (sessions.require_fresh, sessions.require_level, sessions.redirect_to_login, client_credentials):
+        for guard in (each, Depends(each)):
+            with pytest.raises(ConfigurationError, match="admin_router: guard: this makes a dependency, and is none"):
+                sessions.admin_router(guard)
+            with pytest.raises(ConfigurationError, match="authenticate_client: "):
+                sessions.token_router(guard)
+    with serving_devices(admin={"guard": lambda: sessions.get_session}) as world:
+        assert world.ask("GET", "/admin/users/ann/sessions", world.log_in("root")).status_code == 403
+
+
+def test_a_level_is_a_guard() -> None:
+    """`require_level()` lets in only those who have signed in as it demands."""
+    assert provider().admin_router(Depends(provider().require_level("admin")))
 
 
 def test_the_guard_is_required() -> None:
