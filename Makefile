@@ -93,7 +93,7 @@ types: $(VENV)/.test $(VENV)/.lint  ## Check types: mypy --strict, pyright
 	@$(BIN)/pyright
 
 docs: $(VENV)/.docs  ## Build the documentation into site/, warnings are errors
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@$(call logged,NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict)
 	@echo "site/index.html"
 
 bench: $(VENV)/.test  ## Measure side by side with what one would use instead; BENCH=--quick takes a minute or two

@@ -94,7 +94,10 @@ def _show_rich(table: Table, stream: TextIO) -> None:
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    made = RichTable(*table.columns, show_edge=False, pad_edge=False)
+    made = RichTable(show_edge=False, pad_edge=False)
+    for name, *cells in zip(table.columns, *table.rows, strict=True):
+        # Words are copied, as handles are: they are not cut. Sentences are wrapped.
+        made.add_column(name, no_wrap=not any(" " in cell for cell in cells))
     for row in table.rows:
         made.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
     Console(file=stream, no_color=bool(os.environ.get("NO_COLOR"))).print(made)

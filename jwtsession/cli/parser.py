@@ -11,6 +11,9 @@ from typing import Any, ClassVar, NoReturn
 _WORD = re.compile(r"-{0,2}[a-z]{1,12}(-[a-z]{1,12}){0,3}|[0-9]{1,5}")
 
 
+_HANDLE = re.compile(r"[A-Za-z0-9_-]{22}")
+"""No option has so many characters."""
+
 # Those of the settings, which take a third of a second to import.
 ALGORITHMS = (
     "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
@@ -43,7 +46,15 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         SystemExit: The arguments are wrong (code 2), or ask for help (code 0).
     """
     Parser.given = sys.argv[1:] if argv is None else argv
-    return _parser().parse_args(Parser.given)
+    return _parser().parse_args(_with_handles_last(Parser.given))
+
+
+def _with_handles_last(given: Sequence[str]) -> Sequence[str]:
+    """Put handles that begin with `-` behind all options, where argparse does not take them for options."""
+    handles = [each for each in given if each.startswith("-") and _HANDLE.fullmatch(each)]
+    if not handles or "--" in given:
+        return given
+    return [*(each for each in given if each not in handles), "--", *handles]
 
 
 def _parser() -> Parser:
@@ -143,6 +154,6 @@ def _kid(text: str) -> str:
 
 
 def _handle(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_-]{22}", text):
+    if not _HANDLE.fullmatch(text):
         raise argparse.ArgumentTypeError("a handle has 22 letters, digits, _ or -; it is not the session's id")
     return text

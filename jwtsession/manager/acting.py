@@ -85,7 +85,7 @@ class ActingSession(LoginSession[S, C], Generic[S, C]):
             session: The data of the new session, as the other user's login would make it.
             claims: The token's other claims. None gives none: neither a scope nor anything of the request's token.
             seconds: After how long it ends, however much it is used: 1 to 3,600 seconds, or a `timedelta` of them.
-            transport: As in `create()`.
+            transport: `cookie` or `bearer`, as in `create()`. None: as the request's own token came.
 
         Returns:
             The token, as `create()` returns it.
@@ -122,6 +122,8 @@ class ActingSession(LoginSession[S, C], Generic[S, C]):
             raise error
         # The answer may have taken a while, and somebody may have logged the request's user out meanwhile.
         await self._repository.load(verified, extend=False)
+        if transport is None and self._delivery is not None:
+            transport = "cookie" if self._delivery.by_cookie else "bearer"
         key, by_cookie = self._choose(transport, None, allow_cross_site=False)
         data = self._repository.serializer.to_session(session)
         until = int(self._repository.timeouts.now()) + lifetime

@@ -145,7 +145,8 @@ class AuditTrail:
             name, handle, code, client_address(host), reason, self._shown(sub), self._shown(actor), self._provider
         )
         facts = (name, handle or "-", code or reason or "-", event.client or "-")
-        _log(logging.INFO, "%s: session %s, %s, client %s", *facts, extra=_fields(event))
+        acting = "" if event.actor is None else f", actor {event.actor}"
+        _log(logging.INFO, "%s: session %s, %s, client %s%s", *facts, acting, extra=_fields(event))
         if self._telemetry is not None:
             # Not the code of other events: it may be a handle.
             self._telemetry.event(name, code if name == "refused" else reason)

@@ -258,7 +258,7 @@ class SessionLifecycle(SessionEndings[S], Generic[S]):
             self._audit.log(
                 logging.WARNING,
                 "user_index: a session was created without a `sub`, so that list_sessions, revoke_all and max_sessions "
-                "don't know it: pass the user to create(), as Claims(sub=...)",
+                "don't know it: if it is not a visitor's, pass the user to create(), as Claims(sub=...)",
             )
 
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from datetime import datetime, timedelta
-from typing import Any, Generic
+from typing import Any, Generic, get_args
 
 from pydantic import SecretStr
 from starlette.requests import Request
@@ -181,6 +181,8 @@ class Bench(Generic[S, C]):
         max_age: int | timedelta | None,
     ) -> Login[S, C]:
         settings = self.sessions._settings
+        if transport is not None and transport not in get_args(Transport):
+            raise InvalidArgumentError('transport: must be "cookie" or "bearer"')
         if transport == "cookie" and "cookie" not in settings.token_sources:
             raise InvalidArgumentError('transport: "cookie" needs "cookie" in token_sources')
         if auth_time is not None:

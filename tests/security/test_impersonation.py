@@ -20,6 +20,7 @@ from jwtsession import (
     ImpersonationError,
     InvalidArgumentError,
     InvalidTokenError,
+    MemorySessionStore,
     Session,
     SessionEvent,
     SessionManager,
@@ -692,6 +693,32 @@ def test_a_client_acts_for_a_user(site: TestClient, clock: Clock) -> None:
     assert (again.status_code, again.headers["cache-control"]) == (403, "no-store")
     if admin is not None:
         assert call(site, "GET", "/session", admin)[0].json() == ["staff-1", None]
+
+
+@pytest.mark.parametrize("by", ["bearer", "cookie"])
+def test_the_token_comes_as_the_admins_own_did(by: str) -> None:
+    """Whatever the provider's first token source is: a client with a bearer token gets one, and no cookie."""
+    sessions = SessionProvider(
+        UserSession, UserClaims, secret=SECRET, store=MemorySessionStore(), token_sources=["cookie", "bearer"],
+        may_impersonate=lambda *_: True,
+    )  # fmt: skip
+    app = FastAPI(lifespan=sessions.lifespan)
+    manager_ = Annotated[SessionManager[UserSession, UserClaims], Depends(sessions.get_manager)]
+
+    @app.post("/session")
+    async def log_in(manager: manager_) -> Token:
+        return await manager.create(UserSession(), UserClaims(sub="staff-1"), transport=by)  # type: ignore[arg-type]
+
+    @app.post("/act")
+    async def act(manager: manager_) -> Token:
+        return await manager.impersonate("ann", UserSession())
+
+    with TestClient(app, base_url="https://testserver", headers={"Sec-Fetch-Site": "same-origin"}) as client:
+        admin = client.post("/session").json()
+        headers = bearer(admin["access_token"]) if by == "bearer" else {}
+        answer = client.post("/act", headers=headers)
+        assert answer.json()["token_type"] == by
+        assert ("set-cookie" in answer.headers) is (by == "cookie")
 
 
 def test_it_works_in_a_def_endpoint(site: TestClient) -> None:

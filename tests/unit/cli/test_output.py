@@ -50,6 +50,20 @@ def test_a_terminal_gets_a_table_of_rich(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "see [bold] here" in screen.getvalue()
 
 
+def test_a_table_of_rich_cuts_no_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A handle is there to be copied, however narrow the terminal is; sentences are wrapped."""
+    pytest.importorskip("rich")
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setenv("COLUMNS", "60")
+    screen = Screen()
+    monkeypatch.setattr(sys, "stdout", screen)
+    agent = "Mozilla/5.0 (X11; Linux x86_64; rv:146.0) Gecko/20100101 Firefox/146.0"
+    row = ("-bcdefghijklmnopqrstuv", "2026-11-26T08:00:00Z", agent)
+    write(Answer({}, [Table(("handle", "last seen", "user agent"), [row])]), as_json=False)
+    assert "-bcdefghijklmnopqrstuv" in screen.getvalue()
+    assert "2026-11-26T08:00:00Z" in screen.getvalue()
+
+
 def test_a_terminal_without_rich_gets_columns_that_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     """The last column is wrapped at the terminal's width."""
     for name in [*sys.modules]:

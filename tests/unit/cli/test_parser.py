@@ -1,10 +1,12 @@
 """The commands, and what an error in the arguments shows."""
 
 import json
+import re
 
 import pytest
 
 from jwtsession.cli import main
+from jwtsession.cli.parser import parse
 
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJqdGkiOiJhIn0.c2lnbmF0dXJl"
 
@@ -63,3 +65,26 @@ def test_numbers_have_limits(arguments: list[str], capsys: pytest.CaptureFixture
     with pytest.raises(SystemExit) as stopped:
         main(arguments)
     assert stopped.value.code == 2
+
+
+@pytest.mark.parametrize("handle", ["-bcdefghijklmnopqrstuv", "--cdefghijklmnopqrstuv", "-h" + "x" * 20, "a" * 22])
+@pytest.mark.parametrize("before", [True, False])
+def test_a_handle_may_begin_as_an_option_does(handle: str, before: bool) -> None:
+    """One in 64 does: it is a handle wherever it stands, and the options around it are options."""
+    options = ["--json", "--sub", "ann", "--yes"]
+    given = ["sessions", "revoke", *([handle, *options] if before else [*options, handle])]
+    arguments = parse(given)
+    assert (arguments.handle, arguments.json, arguments.sub, arguments.yes) == (handle, True, "ann", True)
+
+
+def test_no_option_is_as_long_as_a_handle(capsys: pytest.CaptureFixture[str]) -> None:
+    """It would be taken for one."""
+    for command in (
+        "doctor", "settings", "acl", "sessions count", "sessions list", "sessions revoke-all", "sessions export",
+        "sessions show", "sessions revoke", "token inspect", "secret", "key new", "keys rotate",
+    ):  # fmt: skip
+        with pytest.raises(SystemExit):
+            parse([*command.split(), "--help"])
+    options = set(re.findall(r"(?<!\S)--?[a-z-]+", capsys.readouterr().out))
+    assert {"-h", "--json", "--wait-replicas"} <= options
+    assert all(len(each) != 22 for each in options)

@@ -379,6 +379,8 @@ def test_a_login_that_no_header_can_carry() -> None:
             login.playwright("http://localhost")
         with pytest.raises(InvalidArgumentError, match="transport"):
             tester.login({}, transport="cookie")
+        with pytest.raises(InvalidArgumentError, match='must be "cookie" or "bearer"'):
+            tester.login({}, transport="cookies")  # type: ignore[arg-type]
 
 
 def test_a_login_for_playwright(tester: Tester) -> None:
