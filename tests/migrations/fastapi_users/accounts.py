@@ -30,7 +30,7 @@ ROWS: dict[int, User] = {}
 
 
 class Database(BaseUserDatabase[User, int]):
-    async def get(self, id: int) -> User | None:  # noqa: A002
+    async def get(self, id: int) -> User | None:
         return ROWS.get(id)
 
     async def get_by_email(self, email: str) -> User | None:
