@@ -19,7 +19,7 @@ LLMS = ROOT / "llms.txt"
 
 @pytest.mark.usefixtures("environment")
 def test_its_code_does_what_it_says() -> None:
-    """One application out of all blocks: every way to change the cart does, and the logout is one."""
+    """One application out of all blocks: every way to change the cart does, the logout is one, and the test passes."""
     document = SYBIL.parse(LLMS)
     document.namespace["__name__"] = "example"
     for example in document.examples():
@@ -40,6 +40,7 @@ def test_its_code_does_what_it_says() -> None:
         again = bearer(client.post("/session", params=login).json()["access_token"])
         assert client.delete("/session", headers=again).status_code == 204
         assert client.get("/session", headers=again).status_code == 401
+    found["test_a_session_ends"]()
 
 
 def test_it_has_the_form_of_llmstxt() -> None:
