@@ -8,7 +8,7 @@ from typing import Any, Generic, cast
 
 from .._tracebacks import scrub_traceback
 from .._types import C, MayImpersonate, S, Transport
-from ..errors import ImpersonationError, InvalidArgumentError
+from ..errors import AuthenticationError, ImpersonationError, InvalidArgumentError
 from ..models import Session, Token
 from ..observability import AuditTrail
 from ..settings import seconds as whole_seconds
@@ -137,6 +137,12 @@ class ActingSession(LoginSession[S, C], Generic[S, C]):
         if self._possession is not None:
             await self._use_proof(self._possession)
         await self._lifecycle.begin(self._new(new, issued, record), None)
+        try:
+            # Whoever ends the actor's sessions from now on finds this one in the actor's index.
+            await self._repository.load(verified, extend=False)
+        except AuthenticationError:
+            await self._lifecycle.end(new.session_id, new.sub, "revoked", self._host, actor=admin)
+            raise
         # The request's own socket shows the other user's session from now on, so it ends with that.
         self._lifecycle.watch.follow(verified.session_id, new, self)
         for former in (old.session, session):

@@ -11,12 +11,12 @@ class Description(NamedTuple):
 
     handle: str
     """The session's handle."""
-    signed_in: float | None
+    created: float | None
     """When the user signed in; None for a visitor."""
-    expires: float | None
-    """When the session ends even if it is used; None if it never does."""
-    idle_expires: float
+    expires: float
     """When the session ends if nobody uses it until then."""
+    absolute_expires: float | None
+    """When the session ends even if it is used; None if it never does."""
     by_cookie: bool
     """Whether the request has sent the token in the cookie."""
 
@@ -33,7 +33,7 @@ def describe(manager: RequestSession[Any, Any]) -> Description:
     return Description(
         handle_of(verified.session_id),
         verified.auth_time,
-        verified.exp,
         timeouts.now() + timeouts.ttl(verified) / 1000,
+        verified.exp,
         delivery is not None and delivery.by_cookie,
     )

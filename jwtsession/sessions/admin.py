@@ -41,14 +41,13 @@ class SessionAdmin(Generic[S]):
             return False
         actor = None
         if index is not None:
-            user, last_id = check_sub(sub), session_id
-            if not await index.has(user, last_id):
+            login = await index.login(check_sub(sub), session_id)
+            if login is None:
                 moved = await self._repository.forwards.find(session_id)  # since the caller has listed it
-                if moved is None or not await index.has(user, moved.id):
-                    return False
-                last_id = moved.id
-            login = await index.login(user, last_id)
-            actor = None if login is None else login.actor
+                login = None if moved is None else await index.login(check_sub(sub), moved.id)
+            if login is None:
+                return False
+            actor = login.actor
         return await self._lifecycle.end(session_id, sub, "revoked", actor=actor, wait_replicas=wait_replicas)
 
     async def revoke_handle(self, handle: str, *, sub: str, wait_replicas: int = 0) -> bool:

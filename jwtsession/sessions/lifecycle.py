@@ -80,16 +80,17 @@ class SessionLifecycle(SessionEndings[S], Generic[S]):
             self._warn_of_missing_sub()
         async with self._unless_given_up(new, old.session_id):
             await self._index_add(new)
-            ended = await self._save_new(new, old.session_id)
-            self._tell_ended(ended or (), new.token.sub, "evicted", new.host)
+            ended = await self._save_new(new, old.session_id) or []
         # From here on nobody may remove the new session, unless it is known that the old one's data is not in it alone.
         try:
             taken = await self._take(old.session_id, record)
         except (AuthenticationError, SessionConflictError):
+            self._tell_ended(ended, new.token.sub, "evicted", new.host)
             async with self._unless_given_up(new, old.session_id):
                 await self._remove(new)
             raise
         self._tell_created(new)
+        self._tell_ended(ended, new.token.sub, "evicted", new.host)
         if new.owner is not None:
             self.watch.follow(old.session_id, new.token, new.owner)
         if taken:

@@ -20,6 +20,7 @@ from jwtsession import (
     SessionEvent,
     SessionInfo,
     SessionManager,
+    SessionNotFoundError,
     SessionProvider,
     SessionStore,
     StoreUnavailableError,
@@ -1032,3 +1033,50 @@ async def test_no_acting_session_escapes_the_actors_end_while_it_moves(store: Se
         if left:  # the session had moved before the end of the others looked
             await sessions.revoke_all("support")
         assert await sessions.list_sessions("ann") == []
+
+
+async def test_who_was_logged_out_meanwhile_acts_for_nobody(clock: Clock) -> None:
+    """The end of the actor's sessions comes while the acting one is stored: no token of it gets out, and it is gone."""
+    sessions = provider(MemorySessionStore(clock), clock, may_impersonate=lambda *_: True)
+    support = await log_in(sessions, "support")
+    acting = await manager(sessions, support.token)
+    create = sessions.store.create
+
+    async def ended_first(*args: Any) -> bool:
+        await sessions.revoke_all("support")
+        return await create(*args)
+
+    with patch.object(sessions.store, "create", ended_first), pytest.raises(SessionNotFoundError):
+        await acting.impersonate("ann", Session(name="ann"))
+    assert await sessions.list_sessions("ann") == []
+
+
+async def test_an_actors_own_index_opens_no_session_of_the_user(store: SessionStore, clock: Clock) -> None:
+    """By its handle or its id it is the user's session alone: the actor's `sub` does not find it."""
+    sessions = provider(store, clock, may_impersonate=lambda *_: True)
+    support = await log_in(sessions, "support")
+    acting = await manager(sessions, support.token)
+    await acting.impersonate("ann", Session(name="ann"))
+    assert not await sessions.revoke_handle(acting.handle or "", sub="support")
+    assert not await sessions.set_label(acting.handle or "", "mine", sub="support")
+    assert not await sessions.revoke(acting.id or "", sub="support")
+    assert (await manager(sessions, acting.token)).session is not None
+    assert await sessions.revoke_handle(acting.handle or "", sub="ann")
+
+
+async def test_a_use_takes_along_what_is_known_while_keys_are_replaced(store: SessionStore, clock: Clock) -> None:
+    """The entry under the newest name has the label and the client: a label can be removed, and a move keeps both."""
+    before = provider(store, clock, capture_client=True, touch_interval=0)
+    login = await log_in(before, agent="curl/8")
+    (info,) = await before.list_sessions("ann")
+    await before.set_label(info.handle, "mine", sub="ann")
+    after = provider(store, clock, capture_client=True, touch_interval=0, user_index_key=SECRET[::-1])
+    clock.advance(10)
+    used = await manager(after, login.token, agent="other")
+    await used.regenerate()
+    (info,) = await after.list_sessions("ann")
+    assert (info.label, info.user_agent, info.client) == ("mine", "curl/8", "10.1.2.3")
+    clock.advance(10)
+    await manager(after, used.token)
+    assert await after.set_label(info.handle, None, sub="ann")
+    assert [each.label for each in await after.list_sessions("ann")] == [None]

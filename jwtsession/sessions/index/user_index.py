@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from ..._ids import handle_of
 from ...errors import InvalidArgumentError, StoreUnavailableError
-from ...stores import IndexedSessionStore
+from ...stores import Entry, IndexedSessionStore
 from ..cutoff import Cutoff
 from ..encryption import Sealer
 from ..throttle import Throttle
@@ -145,17 +145,23 @@ class UserIndex:
             The data of the login as the index has it; None if that is not known.
         """
         self._notes.done(session_id)
-        name = self._entries.names(sub)[-1]
+        names = self._entries.names(sub)
+        name = names[-1]
         data = self._entries.seal(name, session_id, login)
         with contextlib.suppress(StoreUnavailableError):
             added = await self._store.index_add(name, session_id, data, self._clock(), self._life(ttl))
             if added.was_present:
                 return self._entries.opened(name, session_id, added.data)
-            # The session is older than the index, or it has ended since it was loaded: then remove the new entry.
+            # The user's name in the store has changed, or the session is older than the index, or it has ended since it
+            # was loaded: then remove the new entry.
+            former = await self._login(names[:-1], session_id)
+            if former is not None:
+                await self._store.index_set(name, session_id, self._entries.seal(name, session_id, former))
             if (await self._store.remaining([session_id]))[0] == 0:
                 await self._store.index_remove(name, [session_id])
             elif not self._limit.refuses:
                 await self._limit.make_room([], name, added.total, None)
+            return former
         return None
 
     def is_due(self, session_id: str) -> bool:
@@ -166,19 +172,17 @@ class UserIndex:
         """Remove a session's entry."""
         await self._store.index_remove(self._entries.names(sub)[-1], [session_id])
 
-    async def has(self, sub: str, session_id: str) -> bool:
-        """Whether the session is this user's."""
-        for name in reversed(self._entries.names(sub)):
-            if await self._store.index_get(name, session_id) is not None:
-                return True
-        return False
-
     async def login(self, sub: str, session_id: str) -> Login | None:
-        """Return the data of a session's login; None if the session is not this user's, or the data can't be read."""
-        for name in reversed(self._entries.names(sub)):
+        """Return the data of a session's login; None if the session is not this user's."""
+        login = await self._login(self._entries.names(sub), session_id)
+        return None if login is None or login.acts_for is not None else login
+
+    async def _login(self, names: Sequence[str], session_id: str) -> Login | None:
+        """The data of a login under the newest of the names that has the session."""
+        for name in reversed(names):
             data = await self._store.index_get(name, session_id)
             if data is not None:
-                return self._entries.opened(name, session_id, data)
+                return self._entries.login(name, session_id, Entry(0, data, self._clock()))
         return None
 
     async def find(self, sub: str, handle: object) -> tuple[str, str | None] | None:
@@ -194,7 +198,8 @@ class UserIndex:
                 async for page in pages:
                     for session_id, entry, _ in page:
                         if handle_of(session_id) == handle:
-                            return session_id, self._entries.login(name, session_id, entry).actor
+                            login = self._entries.login(name, session_id, entry)
+                            return None if login.acts_for is not None else (session_id, login.actor)
         return None
 
     async def set_label(self, sub: str, session_id: str, label: str | None) -> bool:
@@ -234,9 +239,7 @@ class UserIndex:
                     before = found.get(each)
                     if before is not None and login.client is None:
                         # A use recorded this entry under a newer name, without the client's data of the login.
-                        login = Login(
-                            before.created, before.client, before.user_agent, login.label or before.label, before.actor
-                        )
+                        login = Login(before.created, before.client, before.user_agent, login.label, before.actor)
                     found[each] = SessionInfo(
                         each,
                         login.created,

@@ -54,9 +54,9 @@ def session_router(
         told = describe(manager)
         return CurrentSession(
             handle=told.handle,
-            signed_in=None if told.signed_in is None else moment(told.signed_in),
-            expires=None if told.expires is None else moment(told.expires),
-            idle_expires=moment(told.idle_expires),
+            created=None if told.created is None else moment(told.created),
+            expires=moment(told.expires),
+            absolute_expires=None if told.absolute_expires is None else moment(told.absolute_expires),
             transport="cookie" if told.by_cookie else "bearer",
             impersonated=manager.actor is not None,
         )

@@ -61,12 +61,12 @@ class CurrentSession(BaseModel):
 
     handle: str
     """The session's name. Nobody can use the session by it."""
-    signed_in: AwareDatetime | None
+    created: AwareDatetime | None
     """When the user signed in; null for a visitor."""
-    expires: AwareDatetime | None
-    """When the session ends even if it is used; null if it never does."""
-    idle_expires: AwareDatetime
+    expires: AwareDatetime
     """When the session ends if nobody uses it until then. Not exact: not every use is noted."""
+    absolute_expires: AwareDatetime | None
+    """When the session ends even if it is used; null if it never does."""
     transport: Literal["cookie", "bearer"]
     """How the request has sent the token: in the cookie, or otherwise."""
     impersonated: bool
@@ -107,6 +107,7 @@ class Views:
     def __init__(self, locate: Locate | None = None) -> None:
         self._agents = UserAgents()
         self._locate = locate
+        self._failures = 0
 
     async def of(self, sessions: Sequence[SessionInfo]) -> list[SessionView]:
         """The views of one user's sessions, in the same order."""
@@ -156,9 +157,12 @@ class Views:
                 try:
                     place = self._locate(client.partition("/")[0])  # of a network its first address
                     place = await place if inspect.isawaitable(place) else place
-                except Exception:
+                except Exception as error:
                     # What fails for one address fails for the others, perhaps after a while for each.
-                    logger.warning("locate() failed: the sessions have no places", exc_info=True)
+                    self._failures += 1
+                    if self._failures.bit_count() == 1:  # the 1st, 2nd, 4th, ...: it must not flood the log
+                        what = type(error).__name__
+                        logger.warning("locate() failed (%d times): sessions have no places: %s", self._failures, what)
                     return places
                 if isinstance(place, str):
                     places[client] = place

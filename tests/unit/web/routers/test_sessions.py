@@ -57,12 +57,12 @@ def test_who_am_i(by: str) -> None:
         world.clock.advance(700)
         told = world.ask("GET", "/account/session", device).json()
         times = {name: TypeAdapter(AwareDatetime).validate_python(told.pop(name)) for name in
-                 ("signed_in", "expires", "idle_expires")}  # fmt: skip
+                 ("created", "absolute_expires", "expires")}  # fmt: skip
         assert told == {"handle": device.handle, "transport": by, "impersonated": False}
         assert {name: int(each.timestamp() - int(start)) for name, each in times.items()} == {
-            "signed_in": 0,
-            "expires": 1500,
-            "idle_expires": 1500,  # not later than that
+            "created": 0,
+            "absolute_expires": 1500,
+            "expires": 1500,  # not later than that
         }
 
 
@@ -70,7 +70,7 @@ def test_a_visitor_has_no_other_sessions() -> None:
     """Without a `sub` nobody knows whose the session is: the list is empty, and it can end itself and nothing else."""
     with serving_devices() as world:
         visitor, other = world.log_in("visitor"), world.log_in("visitor")
-        assert world.ask("GET", "/account/session", visitor).json()["signed_in"] is None
+        assert world.ask("GET", "/account/session", visitor).json()["created"] is None
         assert world.listed(visitor) == []
         assert world.ask("DELETE", "/account/sessions", visitor).json() == {"ended": 0}
         for method, body in (("DELETE", None), ("PATCH", {"label": "x"})):
