@@ -8,6 +8,7 @@ from .errors import ConfigurationError
 from .sessions import AESGCMSealer, AtRisk, PlaintextSealer, Sealer
 from .settings import CSRFMode, SessionSettings
 from .stores import CachedSessionStore, MemorySessionStore, RedisClient, RedisSessionStore, SessionStore
+from .stores.redis.connect import Connections
 from .tokens import KeyRing, KeySpec, TokenCodec
 from .transports import CSRFCheck
 
@@ -42,6 +43,21 @@ def make_store(
     url = None if client is not None else settings.redis_url.get_secret_value()
     made = RedisSessionStore(url, client=client, keyspace=settings.keyspace)
     return CachedSessionStore(made, settings.near_cache_bytes) if settings.near_cache_bytes else made
+
+
+def names_server(settings: SessionSettings) -> bool:
+    """Whether `redis_url` names a server that somebody else starts: neither `embedded:` nor `memory://` does."""
+    return not (settings.is_in_memory or settings.redis_url.get_secret_value().lower().startswith("embedded:"))
+
+
+def location_of(settings: SessionSettings) -> str:
+    """`redis_url` without user, password and options.
+
+    Raises:
+        ConfigurationError: The URL can't be used.
+    """
+    url = settings.redis_url.get_secret_value()
+    return Connections(url, None).location if names_server(settings) else url
 
 
 def make_codec(

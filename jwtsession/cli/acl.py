@@ -2,6 +2,7 @@
 
 import argparse
 
+from ..errors import ConfigurationError
 from ..stores.redis.rights import INSPECTION
 from .answer import Answer
 from .rule import rule_of
@@ -9,8 +10,14 @@ from .target import load
 
 
 def run(arguments: argparse.Namespace, secrets: set[str]) -> Answer:
-    """Write the rule as `ACL SETUSER` takes it."""
+    """Write the rule as `ACL SETUSER` takes it.
+
+    Raises:
+        ConfigurationError: The sessions are in memory.
+    """
     target = load(arguments, secrets)
+    if target.settings.is_in_memory:
+        raise ConfigurationError("redis_url: memory:// has no server")
     uses = {"+pttl": arguments.websockets, "+getdel": arguments.tickets, "+wait": arguments.wait_replicas}
     others = [right for right, is_used in uses.items() if is_used] + [*INSPECTION] * arguments.doctor
     scheme = target.settings.redis_url.get_secret_value().partition(":")[0].lower()

@@ -1,9 +1,9 @@
 """Reads the keys of a server in portions, which hold up nobody."""
 
-import re
 from collections.abc import AsyncIterator
 
 from ..stores.redis.inspection import Node, Refusal
+from ..stores.redis.rights import literal_pattern
 
 _PORTION = 250
 """How many keys a server looks at for one answer."""
@@ -16,7 +16,7 @@ async def portions_of(node: Node, keyspace: str) -> AsyncIterator[list[str] | Re
 
     A key that is there from the beginning to the end is yielded, perhaps twice.
     """
-    pattern = re.sub(r"([\\*?\[\]^])", r"\\\1", keyspace) + "*"
+    pattern = literal_pattern(keyspace) + "*"
     cursor = "0"
     while True:
         reply = await node.ask("SCAN", cursor, "MATCH", pattern, "COUNT", str(_PORTION))

@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
-from .._from_settings import at_risk_of
+from .._from_settings import at_risk_of, location_of, names_server
 from ..settings import SessionSettings
-from ..stores.redis.connect import Connections
 from ..stores.redis.rights import Rule, rule
 
 
@@ -16,8 +15,7 @@ def rule_of(settings: SessionSettings, kind: str, others: Sequence[str] = ()) ->
         kind: `cluster` for a cluster.
         others: Rights beside these, such as those of `OPTIONAL`.
     """
-    url = settings.redis_url.get_secret_value()
-    location = "" if url.startswith("embedded:") else Connections(url, None).location
+    location = location_of(settings) if names_server(settings) else ""
     return rule(
         keyspace=settings.keyspace,
         user_index=settings.user_index,

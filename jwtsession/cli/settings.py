@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, SecretStr
 
+from .._from_settings import location_of
 from ..settings import Key, SessionSettings, origins
 from .answer import Answer, Table
 from .output import HIDDEN
@@ -25,15 +26,10 @@ def _shown(name: str, settings: SessionSettings) -> Any:
     value: Any = settings
     for part in name.split("."):
         value = getattr(value, part)
-    return _without_secrets(name, value)
+    return location_of(settings) if name == "redis_url" else _without_secrets(value)
 
 
-def _without_secrets(name: str, value: Any) -> Any:
-    if name == "redis_url":
-        from ..stores.redis.connect import Connections
-
-        url = value.get_secret_value()
-        return url if url.startswith("embedded:") else Connections(url, None).location
+def _without_secrets(value: Any) -> Any:
     if isinstance(value, Key):
         return {"kid": value.kid, "secret": HIDDEN, "verify_only": value.verify_only}
     if isinstance(value, SecretStr):
@@ -41,7 +37,7 @@ def _without_secrets(name: str, value: Any) -> Any:
     if isinstance(value, BaseModel):
         return HIDDEN
     if isinstance(value, tuple):
-        return [_without_secrets("", each) for each in value]
+        return [_without_secrets(each) for each in value]
     return value
 
 

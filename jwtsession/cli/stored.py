@@ -10,7 +10,7 @@ from pydantic_core import from_json
 from .._from_settings import make_sealer
 from .._ids import handle_of, is_session_id
 from ..errors import ConfigurationError, SessionCorruptError
-from ..sessions import drop_bookkeeping
+from ..sessions import drop_bookkeeping, is_sealed
 from ..stores import CachedSessionStore, RedisSessionStore, SessionStore
 from ..stores.redis.inspection import Refusal, survey
 from .keyspace import portions_of
@@ -111,7 +111,7 @@ async def read(target: Target, session_id: str) -> Stored | None:
         unreadable = error.code
     except ValueError:
         unreadable = SessionCorruptError.code
-    return Stored(len(value), left // 1000, value.startswith(b"\x01"), data, unreadable)
+    return Stored(len(value), left // 1000, is_sealed(value), data, unreadable)
 
 
 def _without_tokens(data: Any) -> Any:

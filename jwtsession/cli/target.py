@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from .._from_settings import key_specs, make_codec, make_store
+from .._from_settings import key_specs, make_codec, make_store, names_server
 from ..errors import ConfigurationError
 from ..models import Claims
 from ..settings import SessionSettings
@@ -97,11 +97,10 @@ def secrets_of(settings: SessionSettings) -> set[str]:
     found = [*(key.secret for key in settings.keys), *settings.encryption.keys]
     found += [each for each in (settings.secret, settings.user_index_key) if each is not None]
     texts = {each.get_secret_value() for each in found}
-    url = settings.redis_url.get_secret_value()
     passwords: list[str] = []
-    if not url.startswith("embedded:"):
-        with contextlib.suppress(ConfigurationError):
-            passwords = Connections(url, None).secrets
+    if names_server(settings):
+        with contextlib.suppress(ConfigurationError):  # a command that needs the URL says what is wrong with it
+            passwords = Connections(settings.redis_url.get_secret_value(), None).secrets
     return texts | {*passwords} | {quote(each, safe="") for each in passwords}
 
 

@@ -3,12 +3,14 @@
 import argparse
 import asyncio
 import sys
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from .._ids import handle_of, is_session_id
 from ..errors import AuthenticationError, InvalidTokenError, StoreUnavailableError
+from ..sessions import Cutoff
 from ..stores import has_cutoff, has_forwards, has_rotation
 from ..tokens import VerifiedToken
 from ..tokens.compact import MAX_TOKEN_CHARS, decode, read_json, split
@@ -102,8 +104,9 @@ async def _code(target: Target, token: str) -> str:
 async def _code_of_session(target: Target, verified: VerifiedToken) -> str:
     store, settings = target.store, target.settings
     if settings.revoke_before and has_cutoff(store):
-        cutoff = await store.not_before_get()
-        if cutoff is not None and (verified.iat is None or verified.iat <= cutoff):
+        cutoff = Cutoff(store, settings.leeway, time.time)
+        await cutoff.learn()
+        if cutoff.refuses(verified):
             return "token_revoked"
     stored = await read(target, verified.session_id)
     if stored is None:

@@ -4,7 +4,7 @@ from .admin import SessionAdmin
 from .clients import Clients
 from .cutoff import Cutoff
 from .edits import Edits, Verb
-from .encryption import AESGCMSealer, PlaintextSealer, Sealer
+from .encryption import AESGCMSealer, PlaintextSealer, Sealer, is_sealed
 from .eviction import AtRisk, EvictionWatch
 from .forwards import Forwards
 from .index.entries import LABEL_CHARACTERS, Login, SessionInfo, check_label
@@ -63,6 +63,7 @@ __all__ = [
     "check_label",
     "check_model",
     "drop_bookkeeping",
+    "is_sealed",
     "new_ticket",
     "origin_name",
     "refuse_lost_changes",

@@ -15,6 +15,11 @@ _NAME_BYTES = 4
 _NONCE_BYTES = 12
 
 
+def is_sealed(stored: bytes) -> bool:
+    """Whether the bytes in the store are encrypted, and not JSON."""
+    return stored.startswith(_MARK)
+
+
 class Sealer(Protocol):
     """Turns a session's JSON into the bytes in the store, and back."""
 
@@ -89,7 +94,7 @@ class AESGCMSealer:
 
     def open(self, session_id: str, stored: bytes) -> bytes:
         """See `Sealer`."""
-        if not stored.startswith(_MARK):
+        if not is_sealed(stored):
             if self._takes_plain:
                 return stored
             raise SessionCorruptError("session_not_encrypted")

@@ -1,12 +1,12 @@
 """`RedisKeys`: the keys of one test on a real server, whose times to live follow the test's clock."""
 
 import itertools
-import re
 from collections.abc import Callable, Iterator
 
 from redis import Redis, RedisError
 
 from ..errors import ConfigurationError
+from ..stores.redis.rights import literal_pattern
 
 _MOST_KEYS = 100_000
 """So many keys are looked at, and no more: a test has fewer."""
@@ -31,7 +31,7 @@ class RedisKeys:
                 "redis_url: the tester needs one server: redis://, rediss://, unix:// or valkey://"
             )
         self._url = f"{scheme}://{rest}"
-        beginning = re.sub(r"([\\*?\[\]^])", r"\\\1", keyspace)
+        beginning = literal_pattern(keyspace)
         self._patterns = f"{beginning}*", f"{{{beginning}*"  # the second one: keys that are in one slot of a cluster
 
     def advance(self, seconds: float) -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
 
@@ -29,8 +30,9 @@ _ON_THE_SERVER = (
     "server.version", "server.replication", "server.latency", "server.tls", "server.password", "server.eviction",
     "server.persistence", "server.clock", "rights", "sample",
 )  # fmt: skip
-_SURVEY_SECONDS = 10.0
 _OPEN_SECONDS = 15.0
+SURVEY_SECONDS = 10.0
+"""How long it may take to find the servers."""
 
 
 def run(arguments: argparse.Namespace, secrets: set[str]) -> Answer:
@@ -80,7 +82,13 @@ async def _examine_servers(target: Target, sample: int, clock: Callable[[], floa
     except (JWTSessionError, TimeoutError) as error:
         return [failed("server.reachable", str(error) or "the store does not open in time", "Correct redis_url.")]
     try:
-        async with survey(store) as servers:
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(SURVEY_SECONDS):
+                    servers = await stack.enter_async_context(survey(store))
+            except TimeoutError:
+                said = f"the servers are not found within {SURVEY_SECONDS:.0f} seconds"
+                return [failed("server.topology", said, "Look at their load, and at the network.")]
             found = await bounded("server.reachable", check_reachable(servers))
             if not servers.data_nodes:
                 return [*found, *(skipped(each, "no server answers") for each in _ON_THE_SERVER)]

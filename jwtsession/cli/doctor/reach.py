@@ -147,20 +147,25 @@ async def check_password(survey: Survey) -> AsyncIterator[Finding]:
     """Whether a server answers everybody."""
     for node in survey.nodes:
         stranger = node.anonymous()
-        reply = await stranger.ask("PING")
-        if isinstance(reply, Refusal):
-            yield ok("server.password", f"{node.name} wants a password")
-        elif node.is_socket:
-            yield ok("server.password", f"{node.name} is a socket: the rights of the file count")
-        elif not is_own_machine(node):
-            yield failed(
-                "server.password",
-                f"{node.name} answers everybody who reaches it, without a password",
-                "Set a password (requirepass, or a user with few rights: jwtsession acl), and put it into redis_url.",
-            )
-        else:
-            yield await _on_this_machine(node, stranger)
-        await stranger.close()
+        try:
+            found = await _answer_to(stranger, node)
+        finally:
+            await stranger.close()
+        yield found
+
+
+async def _answer_to(stranger: Node, node: Node) -> Finding:
+    if isinstance(await stranger.ask("PING"), Refusal):
+        return ok("server.password", f"{node.name} wants a password")
+    if node.is_socket:
+        return ok("server.password", f"{node.name} is a socket: the rights of the file count")
+    if is_own_machine(node):
+        return await _on_this_machine(node, stranger)
+    return failed(
+        "server.password",
+        f"{node.name} answers everybody who reaches it, without a password",
+        "Set a password (requirepass, or a user with few rights: jwtsession acl), and put it into redis_url.",
+    )
 
 
 async def _on_this_machine(node: Node, stranger: Node) -> Finding:

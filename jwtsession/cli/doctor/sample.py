@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from ..._from_settings import make_sealer
 from ..._ids import handle_of, is_session_id
 from ...errors import AuthenticationError, SessionCorruptError, StoreUnavailableError
-from ...sessions import MAX_SESSION_BYTES
+from ...sessions import MAX_SESSION_BYTES, is_sealed
 from ...stores.redis.inspection import Node, Refusal, Survey
 from ..keyspace import keys_of
 from ..target import Target
@@ -117,7 +117,7 @@ def _encryption(found: list[_Stored], target: Target) -> Finding:
     wrong: list[str] = []
     plain = 0
     for session_id, value in values:
-        plain += not value.startswith(b"\x01")
+        plain += not is_sealed(value)
         try:
             sealer.open(session_id, value)
         except SessionCorruptError as error:

@@ -94,6 +94,11 @@ class Rule:
         return " ".join([*keys, *(f"&{channel}" for channel in self.channels), "-@all", *self.commands])
 
 
+def literal_pattern(text: str) -> str:
+    """The pattern of a server (`SCAN`, `ACL SETUSER`) that matches this text alone."""
+    return re.sub(r"([\\*?\[\]])", r"\\\1", text)  # nothing else has a meaning outside of brackets
+
+
 def rule(
     *,
     keyspace: str,
@@ -117,7 +122,7 @@ def rule(
         database: Whether the URL names another database than 0.
         others: Rights beside these, such as those of `OPTIONAL`.
     """
-    prefix = re.sub(r"([\\*?\[\]])", r"\\\1", keyspace)  # these have a meaning in a pattern
+    prefix = literal_pattern(keyspace)
     commands = [
         *BASIC,
         *(USER_INDEX if user_index else ()),

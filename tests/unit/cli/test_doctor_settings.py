@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from jwtsession import Key, SessionSettings
-from jwtsession.cli import main
+from jwtsession.cli import doctor, main
 from jwtsession.cli.doctor.report import Finding, answer, bounded, failed, ok, warning
 from jwtsession.cli.doctor.settings import check_cookie, check_keys, check_packages
+from jwtsession.cli.target import Target
 from tests.conftest import SECRET
 from tests.keymaterial import pem, private_key, public_pem
 
@@ -65,6 +66,17 @@ def test_what_the_settings_warn_of_is_a_warning(
     capsys.readouterr()
     assert main(["doctor", "--strict"]) == 0
     assert "0 failures, 0 warnings" in capsys.readouterr().out
+
+
+def test_servers_that_are_not_found_in_time_are_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The search as a whole has a limit."""
+    monkeypatch.setattr(doctor, "SURVEY_SECONDS", 0)
+    settings = SessionSettings(secret=SECRET, redis_url="redis://127.0.0.1:1/0")
+    findings = asyncio.run(doctor.examine(Target(settings), sample=1))
+    (found,) = (each for each in findings if each.id.startswith("server"))
+    assert (found.id, found.state, found.said) == (
+        "server.topology", "failure", "the servers are not found within 0 seconds",
+    )  # fmt: skip
 
 
 def test_it_says_which_key_signs() -> None:

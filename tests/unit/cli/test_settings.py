@@ -43,6 +43,31 @@ def test_each_setting_has_its_value_and_its_origin(
     assert shown["token_sources"] == (["bearer", "header"], "default")
 
 
+def test_sessions_in_memory_have_no_server(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """With `memory://` each command answers, or says that there is no server."""
+    monkeypatch.setenv("JWTSESSION_SECRET", SECRET)
+    monkeypatch.setenv("JWTSESSION_REDIS_URL", "memory://")
+    assert settings(capsys)["redis_url"]["value"] == "memory://"
+    assert main(["doctor", "--json"]) == 0
+    checks = {each["id"]: each for each in json.loads(capsys.readouterr().out)["checks"]}
+    assert (checks["server"]["state"], "which has no server" in checks["server"]["said"]) == ("skipped", True)
+    assert main(["acl"]) == 2
+    assert "redis_url: memory:// has no server" in capsys.readouterr().err
+    assert main(["sessions", "count"]) == 2
+    assert "the sessions are in MemorySessionStore, which has no server" in capsys.readouterr().err
+
+
+def test_an_embedded_server_has_its_own_rights(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its URL is shown as it is, and its path is no number of a database."""
+    monkeypatch.setenv("JWTSESSION_SECRET", SECRET)
+    monkeypatch.setenv("JWTSESSION_REDIS_URL", "embedded:///var/lib/app")
+    assert settings(capsys)["redis_url"]["value"] == "embedded:///var/lib/app"
+    assert main(["acl"]) == 0
+    assert "+select" not in capsys.readouterr().out
+
+
 def test_arguments_of_an_application_are_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
