@@ -237,26 +237,16 @@ class RequestSession(Generic[S, C]):
 
 def emit_refused(manager: RequestSession[Any, Any], error: JWTSessionError) -> None:
     """Emit the event `refused` for a request, with or without a session."""
-    tell_refused(manager._lifecycle, error, manager._verified, manager._host)
+    emit_refused_token(manager._lifecycle, error, manager._verified, manager._host)
 
 
-def tell_refused(
+def emit_refused_token(
     lifecycle: SessionLifecycle[Any], error: JWTSessionError, verified: VerifiedToken | None, host: str | None
 ) -> None:
     """Emit the event `refused` for a token; None for a request without a genuine one."""
     reason: EventReason | None = "expired" if isinstance(error, ExpiredTokenError) else None
-    if verified is None:
-        lifecycle.emit("refused", code=error.code, reason=reason, host=host)
-    else:
-        lifecycle.emit(
-            "refused",
-            verified.session_id,
-            sub=verified.sub,
-            actor=verified.actor,
-            code=error.code,
-            reason=reason,
-            host=host,
-        )
+    session_id, sub, actor = (None,) * 3 if verified is None else (verified.session_id, verified.sub, verified.actor)
+    lifecycle.emit("refused", session_id, sub=sub, actor=actor, code=error.code, reason=reason, host=host)
 
 
 def unmet(manager: RequestSession[Any, Any], demand: Callable[[VerifiedToken], E | None]) -> E | None:

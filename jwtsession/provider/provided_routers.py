@@ -216,16 +216,19 @@ class ProvidedRouters(OffRequest[S, C], Generic[S, C]):
         return routers.token_router(introspect, revoke, authenticate_client, introspect_path, revoke_path)
 
     def _access(self) -> routers.SessionAccess:
+        # Lenient, also where `csrf` is strict: the check covers a guard's own cookie too, and machines, which an
+        # administrator's guard may let in, send neither `Origin` nor `Sec-Fetch-Site`.
+        check = make_csrf_check(self._settings, "off" if self._settings.csrf == "off" else "lenient")
         return routers.SessionAccess(
-            self.get_manager,
-            self.get_required_manager,
-            self.list_sessions,
-            self.revoke_handle,
-            self.revoke_all,
-            self.revoke_before,
-            self.set_label,
-            lambda: self._clock(),
-            make_csrf_check(self._settings, "off" if self._settings.csrf == "off" else "lenient").check_request,
+            get_manager=self.get_manager,
+            get_required_manager=self.get_required_manager,
+            list_sessions=self.list_sessions,
+            revoke_handle=self.revoke_handle,
+            revoke_all=self.revoke_all,
+            revoke_before=self.revoke_before,
+            set_label=self.set_label,
+            now=lambda: self._clock(),
+            check_origin=check.check_request,
         )
 
     def _views(self, method: str, locate: routers.Locate | None, *, is_used: bool) -> routers.Views:

@@ -21,9 +21,9 @@ from ..provider import SessionProvider
 from ..provider.rewiring import is_rewired, rewired
 from ..settings import SessionSettings
 from ..stores import RedisSessionStore, SessionStore
+from ..tokens.new_key import new_key
 from ._faults import Faults
 from ._redis import RedisKeys
-from ._secrets import new_secret
 from .clock import Clock
 from .login import Login
 from .store import InspectableStore
@@ -140,7 +140,8 @@ class Bench(Generic[S, C]):
             return settings
         if shared is not None and is_rewired(shared):
             return settings.model_copy(update={"secret": shared._settings.secret, "keys": shared._settings.keys})
-        return settings.model_copy(update={"secret": SecretStr(new_secret(settings.algorithm)), "keys": ()})
+        secret = SecretStr(new_key(settings.algorithm, "", as_pem=True))
+        return settings.model_copy(update={"secret": secret, "keys": ()})
 
     def _store(self) -> SessionStore:
         if self._redis_url is not None:

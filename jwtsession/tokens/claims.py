@@ -1,4 +1,4 @@
-"""The claims of a new token that replaces an old one."""
+"""The claims of new tokens: those that replace an old one, and those by which somebody acts for a user."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -118,7 +118,9 @@ def impersonated(model: type[C], claims: C | None, sub: str) -> C:
         try:
             return model(sub=sub)
         except ValueError:  # Pydantic's
-            raise InvalidArgumentError(f"impersonate: {model.__name__} has required fields: give claims") from None
+            raise InvalidArgumentError(
+                f"impersonate: {model.__name__} can't be made of a sub alone: give claims"
+            ) from None
     if not isinstance(claims, model):
         raise InvalidArgumentError(f"expected {model.__name__}, got {type(claims).__name__}")
     if any(getattr(claims, name) is not None for name in _SIGN_IN):

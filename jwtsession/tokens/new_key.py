@@ -1,4 +1,4 @@
-"""`new_key()`: makes a key for an algorithm, for the command line."""
+"""`new_key()`: makes a key for an algorithm, for the command line and the test kit."""
 
 import json
 import secrets

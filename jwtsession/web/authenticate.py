@@ -21,9 +21,9 @@ from ..manager.request import (
     came_by,
     deliver_by,
     emit_refused,
+    emit_refused_token,
     possession_of,
     replace_authentication,
-    tell_refused,
     unmet,
 )
 from ..tokens import VerifiedToken
@@ -135,7 +135,7 @@ class Authenticator(Generic[S, C]):
             error.__context__ = None
             refusal = error.with_traceback(None)
         except (AmbiguousTokenError, CSRFError) as error:
-            tell_refused(self._lifecycle, error, None, host)
+            emit_refused_token(self._lifecycle, error, None, host)
             self._count(source, error.code)
             raise
         except StoreUnavailableError as error:
@@ -178,7 +178,7 @@ class Authenticator(Generic[S, C]):
             since = waited(scope, self._repository.timeouts.now())
             refusal = await self._components.reuse.judge(refusal, verified, host, since)
         if not isinstance(refusal, MissingTokenError):  # `require()` emits that event, if the endpoint needs a token
-            tell_refused(self._lifecycle, refusal, verified, host)
+            emit_refused_token(self._lifecycle, refusal, verified, host)
         return refusal
 
     async def search_body(

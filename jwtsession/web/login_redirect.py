@@ -63,6 +63,16 @@ def login_location(connection: HTTPConnection, login: str, hidden: Collection[st
     here = quote(scope["path"], safe="/:@!$&'()*+,;=") + (f"?{query}" if query else "")
     if not safe_next(here, ""):
         return login
+    return with_next(login, here)
+
+
+def with_next(login: str, here: str) -> str:
+    """Return the URL of the login page that sends the browser back to a URL of this site.
+
+    Args:
+        login: The path of the login page.
+        here: The path, percent-encoded, perhaps with a query.
+    """
     return f"{login}{'&' if '?' in login else '?'}next={quote(here, safe='/')}"
 
 

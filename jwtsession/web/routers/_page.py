@@ -13,6 +13,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from ...errors import CSRFError, ImpersonationError, InvalidArgumentError, LoginRequiredError, StaleAuthenticationError
 from ...sessions import check_label
 from ..dependencies import SessionDependency
+from ..login_redirect import with_next
 from ._access import SessionAccess
 from ._forms import InvalidRequestError, form_fields
 from ._page_html import MESSAGES, POLICY, notice, sessions_page
@@ -145,7 +146,7 @@ def _refusal(error: HTTPException | InvalidRequestError, request: Request, login
         title, text = "Sign in again", "You want to end sessions, and it is a while since you signed in."
         if login is not None:
             page = quote(request.scope["path"].rsplit("/", 1)[0])
-            links = [(f"{login}{'&' if '?' in login else '?'}next={page}", "Sign in"), back]
+            links = [(with_next(login, page), "Sign in"), back]
     elif status == 401:
         links = [] if login is None else [(login, "Sign in")]
     elif status == 503 and is_form:
