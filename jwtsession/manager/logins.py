@@ -230,3 +230,13 @@ class LoginSession(MergingSession[S, C], Generic[S, C]):
 def _sign_in(token: VerifiedToken) -> tuple[object, ...]:
     """Who has signed in, when and how: what nobody changes who acts for the user."""
     return token.sub, token.auth_time, token.acr, token.amr
+
+
+def refuse_actor(manager: LoginSession[Any, Any]) -> None:
+    """Refuse what only the user may do, if somebody acts for the user.
+
+    Raises:
+        ImpersonationError: Somebody does.
+    """
+    if manager._record is not None and manager._verified is not None:
+        manager._refuse_actor(manager._verified)

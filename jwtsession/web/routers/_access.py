@@ -9,9 +9,9 @@ from fastapi import HTTPException
 from starlette.types import Scope
 
 from ..._ids import handle_of
-from ...errors import ConfigurationError, ImpersonationError
+from ...errors import ConfigurationError
 from ...manager import SessionManager
-from ...manager.request import emit_refused
+from ...manager.logins import refuse_actor
 from ...sessions import SessionInfo
 from ..dependencies import SessionDependency
 
@@ -107,18 +107,6 @@ class SessionAccess:
 def user_of(manager: Manager) -> str | None:
     """The user of the manager's session; None for a visitor."""
     return None if manager.claims is None else manager.claims.sub
-
-
-def refuse_actor(manager: Manager) -> None:
-    """Refuse what only the user may do, if somebody acts for the user.
-
-    Raises:
-        ImpersonationError: Somebody does.
-    """
-    if manager.actor is not None:
-        error = ImpersonationError("impersonated")
-        emit_refused(manager, error)
-        raise error
 
 
 def not_found() -> HTTPException:

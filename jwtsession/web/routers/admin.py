@@ -12,8 +12,9 @@ from starlette.responses import Response
 
 from ...errors import InvalidArgumentError
 from ...manager.acting import IMPERSONATION_SECONDS
+from ...manager.logins import refuse_actor
 from ...models import Token
-from ._access import Manager, SessionAccess, not_found, refuse_actor
+from ._access import Manager, SessionAccess, not_found
 from ._guards import guard_dependency
 from ._validation import ValidatedRoute
 from .sessions import NO_SUCH_SESSION
