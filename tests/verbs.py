@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import httpx2
 from fastapi import Depends, FastAPI
 
-from jwtsession import Claims, Session, SessionInfo, SessionManager, SessionProvider, Token
+from jwtsession import Claims, Session, SessionManager, SessionProvider, Token
 from tests.web import bearer
 
 
@@ -73,8 +73,8 @@ def application(sessions: SessionProvider[UserSession, Claims]) -> FastAPI:
         return await sessions.revoke_all(sub)
 
     @app.get("/devices/{sub}")
-    async def devices(sub: str) -> list[SessionInfo]:
-        return await sessions.list_sessions(sub)
+    async def devices(sub: str) -> list[str]:
+        return [info.id for info in await sessions.list_sessions(sub)]
 
     @app.get("/ping")
     async def ping() -> bool:

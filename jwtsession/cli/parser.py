@@ -12,6 +12,7 @@ _WORD = re.compile(r"-{0,2}[a-z]{1,12}(-[a-z]{1,12}){0,3}|[0-9]{1,5}")
 
 
 _HANDLE = re.compile(r"[A-Za-z0-9_-]{22}")
+_LIKE_A_HANDLE = re.compile(r"-[A-Za-z0-9_-]{21,127}")
 """No option has so many characters."""
 
 # Those of the settings, which take a third of a second to import.
@@ -50,8 +51,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _with_handles_last(given: Sequence[str]) -> Sequence[str]:
-    """Put handles that begin with `-` behind all options, where argparse does not take them for options."""
-    handles = [each for each in given if each.startswith("-") and _HANDLE.fullmatch(each)]
+    """Put handles that begin with `-`, and ids, behind all options: argparse does not take them for options there."""
+    handles = [each for each in given if _LIKE_A_HANDLE.fullmatch(each)]
     if not handles or "--" in given:
         return given
     return [*(each for each in given if each not in handles), "--", *handles]

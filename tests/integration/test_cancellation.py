@@ -408,7 +408,7 @@ class Shop:
         return living(self._server)
 
     def listed(self) -> set[str]:
-        return {info["id"] for info in self.client.get("/devices/ann").json()}
+        return {*self.client.get("/devices/ann").json()}
 
     def session(self, token: str) -> dict[str, Any] | None:
         """As a later request finds it; None for a 401."""

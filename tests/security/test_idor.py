@@ -285,7 +285,9 @@ def changed(place: Town, who: str, path: str) -> set[Device]:
         return {asking}
     if "/bob/" in path:
         return place.of("bob")
-    return place.of(who) if "all=true" in path else place.of(who) - {asking}
+    ended = place.of(who) if "all=true" in path else place.of(who) - {asking}
+    acting = place.asks["acting"]
+    return ended | {acting} if who == "root" and acting else ended  # root acts for ann in it
 
 
 WRITES = [each for each in [*EXPECTED, *WITHOUT_A_HANDLE] if each[0] != "GET"]
