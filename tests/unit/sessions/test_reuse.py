@@ -31,10 +31,16 @@ def events(caplog: pytest.LogCaptureFixture) -> Iterator[Events]:
     """The events since the last call, as the log has them: name, session, code."""
 
     def since() -> list[tuple[str, str, str]]:
-        arguments = [record.args for record in caplog.records if isinstance(record.args, tuple)]
-        found = [each[:3] for each in arguments if len(each) == 4]
+        records = [vars(each) for each in caplog.records if hasattr(each, "jwtsession_event")]
         caplog.clear()
-        return [(str(name), str(session), str(code)) for name, session, code in found]
+        return [
+            (
+                each["jwtsession_event"],
+                each["jwtsession_handle"] or "-",
+                each["jwtsession_code"] or each["jwtsession_reason"] or "-",
+            )
+            for each in records
+        ]
 
     with caplog.at_level(logging.INFO, "jwtsession"):
         yield since
