@@ -1,6 +1,7 @@
 """The rings, held against the code: imports point to a lower ring only. Two pages show this file's table."""
 
 import ast
+import functools
 import graphlib
 import re
 import sys
@@ -71,6 +72,7 @@ ALONE = {
 MOST_LINES = 300
 
 
+@functools.cache
 def file_imports(path: Path) -> tuple[set[str], set[str]]:
     """The files of the package and the third-party packages that a file imports, but for type checkers."""
     here = [*path.relative_to(PACKAGE).parent.parts]

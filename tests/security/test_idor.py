@@ -13,6 +13,8 @@ from fastapi.testclient import TestClient
 from jwtsession import SessionInfo
 from tests.devices import Device, Devices, serving_devices
 
+pytestmark = pytest.mark.slow
+
 WHO = ("ann", "bob", "root", "nobody", "acting", "expired")
 """Who asks: two users, the administrator, a client without a token, the administrator who acts for ann, and ann with a
 token that has expired."""

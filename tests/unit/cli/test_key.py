@@ -14,6 +14,8 @@ from jwtsession.settings.options import Algorithm
 from jwtsession.tokens import KeyRing, KeySpec
 from tests.conftest import SECRET
 
+pytestmark = pytest.mark.slow
+
 OTHER = secrets.token_urlsafe(64)
 
 
