@@ -22,6 +22,7 @@ from ..stores import RedisClient, SessionStore
 from ..sync import SyncSessionProvider
 from ..web import FastAPI
 from ..web.dependencies import SessionDependency
+from ..web.factories import makes_dependency
 from ..web.injection import depends
 from ..web.scopes import fresh_demand, level_demand
 from .provided_routers import ProvidedRouters
@@ -223,6 +224,7 @@ class SessionProvider(ProvidedRouters[S, C], Generic[S, C]):
         """
         return until_ended(manager)
 
+    @makes_dependency
     def require_fresh(self, max_age: int | timedelta) -> SessionDependency[S]:
         """Make a dependency for sensitive endpoints: the session of a user who signed in at most `max_age` seconds ago.
 
@@ -239,6 +241,7 @@ class SessionProvider(ProvidedRouters[S, C], Generic[S, C]):
         # Not the clock itself: `jwtsession.testing` exchanges it.
         return self._dependencies.demanding_session(fresh_demand(max_age, lambda: self._clock()), "stale")
 
+    @makes_dependency
     def require_level(self, *acr_values: str, amr: Sequence[str] = ()) -> SessionDependency[S]:
         """Make a dependency for sensitive endpoints: the session of a user who signed in strongly enough (RFC 9470).
 
@@ -255,6 +258,7 @@ class SessionProvider(ProvidedRouters[S, C], Generic[S, C]):
         """
         return self._dependencies.demanding_session(level_demand(acr_values, amr), "level")
 
+    @makes_dependency
     def redirect_to_login(self, path: str) -> SessionDependency[S]:
         """Make a dependency for HTML pages: as `get_session`, but a browser without a session goes to the login page.
 

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 from .openapi import Documented
@@ -16,10 +17,19 @@ def makes_dependency(function: F) -> F:
     return function
 
 
-def is_factory(dependency: Any) -> bool:
-    """Whether it makes a dependency and is none: a marked function, or a provider's method, such as `require_fresh`.
+def unwrapped(dependency: Any) -> Any:
+    """The function that a `functools.partial` calls in the end."""
+    while isinstance(dependency, partial):
+        dependency = dependency.func
+    return dependency
 
-    FastAPI takes the arguments of such a function from the client, and every request passes.
-    """
-    provider = dependency.__self__ if inspect.ismethod(dependency) else None
-    return hasattr(dependency, _MARK) or isinstance(getattr(provider, "get_session", None), Documented)
+
+def is_factory(dependency: Any) -> bool:
+    """Whether it makes a dependency, as `SessionProvider.require_fresh` does, and so is none itself: all pass it."""
+    return hasattr(unwrapped(dependency), _MARK)
+
+
+def is_of_provider(dependency: Any) -> bool:
+    """Whether it is a provider's own method: with what the client sends, it would read or end anybody's session."""
+    method = unwrapped(dependency)
+    return inspect.ismethod(method) and isinstance(getattr(method.__self__, "get_session", None), Documented)

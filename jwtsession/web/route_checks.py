@@ -10,7 +10,7 @@ from ..errors import ConfigurationError
 from ..manager import SessionManager
 from ..models import Claims, Session
 from .dependants import applications, core_schema, nodes, parameters, routes
-from .factories import is_factory
+from .factories import is_factory, is_of_provider, unwrapped
 from .openapi import Documented
 
 # Parts of a core schema that say how to write or describe a value, and not how to make one from the client's data.
@@ -40,8 +40,8 @@ def check_routes(app: Any) -> None:
 
 def _faults(node: Any, harmless: set[type]) -> Iterator[str]:
     asked = typing.get_origin(node.call) or node.call
-    if is_factory(asked) and any(True for _ in parameters(node)):
-        name = asked.__name__
+    if is_factory(asked) or (is_of_provider(asked) and any(True for _ in parameters(node))):
+        name = unwrapped(asked).__name__
         yield f"Depends({name}) calls {name} with what the client sends: it needs Depends({name}(...)), or other code"
     elif isinstance(asked, type) and issubclass(asked, Claims):
         yield f"Depends() on {asked.__name__} takes the claims from the query: use get_manager and manager.claims"

@@ -1,7 +1,6 @@
 """Refuses guards of routers that would let everybody in."""
 
 import inspect
-from functools import partial
 from typing import Any
 
 from fastapi import Depends, HTTPException, params
@@ -9,7 +8,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from ...errors import ConfigurationError
-from ..factories import is_factory
+from ..factories import is_factory, is_of_provider, unwrapped
 from ..openapi import Documented
 
 _REMEDY = "give a dependency that refuses everybody but administrators, such as Depends(require_admin)"
@@ -30,7 +29,7 @@ def guard_dependency(guard: object) -> params.Depends:
     asked = given.dependency
     if isinstance(asked, type) and issubclass(asked, BaseModel):
         raise ConfigurationError(f"admin_router: guard: a model refuses no user: {_REMEDY}")
-    if is_factory(asked):
+    if is_factory(asked) or is_of_provider(asked):
         raise ConfigurationError(f"admin_router: guard: this makes a dependency, and is none: call it, or {_REMEDY}")
     if only_reads(asked):
         raise ConfigurationError(f"admin_router: guard: this only reads credentials and checks none: {_REMEDY}")
@@ -59,7 +58,6 @@ async def answers_no(answer: Any) -> bool:
 
 def only_reads(dependency: Any) -> bool:
     """Whether it is one of FastAPI's security classes, or does what such a class does."""
-    while isinstance(dependency, partial):
-        dependency = dependency.func
+    dependency = unwrapped(dependency)
     code = dependency if isinstance(dependency, type) else type(dependency).__call__
     return str(getattr(code, "__module__", "")).startswith("fastapi.security.")

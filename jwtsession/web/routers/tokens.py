@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from ...errors import AuthenticationError, ConfigurationError, InvalidClientError
 from ...models import Claims
-from ..factories import is_factory
+from ..factories import is_factory, is_of_provider
 from ..openapi import Documented
 from ._forms import FORM, InvalidRequestError, form_fields
 from ._guards import answers_no, only_reads
@@ -165,7 +165,7 @@ def _check_client(authenticate_client: object) -> None:
     remedy = "give client_credentials({...}), or a dependency that raises a 401"
     if not callable(authenticate_client):
         raise ConfigurationError(f"authenticate_client: {remedy}")
-    if is_factory(authenticate_client):
+    if is_factory(authenticate_client) or is_of_provider(authenticate_client):
         raise ConfigurationError(f"authenticate_client: this makes a dependency, and is none: call it, or {remedy}")
     if only_reads(authenticate_client):
         raise ConfigurationError(f"authenticate_client: this only reads credentials and checks none: {remedy}")

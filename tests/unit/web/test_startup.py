@@ -4,6 +4,7 @@ import itertools
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, Generic, Optional, TypeVar
 
 import pytest
@@ -518,8 +519,22 @@ def test_a_class_alone_beside_a_provider_of_another_model_starts() -> None:
         lambda sessions: sessions.revoke,
         lambda sessions: sessions.list_sessions,
         lambda sessions: client_credentials,
+        lambda sessions: partial(sessions.require_fresh, 300),
+        lambda sessions: partial(partial(sessions.redirect_to_login), "/login"),
+        lambda sessions: partial(sessions.get),
     ],
-    ids=["require_fresh", "require_level", "redirect_to_login", "get", "revoke", "list_sessions", "client_credentials"],
+    ids=[
+        "require_fresh",
+        "require_level",
+        "redirect_to_login",
+        "get",
+        "revoke",
+        "list_sessions",
+        "client_credentials",
+        "partial",
+        "partial_of_partial",
+        "partial_get",
+    ],
 )
 @pytest.mark.parametrize("place", ["parameter", "route", "application"])
 def test_what_makes_a_dependency_is_none(uncalled: Any, place: str) -> None:
