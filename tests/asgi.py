@@ -67,10 +67,10 @@ async def call(app: Any, scope: dict[str, Any], body: bytes = b"") -> Answer:
         return {"type": "http.request", "body": body if received == 1 else b"", "more_body": False}
 
     async def send(message: Any) -> None:
-        kind = message["type"].removeprefix("websocket.")
-        if kind == "http.response.start":
+        kind = message["type"].removeprefix(f"{scope['type']}.")  # a server's `send` knows the scope, too
+        if kind == "response.start":
             answer.status, answer.raw = message["status"], [tuple(each) for each in message.get("headers", ())]
-        elif kind == "http.response.body":
+        elif kind == "response.body":
             answer.body += message.get("body", b"")
         elif kind == "accept":
             answer.accepted = True

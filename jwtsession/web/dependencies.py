@@ -14,12 +14,13 @@ from ..errors import AuthenticationError, JWTSessionError, LoginRequiredError
 from ..manager import SessionManager
 from ..manager.request import emit_refused, unmet
 from . import openapi
+from .answers.headers import Headers
 from .answers.saving import Saving
 from .authenticate import Authenticator
 from .kept import Kept, is_of, kept_of
 from .lifespan import Lifespan
 from .login_redirect import check_login_path, login_location
-from .outgoing import KEY, Headers, Outgoing
+from .outgoing import KEY, Outgoing
 from .scopes import Demand, both, scope_demand
 
 T = TypeVar("T")

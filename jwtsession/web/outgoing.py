@@ -6,7 +6,7 @@ middleware adds them when the answer starts.
 """
 
 from asyncio import current_task
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -15,13 +15,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ..manager import SessionManager
 from ..manager.issuing import has_successor
 from ..settings import SessionSettings
+from .answers.headers import Headers, merged
 from .answers.streams import WITHOUT_BODY, Stream
 from .answers.successors import with_successors
 from .kept import attach_answers
 from .sockets.protocol import TakesTokenProtocols
 from .sockets.websocket import ClosesSockets
-
-Headers = Sequence[tuple[bytes, bytes]]
 
 
 class BeforeStart(Protocol):
@@ -74,8 +73,8 @@ Completer = Callable[[Headers], list[tuple[bytes, bytes]]]
 class Outgoing:
     """What the dependencies of one request want on its answer.
 
-    The request's scope refers to it. So it refers to the scope only while the request runs: a cycle would wait for
-    Python's garbage collector.
+    The request's scope refers to it. So it refers to the scope, and to the server's `send`, which knows the scope, only
+    while the request runs: a cycle would wait for Python's garbage collector.
     """
 
     __slots__ = (
@@ -118,7 +117,7 @@ class Outgoing:
     def add(self, headers: Headers) -> None:
         """Add headers to the answer. A provider gives the same object each time."""
         if self._headers is not headers:
-            self._headers = _merged(self._headers, headers) if self._headers else headers
+            self._headers = merged(self._headers, headers) if self._headers else headers
 
     def send(self, message: Message) -> Awaitable[None]:
         """Pass on a message of the application, the first one with the headers."""
@@ -171,7 +170,7 @@ class Outgoing:
         names = {header[0].lower() for header in headers}
         if b"content-length" not in names and message["status"] not in WITHOUT_BODY:
             self._begin_stream()
-        headers = [*headers, *self._headers] if names.isdisjoint(_OURS) else _merged(headers, self._headers)
+        headers = [*headers, *self._headers] if names.isdisjoint(_OURS) else merged(headers, self._headers)
         if self.cookies:
             headers += [(b"set-cookie", value) for value in self.cookies.values()]
             self.cookies.clear()  # an outer middleware has the same cookies
@@ -227,6 +226,7 @@ class SessionMiddleware:
                 await outgoing.finished()
         finally:
             outgoing.scope = outgoing.answered = None
+            outgoing._send = _too_late
 
 
 def hand_out(manager: SessionManager[Any, Any], scope: Scope) -> None:
@@ -264,34 +264,15 @@ def wrapped(app: Any, clock: Callable[[], float] | None = None) -> Iterator[None
             router.middleware_stack = middleware.app
 
 
-def _merged(headers: Headers, ours: Headers) -> list[tuple[bytes, bytes]]:
-    """The headers of an answer, and ours; each of ours stands once."""
-    merged = [*headers]
-    for name, value in ours:
-        own = [its_value for its_name, its_value in merged if its_name.lower() == name]
-        if own:
-            value = b", ".join([*own, *_missing(name, value, own)])
-            merged = [header for header in merged if header[0].lower() != name]
-        merged.append((name, value))
-    return merged
-
-
-def _missing(name: bytes, value: bytes, own: Sequence[bytes]) -> Sequence[bytes]:
-    """The members of a header's value that the answer's own header does not have.
-
-    `Cache-Control` and `Vary` are lists. The endpoint's own value of any other header stays as it is.
-    """
-    held = {each.strip().lower() for part in own for each in part.split(b",")}
-    if name not in (b"cache-control", b"vary") or b"*" in held:
-        return ()
-    return [each for each in value.split(b", ") if each.lower() not in held]
-
-
 def _is_due_to(error: BaseException | None, answered: Exception | None) -> bool:
     """Whether an error is the one that was answered, or Starlette's complaint that it has a handler for that one."""
     while error is not None and error is not answered:
         error = error.__cause__
     return error is not None
+
+
+async def _too_late(message: Message) -> None:
+    raise RuntimeError(f"{message['type']} was sent after the application had returned")
 
 
 async def _nothing() -> None:

@@ -407,6 +407,19 @@ async def test_a_request_leaves_nothing_to_the_collector(site: Site) -> None:
         gc.enable()
 
 
+async def test_what_comes_after_the_end_is_an_error() -> None:
+    """An application that sends when it has returned is told so. The request's end has let go of the server."""
+    kept: list[Send] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await PlainTextResponse("a")(scope, receive, send)
+        kept.append(send)
+
+    assert (await call(SessionMiddleware(app), scope_of())).body == b"a"
+    with pytest.raises(RuntimeError, match="body was sent after the application had returned"):
+        await kept[0]({"type": "http.response.body", "body": b"b"})
+
+
 async def test_a_socket_is_no_answer(site: Site) -> None:
     """A handshake has no `Outgoing`: its headers are the endpoint's."""
     seen = []
