@@ -7,9 +7,9 @@ public `Connection` is used.
 
 import asyncio
 import math
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from itertools import islice, takewhile
+from typing import TYPE_CHECKING, Any
 
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError, ResponseError, TimeoutError
@@ -29,13 +29,9 @@ _IDLE_SECONDS = 0.5
 """A connection that was unused for longer is checked before it is used: the server may have closed it."""
 
 
-class _Request(NamedTuple):
-    command: bytes
-    reply: "asyncio.Future[Any]"
-    since: float
-    replies: int
-    span: Any = None
-    """What `Operations.joined` returned."""
+_Request = tuple[float, "asyncio.Future[Any]", bytes, int, Any]
+"""Since when a load waits, in the event loop's seconds; its reply to come; its commands and their number; and what
+`Operations.joined` returned. A plain tuple, because each load makes one."""
 
 
 class AutoPipeline:
@@ -75,12 +71,13 @@ class AutoPipeline:
         self._connections = [connect() for _ in range(_CONNECTIONS)]
         self._free = list(self._connections)
         self._last_used = dict.fromkeys(self._connections, 0.0)
-        self._waiting: deque[_Request] = deque()
+        self._waiting: list[_Request] = []
+        self._is_crowded = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._round_trips: set[RoundTrip] = set()
         self._timer: asyncio.TimerHandle | None = None
 
-    async def request(self, command: bytes, replies: int = 1) -> Any:
+    def request(self, command: bytes, replies: int = 1) -> Awaitable[Any]:
         """Send a command of `packed`, or several that are joined.
 
         Args:
@@ -88,38 +85,50 @@ class AutoPipeline:
             replies: How many commands they are.
 
         Returns:
-            The reply; of several commands the list of replies, in which errors of all but the first stand as values.
+            To be awaited at once: the reply; of several commands the list of replies, in which errors of all but the
+            first stand as values. It raises `ResponseError`, the server's answer to the first command,
+            `ConnectionError` if the connection failed, and `TimeoutError` if no answer came in time.
 
         Raises:
-            ResponseError: The server's answer to the first command.
-            ConnectionError: The connection failed, or too many loads wait.
-            TimeoutError: No answer came in time.
+            ConnectionError: Too many loads wait.
         """
-        future: asyncio.Future[Any] | None = None
-        reply: Any = None
         if len(self._free) == _CONNECTIONS:
-            connection = self._free.pop()
-            try:
+            return self._request_alone(command, replies)
+        # Nearly every request of a busy worker goes this way, and gets its reply without a coroutine of its own.
+        waiting = self._waiting
+        if len(waiting) >= _MAX_WAITING:
+            raise ConnectionError("too many loads wait")
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
+        since = loop.time()
+        if not waiting:  # else the timer is set already, for those who wait longer
+            self._wake(since + self._timeout)
+        waiting.append((since, future, command, replies, None if self.observer is None else self.observer.joined()))
+        if len(waiting) >= _SECOND_CONNECTION_FROM and self._free:
+            self._release(self._free.pop())
+        return future
+
+    async def _request_alone(self, command: bytes, replies: int) -> Any:
+        """Send commands without others, or with those that came in the same moment."""
+        if len(self._free) < _CONNECTIONS:  # somebody else was faster
+            return await self.request(command, replies)
+        connection = self._free.pop()
+        try:
+            if self._is_crowded:  # nobody comes beside a client that is alone: then this pause would be for nothing
                 await asyncio.sleep(0)  # every task that is ready now runs first, and adds what it wants to load
-                if self._waiting:
-                    future = self._wait(command, replies)
-                else:
-                    now = asyncio.get_running_loop().time()
-                    if self.observer is not None:
-                        self.observer.alone(now)
-                    (reply,) = await self._execute(connection, command, (replies,), now + self._deadline)
-            finally:
-                self._release(connection)
-        else:
-            future = self._wait(command, replies)
-            if self._free and len(self._waiting) >= _SECOND_CONNECTION_FROM:
-                self._release(self._free.pop())
-        if future is not None:
-            reply = await future
-        first = reply if replies == 1 else reply[0]
-        if isinstance(first, ResponseError):
-            raise first
-        return reply
+            if not self._waiting:
+                now = asyncio.get_running_loop().time()
+                if self.observer is not None:
+                    self.observer.alone(now)
+                found = await self._execute(connection, command, replies, now + self._deadline)
+                if isinstance(found[0], ResponseError):
+                    raise found[0]
+                return found[0] if replies == 1 else found
+            reply = self.request(command, replies)
+        finally:
+            self._is_crowded = bool(self._waiting)
+            self._release(connection)
+        return await reply
 
     def reconnect(self) -> None:
         """Make all connections connect again before their next round trip."""
@@ -145,17 +154,6 @@ class AutoPipeline:
         for connection in self._connections:
             await connection.disconnect()
 
-    def _wait(self, command: bytes, replies: int) -> "asyncio.Future[Any]":
-        if len(self._waiting) >= _MAX_WAITING:
-            raise ConnectionError("too many loads wait")
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Any] = loop.create_future()
-        since = loop.time()
-        span = None if self.observer is None else self.observer.joined()
-        self._waiting.append(_Request(command, future, since, replies, span))
-        self._wake(since + self._timeout)
-        return future
-
     def _release(self, connection: AbstractConnection) -> None:
         """Free the connection, or use it for the waiting loads in a new task, which no caller's cancellation ends."""
         if not self._waiting:
@@ -169,33 +167,36 @@ class AutoPipeline:
         """Make round trips on one connection, as long as loads wait."""
         try:
             while self._waiting:
-                batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _MAX_BATCH))]
-                batch = [each for each in batch if not each.reply.done()]  # or cancelled meanwhile
+                batch = [each for each in self._waiting[:_MAX_BATCH] if not each[1].done()]  # or cancelled meanwhile
+                del self._waiting[:_MAX_BATCH]
                 if batch:
                     await self._execute_batch(connection, batch)
         finally:
             self._free.append(connection)
 
     async def _execute_batch(self, connection: AbstractConnection, batch: Sequence[_Request]) -> None:
+        sinces, futures, commands, counts, spans = zip(*batch, strict=True)
         if self.observer is not None:
-            self.observer.shared([each.span for each in batch], batch[0].since)
-        commands = b"".join([each.command for each in batch])
-        latest = batch[0].since + self._deadline
+            self.observer.shared(spans, sinces[0])
         try:
-            found = await self._execute(connection, commands, [each.replies for each in batch], latest)
+            found = await self._execute(connection, b"".join(commands), sum(counts), sinces[0] + self._deadline)
         except Exception as error:
             _fail(batch, error)
         except BaseException:
             _fail(batch, ConnectionError("the store was closed"))
             raise
         else:
-            for each, reply in zip(batch, found, strict=True):
-                if not each.reply.done():
-                    each.reply.set_result(reply)
+            rest = iter(found)
+            for future, count, first in zip(futures, counts, rest, strict=False):
+                reply = first if count == 1 else [first, *islice(rest, count - 1)]
+                if future.done():
+                    continue
+                if isinstance(first, ResponseError):
+                    future.set_exception(first)
+                else:
+                    future.set_result(reply)
 
-    async def _execute(
-        self, connection: AbstractConnection, commands: bytes, replies: Sequence[int], latest: float
-    ) -> list[Any]:
+    async def _execute(self, connection: AbstractConnection, commands: bytes, replies: int, latest: float) -> list[Any]:
         """One round trip. If it fails half-way redis-py closes the connection: no reply reaches another's caller."""
         trip = RoundTrip()
         self._round_trips.add(trip)
@@ -208,7 +209,7 @@ class AutoPipeline:
                 or (
                     asyncio.get_running_loop().time() - self._last_used[connection] > _IDLE_SECONDS
                     and connection.is_connected
-                    and await has_ended(connection)
+                    and await _has_ended(connection)
                 )
             ):
                 await connection.disconnect(nowait=True)
@@ -221,9 +222,12 @@ class AutoPipeline:
                     raise ConnectionError("the store was closed")
             self._limit(trip, self._timeout, latest)
             await connection.send_packed_command(commands)
-            found = [
-                await _reply(connection) if n == 1 else [await _reply(connection) for _ in range(n)] for n in replies
-            ]
+            found: list[Any] = []
+            for _ in range(replies):
+                try:
+                    found.append(await connection.read_response(disable_decoding=True))
+                except ResponseError as error:
+                    found.append(error)
             self._last_used[connection] = trip.began
             return found
         except ConnectionError:
@@ -256,26 +260,25 @@ class AutoPipeline:
         for trip in self._round_trips:
             if trip.due <= now:
                 trip.end()
-        while self._waiting and self._waiting[0].since + self._timeout <= now:
-            _fail([self._waiting.popleft()], TimeoutError("no place in time"))
+        late = [*takewhile(lambda each: each[0] + self._timeout <= now, self._waiting)]
+        _fail(late, TimeoutError("no place in time"))
+        del self._waiting[: len(late)]
         dues = [trip.due for trip in self._round_trips]
         if self._waiting:
-            dues.append(self._waiting[0].since + self._timeout)
+            dues.append(self._waiting[0][0] + self._timeout)
         if dues and (due := min(dues)) < math.inf:
             self._wake(due)
 
 
-async def _reply(connection: AbstractConnection) -> Any:
-    try:
-        return await connection.read_response(disable_decoding=True)
-    except ResponseError as error:
-        return error
+async def _has_ended(connection: AbstractConnection) -> bool:
+    await asyncio.sleep(0)  # lets the event loop read what has come while it was busy
+    return await has_ended(connection)
 
 
 def _fail(batch: Iterable[_Request], error: Exception) -> None:
-    for each in batch:
-        if not each.reply.done():
+    for _, reply, *_ in batch:
+        if not reply.done():
             # Each caller gets its own exception: one shared exception would collect the tracebacks of all callers.
             failed = type(error)(*error.args)
             failed.__cause__ = error
-            each.reply.set_exception(failed)
+            reply.set_exception(failed)

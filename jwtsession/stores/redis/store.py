@@ -1,6 +1,6 @@
 """`RedisSessionStore`: sessions in Redis or Valkey, also behind Sentinel and in a cluster."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
 from redis.asyncio import Redis, RedisCluster
@@ -110,11 +110,12 @@ class RedisSessionStore:
         found: bytes | None = await self._executor.call("GET", key)
         return found == value
 
-    async def load(self, session_id: str, ttl: int | None = None, *, allow_cached: bool = False) -> bytes | None:
+    def load(
+        self, session_id: str, ttl: int | None = None, *, allow_cached: bool = False
+    ) -> Coroutine[Any, Any, bytes | None]:
         """See `SessionStore.load`: one command, one round trip."""
         key = self._keyspace + session_id
-        value: bytes | None = await self._executor.read(("GET", key) if ttl is None else ("GETEX", key, "PX", ttl))
-        return value
+        return self._executor.read(("GET", key) if ttl is None else ("GETEX", key, "PX", ttl))
 
     async def update(self, session_id: str, expected: bytes, value: bytes, ttl: int, *, retry: bool = True) -> Outcome:
         """See `SessionStore.update`: one script."""

@@ -154,5 +154,5 @@ async def test_a_flood_is_bounded(store: RedisSessionStore, monkeypatch: pytest.
     monkeypatch.setattr("jwtsession.stores.redis.autopipeline._MAX_WAITING", 10)
     await store.create("a", b"1", HOUR)
     answers = await asyncio.gather(*(store.load("a") for _ in range(100)), return_exceptions=True)
-    assert answers.count(b"1") >= 12
+    assert answers.count(b"1") >= 11  # one under way, and ten that wait
     assert all(answer == b"1" or getattr(answer, "status_code", None) == 503 for answer in answers)
