@@ -22,7 +22,7 @@ EVERYWHERE = not ci and (not server or contract or portable)
 logged = { $(1) >$(VENV)/pip.log 2>&1 || { cat $(VENV)/pip.log; exit 1; }; }
 
 .DEFAULT_GOAL := all
-.PHONY: all rest help demo check test python pythons soak fuzz migrations floors lint format types docs bench dist clean FORCE
+.PHONY: all rest help demo check test python pythons soak fuzz migrations floors lint format types docs instructions count bench dist clean FORCE
 
 all: rest  ## What CI does, in about half an hour: lint, types, docs, every test, on every Python here, and a soak
 	@$(MAKE) --no-print-directory test EVERY=1
@@ -30,13 +30,14 @@ all: rest  ## What CI does, in about half an hour: lint, types, docs, every test
 rest:
 	@$(MAKE) --no-print-directory $(VENV)/.test $(VENV)/.migrations $(VENV)/.lint $(VENV)/.docs $(VENV)/.fuzz
 	@$(MAKE) --no-print-directory $(BESIDE) lint types docs floors pythons
+	@$(MAKE) --no-print-directory instructions
 	@$(MAKE) --no-print-directory soak SOAK_SECONDS=60
 
 # Two targets at a time, and what each says in one piece, where this make can do that.
 BESIDE := --jobs=2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
 help:  ## This list
-	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 PORT ?= 8000
 demo: $(VENV)/.example  ## Run the example application at PORT, on an embedded Valkey or on JWTSESSION_REDIS_URL
@@ -100,6 +101,15 @@ types: $(VENV)/.test $(VENV)/.lint  ## Check types: mypy --strict, pyright
 docs: $(VENV)/.docs  ## Build the documentation into site/, warnings are errors
 	@$(call logged,NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict)
 	@echo "site/index.html"
+
+COUNTS ?= --check
+# A count holds for one build of Python. Many machines have this one: Debian 12's. `pythons` makes its environment too.
+DEBIANS = $(shell /usr/bin/python3 -c 'import platform; print(platform.python_version())' 2>&1)
+instructions:  ## Compare the instructions of requests with the expected ones; COUNTS=--update writes them down
+	@$(MAKE) --no-print-directory count $(if $(filter 3.11.2,$(DEBIANS)),PYTHON=/usr/bin/python3 VENV=.venv-$(DEBIANS))
+
+count: $(VENV)/.test
+	@$(BIN)/python -m benchmarks.instructions $(COUNTS)
 
 bench: $(VENV)/.test  ## Measure side by side with what one would use instead; BENCH=--quick takes a minute or two
 	@$(BIN)/python -m benchmarks $(BENCH)

@@ -1,9 +1,7 @@
 """Requests to an application in this process, as its ASGI server would call it: no socket and no HTTP parser."""
 
-import asyncio
 import json
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastapi import FastAPI
 
@@ -16,12 +14,16 @@ SIZE = 200
 """Bytes of a session's JSON."""
 
 
-async def ask(app: FastAPI, headers: Headers, method: str = "GET", path: str = "/", body: bytes = b"") -> bytes:
-    """The body of the answer.
+class Answer(NamedTuple):
+    """What a client gets."""
 
-    Raises:
-        RuntimeError: The status is not 200.
-    """
+    status: int
+    headers: Headers
+    body: bytes
+
+
+async def send(app: FastAPI, headers: Headers, method: str = "GET", path: str = "/", body: bytes = b"") -> Answer:
+    """Send a request."""
     scope = {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.4"},
@@ -37,19 +39,29 @@ async def ask(app: FastAPI, headers: Headers, method: str = "GET", path: str = "
         "server": ("127.0.0.1", 8_000),
         "state": {},
     }
-    status, answer = 0, b""
+    status, got, answer = 0, [], b""
 
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": body, "more_body": False}
 
     async def send(message: Any) -> None:
-        nonlocal status, answer
+        nonlocal status, got, answer
         if message["type"] == "http.response.start":
-            status = message["status"]
+            status, got = message["status"], message["headers"]
         else:
             answer += message["body"]
 
     await app(scope, receive, send)
+    return Answer(status, got, answer)
+
+
+async def ask(app: FastAPI, headers: Headers, method: str = "GET", path: str = "/", body: bytes = b"") -> bytes:
+    """The body of the answer.
+
+    Raises:
+        RuntimeError: The status is not 200.
+    """
+    status, _, answer = await send(app, headers, method, path, body)
     if status != 200:
         raise RuntimeError(f"{status} for {method} {path}")
     return answer
@@ -67,13 +79,3 @@ async def log_in(app: FastAPI) -> Headers:
     if (found := json.loads(await ask(app, headers))) != ANSWER:
         raise RuntimeError(f"{found} for a session")
     return headers
-
-
-async def ask_often(app: FastAPI, clients: Sequence[Headers], each: int) -> None:
-    """All clients at the same time; each of them sends so many requests, one after the other."""
-
-    async def client(headers: Headers) -> None:
-        for _ in range(each):
-            await ask(app, headers)
-
-    await asyncio.gather(*map(client, clients))

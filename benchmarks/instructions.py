@@ -1,136 +1,124 @@
-"""Counts the machine instructions of a request: `python -m benchmarks.instructions`. It needs valgrind.
+"""Counts the machine instructions of a request: `python -m benchmarks.instructions`. It needs valgrind, and a minute.
 
-Time differs from run to run by several percent, a count of instructions by a thousandth: it shows whether a change made
-the code that runs at each request longer. All applications run in one process under `valgrind --tool=callgrind`,
-without sockets to clients and without the garbage collector, and 64 clients ask at the same time. What the Valkey does,
-which two of them ask, is not counted.
+Time differs from run to run by several percent, a count of instructions by some thousandths: it shows whether a change
+made the code longer that runs at each request. All cases run in one process under `valgrind --tool=callgrind`, without
+sockets to clients and without the garbage collector, with one request in flight and with 64. What the Valkey does is
+not counted.
+
+`benchmarks/instructions.json` has the counts that are expected. `--check` compares, `--update` writes the file.
 """
 
 import argparse
-import asyncio
-import contextlib
-import gc
 import os
 import shutil
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterator
 from pathlib import Path
 
-from fastapi import FastAPI
+from . import callgrind
+from .counted import EACH, IN_FLIGHT, sent
+from .expected import TOLERANCE, Counts, Expected, here
+from .servers import machine
 
-from .direct import CONNECTIONS, ask_often, log_in
-from .servers import machine, process
-
-NAMES = {
+EXPECTED = Path(__file__).with_suffix(".json")
+TITLES = {
     "bare": "FastAPI alone",
     "empty": "a dependency that does nothing",
-    "memory": "jwtsession, MemorySessionStore",
-    "valkey": "jwtsession, Valkey",
-    "handwritten": "PyJWT + redis-py by hand, Valkey",
+    "handwritten": "PyJWT + redis-py by hand",
+    "read": "a session is read",
+    "near": "read, near cache",
+    "memory": "read, MemorySessionStore",
+    "update": "changed",
+    "bad": "401, the token's signature is wrong",
+    "gone": "401, the session has ended",
+    "cookie": "read, by a cookie",
+    "rotation": "read, rotation on",
+    "dpop": "read, with a proof (DPoP, ES256)",
 }
-EACH = 20
-"""Requests of each client."""
-
-_WARM_UP = 3
-_MARK = "getloadavg"
-"""A function of C's library that nothing calls but `os.getloadavg`: callgrind writes a file of its counts there."""
 
 
-class SlowLoop(asyncio.SelectorEventLoop):
-    """An event loop whose clock is as slow as everything under callgrind: no time limit of a store ends early."""
-
-    def time(self) -> float:
-        """In units of 100 seconds."""
-        return time.monotonic() / 100
-
-
-def applications() -> dict[str, FastAPI]:
-    """Those that are compared. The environment must name a Valkey: `JWTSESSION_REDIS_URL`."""
-    from jwtsession import MemorySessionStore, SessionProvider
-
-    from . import apps
-
-    memory = apps.with_sessions(SessionProvider(apps.UserSession, store=MemorySessionStore()))
-    found = {"bare": apps.bare, "empty": apps.empty, "memory": memory}
-    return found | {"valkey": apps.jwtsession, "handwritten": apps.handwritten}
-
-
-async def run(apps: Iterable[FastAPI], each: int, mark: Callable[[], object]) -> None:
-    """Let the clients of one application after the other ask, with a mark before and after.
+def count(each: int, folder: Path) -> Counts:
+    """The instructions of a request of each case. callgrind's files stay in the folder.
 
     Args:
-        apps: One or more.
-        each: Requests of each client.
-        mark: What is counted until here belongs to the step that ends here.
-    """
-    async with contextlib.AsyncExitStack() as stack:
-        clients = {}
-        for app in apps:
-            await stack.enter_async_context(app.router.lifespan_context(app))
-            clients[app] = [await log_in(app) for _ in range(CONNECTIONS)]
-            await ask_often(app, clients[app], _WARM_UP)
-        gc.collect()
-        gc.disable()
-        for app, headers in clients.items():
-            mark()
-            await ask_often(app, headers, each)
-            mark()
-        gc.enable()
-
-
-def instructions(output: str) -> int:
-    """The total of one file of callgrind."""
-    return next(int(line.split()[1]) for line in output.splitlines() if line.startswith("totals:"))
-
-
-def count(each: int, folder: Path) -> dict[str, int]:
-    """The instructions of a request to each application. callgrind's files stay in the folder.
+        each: Requests of each client where 64 are in flight.
+        folder: An existing one.
 
     Raises:
-        RuntimeError: callgrind failed.
+        RuntimeError: The run failed.
     """
-    command = ["valgrind", "--tool=callgrind", f"--dump-before={_MARK}", f"--callgrind-out-file={folder}/counts"]
-    command += [sys.executable, "-m", "benchmarks.instructions", "--each", str(each), "--in-this-process"]
-    with machine() as bench, (folder / "log").open("wb") as log:
-        # The order of sets and dictionaries is the same in each run.
-        environment = bench.environment() | {"PYTHONHASHSEED": "0"}
-        with process(command, bench.own(), env=environment, stdout=log, stderr=log) as running:
-            status = running.wait()
-    files = [folder / f"counts.{number}" for number in range(1, 2 * len(NAMES) + 1)]
-    if status != 0 or not files[-1].exists():
-        raise RuntimeError((folder / "log").read_text())
-    # At each odd mark nothing ends but what stands between two applications.
+    with machine() as bench:
+        # What else stands in the environment would not matter, but might.
+        needed = {"PATH": os.environ["PATH"], "PYTHONPATH": bench.environment()["PYTHONPATH"]}
+        needed |= {name: value for name, value in bench.environment().items() if name.startswith("JWTSESSION_")}
+        found = callgrind.counts("benchmarks.steady", [str(each)], needed, folder)
     return {
-        name: instructions(file.read_text()) // (each * CONNECTIONS)
-        for name, file in zip(NAMES, files[1::2], strict=True)
+        case: {str(number): found[f"{case} {number}"] // sent(number, each) for number in IN_FLIGHT} for case in TITLES
     }
 
 
-def main() -> None:
+def table(found: Counts, expected: Expected) -> Iterator[str]:
+    """For people: what was counted, and the differences that matter."""
+    for in_flight in map(str, IN_FLIGHT):
+        bare, empty, by_hand = (found[case][in_flight] for case in ("bare", "empty", "handwritten"))
+        yield f"Instructions of a request, {in_flight} in flight"
+        yield f"  {'':36}{'count':>10}{'expected':>11}{'':>8}{'- FastAPI':>11}{'- empty':>11}{'by hand = 1':>13}"
+        for case, title in TITLES.items():
+            now, before = found[case][in_flight], expected.of(case, in_flight)
+            changed = f"{'none':>11}{'':8}" if before is None else f"{before:>11,}{now / before - 1:>+8.1%}"
+            share = (now - empty) / (by_hand - empty)
+            yield f"  {title:36}{now:>10,}{changed}{now - bare:>+11,}{now - empty:>+11,}{share:>13.3f}"
+
+
+def verdict(found: Counts, expected: Expected) -> str:
+    """What is wrong; empty if nothing is."""
+    off = [*expected.off(found)]
+    if not off:
+        return ""
+    return (
+        f"{len(off)} counts differ by more than {TOLERANCE:.0%} from {EXPECTED.name}:\n"
+        + "".join(f"  {each}\n" for each in off)
+        + "If that is meant, also where they became less, write them down: make instructions COUNTS=--update"
+    )
+
+
+def main() -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.instructions", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.instructions", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument(
         "--each", type=int, default=EACH, help="requests of each of the 64 clients (default: %(default)s)"
     )
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where callgrind's files are kept")
-    parser.add_argument("--in-this-process", action="store_true", help="count nothing: what callgrind runs")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--check", action="store_true", help="fail if a count differs from the expected one by over 2 %%")
+    what.add_argument("--update", action="store_true", help="write the counts down as the expected ones")
     arguments = parser.parse_args()
-    if arguments.in_this_process:
-        with asyncio.Runner(loop_factory=SlowLoop) as runner:
-            runner.run(run(applications().values(), arguments.each, os.getloadavg))
-        return
-    if shutil.which("valgrind") is None:
-        parser.error("valgrind is not installed")
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = arguments.keep or Path(temporary)
+
+    expected = Expected.read(EXPECTED)
+    missing = callgrind.unavailable()
+    others = [missing] if missing else expected.not_comparable(here())
+    if others and not arguments.update:
+        print("Instructions can't be compared with the expected ones:", *others, sep="\n  ", file=sys.stderr)
+    if missing or (others and arguments.check):
+        return int(not arguments.check or "NO_SKIP" in os.environ)
+    folder = arguments.keep or Path(tempfile.mkdtemp())
+    try:
         folder.mkdir(parents=True, exist_ok=True)
         found = count(arguments.each, folder.resolve())
-    print(f"Instructions of a request, {CONNECTIONS} in flight; what a session adds to FastAPI alone")
-    for name, title in NAMES.items():
-        print(f"  {title:34}{found[name]:>10,}{found[name] - found['bare']:>+10,}")
+    finally:
+        if not arguments.keep:
+            shutil.rmtree(folder)
+    print(*table(found, expected if not others else Expected({}, {})), sep="\n")
+    if arguments.update:
+        Expected(here(), found).write(EXPECTED)
+    elif arguments.check and (wrong := verdict(found, expected)):
+        print(wrong, file=sys.stderr)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -19,8 +19,8 @@ from fastapi import FastAPI
 
 import jwtsession
 
+from .counted import cases
 from .direct import Headers, ask, log_in
-from .instructions import applications
 from .servers import machine
 
 PACKAGE = Path(jwtsession.__file__).parent
@@ -122,8 +122,9 @@ def main() -> None:
     arguments = parser.parse_args()
     with machine() as bench:
         os.environ.update(bench.environment())
-        apps = applications()
-        found = {name: asyncio.run(trace(apps[name])) for name in ("memory", "valkey")}
+        made = cases()
+        apps = {"memory": made["memory"].app, "valkey": made["read"].app}
+        found = {name: asyncio.run(trace(app)) for name, app in apps.items()}
     for name, each in found.items():
         print(
             f"{name}: {len(each.functions)} functions of {len(each.files)} files, {len(each.calls)} calls,"

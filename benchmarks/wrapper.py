@@ -19,8 +19,8 @@ from fastapi import FastAPI
 
 from jwtsession import SessionMiddleware
 
+from .counted import Case, cases
 from .direct import Headers, ask, log_in
-from .instructions import applications
 from .servers import machine
 
 ROUND = 200
@@ -54,11 +54,12 @@ async def compare(app: FastAPI, headers: Headers, rounds: int) -> tuple[float, f
     return statistics.median(bare), statistics.median(added)
 
 
-async def measure(apps: Mapping[str, FastAPI], rounds: int) -> None:
-    """Measure each application, and print the results."""
+async def measure(found: Mapping[str, Case], rounds: int) -> None:
+    """Measure two applications, and print the results."""
     for name, title in (("bare", "without sessions"), ("memory", "with a session by bearer token")):
-        async with apps[name].router.lifespan_context(apps[name]):
-            alone, added = await compare(apps[name], await log_in(apps[name]), rounds)
+        app = found[name].app
+        async with app.router.lifespan_context(app):
+            alone, added = await compare(app, await log_in(app), rounds)
         print(f"{title}: {alone:.1f} microseconds, and {added:+.2f} by SessionMiddleware")
 
 
@@ -69,7 +70,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with machine() as bench:
         os.environ.update(bench.environment())
-        asyncio.run(measure(applications(), arguments.rounds))
+        asyncio.run(measure(cases(), arguments.rounds))
 
 
 if __name__ == "__main__":

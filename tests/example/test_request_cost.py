@@ -1,8 +1,7 @@
-"""What a request costs, in instructions and in its path through the package: the tools that tell work."""
+"""What a request costs, in its path through the package and by telemetry: the tools that tell work."""
 
 import asyncio
 import contextlib
-import gc
 import importlib
 import itertools
 import os
@@ -24,25 +23,6 @@ def app(monkeypatch: pytest.MonkeyPatch) -> FastAPI:
     return apps.with_sessions(SessionProvider(apps.UserSession, store=MemorySessionStore()))
 
 
-async def test_requests_are_counted_between_two_marks(app: FastAPI) -> None:
-    """Logins and the first requests, which fill caches, are before the first mark; the collector rests in between."""
-    from benchmarks import direct, instructions
-
-    asked: list[str] = []
-
-    @app.middleware("http")
-    async def note(request, call_next):  # type: ignore[no-untyped-def]
-        asked.append(request.method)
-        return await call_next(request)
-
-    marks: list[tuple[int, bool]] = []
-    await instructions.run([app], 2, lambda: marks.append((len(asked), gc.isenabled())))
-    (first, collects), (last, collects_still) = marks
-    assert "POST" not in asked[first:]
-    assert last - first == 2 * direct.CONNECTIONS == len(asked) - first
-    assert (collects, collects_still, gc.isenabled()) == (False, False, True)
-
-
 def test_a_request_that_fails_is_not_measured(app: FastAPI) -> None:
     """It would be a cheap one."""
     from benchmarks import direct
@@ -53,13 +33,6 @@ def test_a_request_that_fails_is_not_measured(app: FastAPI) -> None:
 
     with pytest.raises(RuntimeError, match="401 for GET /"):
         asyncio.run(without_token())
-
-
-def test_the_total_is_read_from_a_file_of_callgrind() -> None:
-    """Its calls have counts too."""
-    from benchmarks import instructions
-
-    assert instructions.instructions("events: Ir\nsummary: 12\n\nfn=(1) x\ncalls=1 7\n0 3\n\ntotals: 12\n") == 12
 
 
 async def test_the_path_of_a_request_is_every_call_of_the_package_and_none_of_others(app: FastAPI) -> None:
