@@ -154,6 +154,14 @@ def sentinel_server(
 
 
 @pytest.fixture
+def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Server]:
+    """A server of which nobody else asks anything, and that the test may stop."""
+    server = servers.valkey(tmp_path_factory.mktemp("own")).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
 def valkey(valkey_server: servers.Server) -> servers.Server:
     """A running Valkey, empty."""
     valkey_server.command("FLUSHALL")

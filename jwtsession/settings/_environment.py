@@ -62,7 +62,7 @@ class GroupedSource(PydanticBaseSettingsSource):
             if not Path(folder).expanduser().is_dir():
                 raise ConfigurationError("_secrets_dir: there is no such folder")
         try:
-            flat = self._source()
+            flat = self._source() if self._may_hold_any() else {}
         except (SettingsError, UnicodeDecodeError, OSError) as error:
             cause = error.__cause__ or error
             if not isinstance(cause, UnicodeDecodeError | OSError):
@@ -76,6 +76,13 @@ class GroupedSource(PydanticBaseSettingsSource):
             return flat
         # Raised outside of the handlers: their errors hold what is in the file.
         raise ConfigurationError(f"_secrets_dir: {wrong}")
+
+    def _may_hold_any(self) -> bool:
+        """Whether a variable has the prefix: to look for each setting takes most of the time of making the settings."""
+        variables, prefix = getattr(self._source, "env_vars", None), self._prefix.lower()
+        if variables is None or _has_alias(self.settings_cls):
+            return True
+        return any(each.lower().startswith(prefix) for each in variables)
 
     def _from_file(self, flat: dict[str, Any], name: str, path: str) -> None:
         """Put into `flat` what a file holds for a setting, unless somebody has given the setting already."""
@@ -192,6 +199,12 @@ def _name(place: Place) -> str:
 
 def _groups(settings_cls: type[BaseSettings]) -> set[str]:
     return {str(place[0]) for place in places(settings_cls) if len(place) == 2}
+
+
+@functools.cache
+def _has_alias(settings_cls: type[BaseSettings]) -> bool:
+    """Whether a subclass has a setting of another name, which needs no prefix."""
+    return any(field.validation_alias is not None for field in places(settings_cls).values())
 
 
 @functools.cache

@@ -38,17 +38,17 @@ def application(url: str, clock: Clock, **options: Any) -> FastAPI:
 
 @pytest.mark.parametrize("rotates", [False, True])
 def test_an_ordinary_request_has_one_more_command_and_no_more_round_trips(
-    valkey: servers.Server, clock: Clock, rotates: bool
+    own_server: servers.Server, clock: Clock, rotates: bool
 ) -> None:
     """The server reads once for each request, with rotation and without. Without it, it sees GET alone."""
     options = {"rotation": {"after": AFTER}} if rotates else {}
-    with in_process(application(valkey.url, clock, **options)) as client:
+    with in_process(application(own_server.url, clock, **options)) as client:
         token = bearer(client.post("/session").json()["access_token"])
         client.get("/session", headers=token)  # connects, and notes the first use
-        valkey.command("CONFIG", "RESETSTAT")
+        own_server.command("CONFIG", "RESETSTAT")
         for _ in range(5):
             assert client.get("/session", headers=token).status_code == 200
-        stats = valkey.ask("INFO", "everything")
+        stats = own_server.ask("INFO", "everything")
     commands = {
         name.removeprefix("cmdstat_"): found["calls"]
         for name, found in stats.items()

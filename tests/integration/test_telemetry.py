@@ -146,16 +146,6 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture
-def own_server(tmp_path: Path) -> Iterator[servers.Server]:
-    """A server that the test may stop."""
-    folder = tmp_path / "valkey"
-    folder.mkdir()
-    server = servers.valkey(folder).start()
-    yield server
-    server.stop()
-
-
 @pytest.mark.ci
 def test_every_query_of_the_dashboard_and_every_alert_works_on_a_real_prometheus(
     folder: Path, own_server: servers.Server

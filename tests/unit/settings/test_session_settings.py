@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import pytest
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from jwtsession import ConfigurationError, EncryptionSettings, Key, MemorySessionStore, SessionProvider, SessionSettings
@@ -484,3 +484,14 @@ def test_a_rotation_that_never_happens_is_warned_of(caplog: pytest.LogCaptureFix
     assert caplog.messages == []
     settings(rotation={"after": 10}, absolute_max_age=10)
     assert caplog.messages == ["rotation.after=10 replaces no token: absolute_max_age=10 ends sessions earlier"]
+
+
+def test_a_setting_of_a_subclass_may_have_a_variable_without_the_prefix(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An alias names the whole variable, and counts also where no variable has the prefix."""
+
+    class Own(SessionSettings):
+        region: str = Field("none", validation_alias="APP_REGION")
+
+    monkeypatch.delenv("JWTSESSION_SECRET", raising=False)
+    monkeypatch.setenv("APP_REGION", "eu")
+    assert Own(secret=SECRET).region == "eu"

@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import functools
 import json
 import secrets
 import subprocess
@@ -38,7 +39,9 @@ from tests.keymaterial import (
 OTHER = SECRET[::-1]
 
 
+@functools.cache
 def ring(material: str, algorithm: str = "HS256", **options: Any) -> KeyRing:
+    """A ring of one key; each is made once, since a private key of RSA takes long to read."""
     return KeyRing([KeySpec(None, material, **options)], algorithm)
 
 

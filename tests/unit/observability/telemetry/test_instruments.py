@@ -48,6 +48,7 @@ def test_an_older_api_is_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
     assert shared_telemetry() is None
 
 
+@pytest.mark.slow
 def test_the_package_imports_no_instrument() -> None:
     """An import does not get slower: the instruments come with the first provider."""
     code = (
@@ -58,6 +59,7 @@ def test_the_package_imports_no_instrument() -> None:
     assert "instruments" not in found
 
 
+@pytest.mark.slow
 def test_the_sdk_may_be_set_up_after_the_provider(tmp_path: Any) -> None:
     """As FastAPI does it at the start of an application. The meter has the package's name and version."""
     code = """
