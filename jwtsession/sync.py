@@ -163,9 +163,9 @@ class SyncSessionProvider(Generic[S]):
         return self._run(self._provider.set_label, handle, label, sub=sub)
 
     @scrub_traceback
-    def list_sessions(self, sub: str, *, current_id: str | None = None) -> list[SessionInfo]:
+    def list_sessions(self, sub: str, *, current_id: str | None = None, limit: int | None = None) -> list[SessionInfo]:
         """See `SessionProvider.list_sessions`."""
-        return self._run(self._provider.list_sessions, sub, current_id=current_id)
+        return self._run(self._provider.list_sessions, sub, current_id=current_id, limit=limit)
 
     @scrub_traceback
     def revoke_all(self, sub: str, except_id: str | None = None) -> int:

@@ -128,20 +128,25 @@ class OffRequest(Generic[S, C]):
         return await self._admin.set_label(handle, label, sub=sub)
 
     @scrub_traceback
-    async def list_sessions(self, sub: str, *, current_id: str | None = None) -> list[SessionInfo]:
+    async def list_sessions(
+        self, sub: str, *, current_id: str | None = None, limit: int | None = None
+    ) -> list[SessionInfo]:
         """Return a user's sessions, the one used last first. This reads page by page, about 50 sessions at a time.
 
         Args:
             sub: The user, as in the claim `sub`.
             current_id: The id of the session that asks, `manager.id`: its `SessionInfo.current` is True.
+            limit: At most so many sessions, those used last. None: all, which are 1,000 at most, or `max_sessions` if
+                that is more.
 
         Raises:
-            InvalidArgumentError: The setting `user_index` is off, or `sub` is not a non-empty `str`.
+            InvalidArgumentError: The setting `user_index` is off, `sub` is not a non-empty `str`, or `limit` is not a
+                positive `int`.
             NotStartedError: The provider is not started.
             StoreUnavailableError: The store did not answer.
         """
         self._lifespan.require()
-        return await self._admin.list_sessions(sub, current_id)
+        return await self._admin.list_sessions(sub, current_id, limit)
 
     @scrub_traceback
     async def revoke_all(self, sub: str, except_id: str | None = None) -> int:

@@ -64,9 +64,11 @@ class SessionAdmin(Generic[S]):
         found = await self._lifecycle.index.find(sub, handle)
         return found is not None and await self._lifecycle.index.set_label(sub, found[0], label)
 
-    async def list_sessions(self, sub: str, current_id: str | None = None) -> list[SessionInfo]:
+    async def list_sessions(
+        self, sub: str, current_id: str | None = None, limit: int | None = None
+    ) -> list[SessionInfo]:
         """See `SessionProvider.list_sessions`."""
-        return await self._lifecycle.index.sessions(sub, current_id)
+        return await self._lifecycle.index.sessions(sub, current_id, limit)
 
     async def revoke_all(self, sub: str, except_id: str | None = None) -> int:
         """See `SessionProvider.revoke_all`."""

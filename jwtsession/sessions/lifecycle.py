@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import logging
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
@@ -49,9 +50,8 @@ class SessionLifecycle(SessionEndings[S], Generic[S]):
         old_id = None if old is None else old.session_id
         async with self._unless_given_up(new, old_id):
             await self._index_add(new)
-            ended = await self._save_new(new, old_id)
+            await self._save_new(new, old_id)
             self._tell_created(new)
-            self._tell_ended(ended or (), new.token.sub, "evicted", new.host)
             if old is not None:
                 if new.owner is not None:
                     self.watch.follow(old.session_id, new.token, new.owner)
@@ -80,17 +80,15 @@ class SessionLifecycle(SessionEndings[S], Generic[S]):
             self._warn_of_missing_sub()
         async with self._unless_given_up(new, old.session_id):
             await self._index_add(new)
-            ended = await self._save_new(new, old.session_id) or []
+            await self._save_new(new, old.session_id)
         # From here on nobody may remove the new session, unless it is known that the old one's data is not in it alone.
         try:
             taken = await self._take(old.session_id, record)
         except (AuthenticationError, SessionConflictError):
-            self._tell_ended(ended, new.token.sub, "evicted", new.host)
             async with self._unless_given_up(new, old.session_id):
                 await self._remove(new)
             raise
         self._tell_created(new)
-        self._tell_ended(ended, new.token.sub, "evicted", new.host)
         if new.owner is not None:
             self.watch.follow(old.session_id, new.token, new.owner)
         if taken:
@@ -134,18 +132,16 @@ class SessionLifecycle(SessionEndings[S], Generic[S]):
                     raise
                 if not forwarded:
                     await self._forwards.claim(old_id, link)
-                ended = await self._save_new(new, old_id, moved=moved)
-                if ended is None or await self._forwards.is_ended(old_id):
+                goes_on = await self._save_new(new, old_id, moved=moved)
+                if not goes_on or await self._forwards.is_ended(old_id):
                     # Somebody ended this session by its old id, or all sessions of the user, while it was between its
                     # two ids: it ends as well.
                     await self._remove(new)
                     self._tell_ended([old_id], new.token.sub, "revoked", new.host, new.token.actor)
-                    self._tell_ended(ended or (), new.token.sub, "evicted", new.host)
                     raise SessionNotFoundError
             code = handle_of(new.token.session_id)
             sub, actor = new.token.sub, new.token.actor
             self.emit("regenerated", old_id, sub=sub, actor=actor, code=code, reason=new.reason, host=new.host)
-            self._tell_ended(ended, new.token.sub, "evicted", new.host)
             with self._after_success():
                 await self._index_remove(old.sub, old_id)
 
@@ -183,34 +179,38 @@ class SessionLifecycle(SessionEndings[S], Generic[S]):
         await self._repository.delete(new.token.session_id)
         await self._index_remove(new.token.sub, new.token.session_id)
 
-    async def _save_new(self, new: NewSession[S], replaced: str | None, *, moved: bool = False) -> list[str] | None:
-        """Store the session and confirm it in the user's index.
+    async def _save_new(self, new: NewSession[S], replaced: str | None, *, moved: bool = False) -> bool:
+        """Store the session and confirm it in the user's index. The sessions end that had to make room for it.
 
         Returns:
-            The ids of the sessions that ended to make room for it; None if it was `moved` and somebody ended it
-            meanwhile.
+            False if it was `moved` and somebody ended it meanwhile.
 
         Raises:
             TooManySessionsError: The user has too many sessions. This one is stored, and the caller must end it.
         """
         ttl = await self._repository.create(new.token, new.record)
         if self._index is None or not new.token.sub:
-            return []
+            return True
+
+        def tell_evicted(session_id: str) -> None:
+            self._tell_ended([session_id], new.token.sub, "evicted", new.host)
+
         # Somebody may have ended all of the user's sessions meanwhile, and did not find this one. A new login goes on
-        # all the same. An old session under a new id does not: `confirm` returns None for it.
+        # all the same. An old session under a new id does not: `confirm` returns False for it.
+        confirm = functools.partial(self._index.confirm, moved=moved, on_ended=tell_evicted)
         arguments = new.token.sub, new.token.session_id, new.login, ttl
         if new.token.actor:
             own = new.token.actor, new.token.session_id, _of_actor(new), ttl
-            if await self._index.confirm(*own, moved=moved) is None:
-                return None
+            if not await confirm(*own):
+                return False
         try:
-            return await self._index.confirm(*arguments, moved=moved, replaced=replaced)
+            return await confirm(*arguments, replaced=replaced)
         except TooManySessionsError:
             living = None if replaced is None else await self._forwards.find(replaced)
             if living is None:
                 raise
             # The request came with an old token, whose session ends when this one starts: it has another id now.
-            return await self._index.confirm(*arguments, moved=moved, replaced=living.id)
+            return await confirm(*arguments, replaced=living.id)
 
     @contextlib.asynccontextmanager
     async def _unless_given_up(self, new: NewSession[S], old_id: str | None) -> AsyncIterator[None]:

@@ -1,10 +1,10 @@
 """`MemorySessionStore`: sessions in this process, for tests."""
 
-import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 
 from ..errors import StoreUnavailableError
+from ._memory_index import MemoryUserIndex
 from .base import Entry, IndexAddition, IndexPage, Outcome
 from .generations import Generation, LoadedGeneration, Rotated, judge
 
@@ -19,7 +19,7 @@ class MemorySessionStore:
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self._sessions: dict[str, tuple[bytes, float]] = {}
-        self._users: dict[str, tuple[dict[str, Entry], float]] = {}
+        self._users: dict[str, tuple[MemoryUserIndex, float]] = {}
         self._tickets: dict[str, tuple[bytes, float]] = {}
         self._proofs: dict[str, float] = {}
         self._generations: dict[str, tuple[Generation, int, float]] = {}
@@ -111,20 +111,18 @@ class MemorySessionStore:
             return IndexAddition(False, False, len(index), {})
         if old is None or (confirmed and not old.confirmed):
             self._entered += 1
-            index.pop(session_id, None)
-            index[session_id] = Entry(self._entered, data if old is None else old.data, seen, confirmed)
+            entry = Entry(self._entered, data if old is None else old.data, seen, confirmed)
         else:
-            index[session_id] = old._replace(seen=seen, confirmed=confirmed)
+            entry = old._replace(seen=seen, confirmed=confirmed)
+        index.put(session_id, entry)
         self._users[user] = (index, max(expires, self._clock() + ttl / 1000))
-        named = random.sample(sorted(index), min(sample, len(index)))
-        sampled = {each: index[each] for each in named}
-        return IndexAddition(old is not None, True, len(index), sampled, index[session_id].data)
+        return IndexAddition(old is not None, True, len(index), index.sample(sample), entry.data)
 
     async def index_remove(self, user: str, session_ids: Sequence[str]) -> None:
         """See `UserIndexStore.index_remove`."""
         index, _ = self._index(user)
         for session_id in session_ids:
-            index.pop(session_id, None)
+            index.remove(session_id)
 
     async def index_prune(self, user: str, entries: Mapping[str, Entry]) -> None:
         """See `UserIndexStore.index_prune`."""
@@ -132,13 +130,11 @@ class MemorySessionStore:
         for session_id, entry in entries.items():
             found = index.get(session_id)
             if found is not None and found[2:] == entry[2:]:
-                del index[session_id]
+                index.remove(session_id)
 
     async def index_page(self, user: str, cursor: int, limit: int) -> IndexPage:
         """See `UserIndexStore.index_page`."""
-        index, _ = self._index(user)
-        later = [(each, entry) for each, entry in index.items() if entry.order > cursor]
-        return IndexPage(dict(later[:limit]), later[limit - 1][1].order if len(later) > limit else 0, len(index))
+        return self._index(user)[0].page(cursor, limit)
 
     async def index_get(self, user: str, session_id: str) -> bytes | None:
         """See `UserIndexStore.index_get`."""
@@ -148,9 +144,10 @@ class MemorySessionStore:
     async def index_set(self, user: str, session_id: str, data: bytes) -> bool:
         """See `UserIndexStore.index_set`."""
         index, _ = self._index(user)
-        if session_id in index:
-            index[session_id] = index[session_id]._replace(data=data)
-        return session_id in index
+        found = index.get(session_id)
+        if found is not None:
+            index.put(session_id, found._replace(data=data))
+        return found is not None
 
     async def remaining(self, session_ids: Sequence[str]) -> list[int]:
         """See `SessionStore.remaining`."""
@@ -236,9 +233,9 @@ class MemorySessionStore:
         value, expires = self._forwards.get(session_id, (None, 0.0))
         return value if expires > self._clock() else None
 
-    def _index(self, user: str) -> tuple[dict[str, Entry], float]:
-        index, expires = self._users.get(user, ({}, 0.0))
-        return (index, expires) if expires > self._clock() else ({}, 0.0)
+    def _index(self, user: str) -> tuple[MemoryUserIndex, float]:
+        index, expires = self._users.get(user, (None, 0.0))
+        return (index, expires) if index is not None and expires > self._clock() else (MemoryUserIndex(), 0.0)
 
     def _get(self, session_id: str) -> bytes | None:
         value, expires = self._sessions.get(session_id, (None, 0.0))

@@ -1,9 +1,10 @@
 """`SessionLimit`: how many sessions a user may have, and what happens at a login beyond the limit."""
 
+import asyncio
 import contextlib
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ...errors import TooManySessionsError
 from ...stores import Entry
@@ -89,20 +90,28 @@ class SessionLimit:
                         if others >= self._max_sessions:
                             raise TooManySessionsError
 
-    async def make_room(self, former: Sequence[str], name: str, count: int, replaced: str | None) -> list[str]:
-        """End the user's oldest sessions beyond the limit.
+    async def make_room(
+        self,
+        former: Sequence[str],
+        name: str,
+        count: int,
+        replaced: str | None,
+        on_ended: Callable[[str], object] = lambda _: None,
+    ) -> int:
+        """End the user's oldest sessions beyond the limit, page by page.
 
         Args:
             former: Older names of the user in the store. The sessions under them are older.
             name: The user's name in the store.
             count: How many entries are under `name`.
             replaced: A session that ends anyway, and so does not count.
+            on_ended: Called with the id of each session that ended, page by page.
 
         Returns:
-            The ids of the sessions that ended.
+            How many sessions ended.
 
         Raises:
-            StoreUnavailableError: The store did not answer.
+            StoreUnavailableError: The store did not answer. Some sessions may have ended.
         """
         limit = self._max_sessions or CEILING
         most = EVICT_PAGES if self._max_sessions else 1
@@ -110,7 +119,7 @@ class SessionLimit:
         unread = 0
         for each in (*former, name):
             if each == name and len(oldest) + count <= limit:
-                return []
+                return 0
             read = 0
             async with contextlib.aclosing(self._pages.read(each)) as pages:
                 async for page in pages:
@@ -128,11 +137,16 @@ class SessionLimit:
                     if read >= most * PAGE:
                         break
         ending = oldest[: max(0, len(oldest) + unread - limit)]
-        ended: list[str] = []
+        ended = 0
         for each in (*former, name):
             found = {session_id: entry for user, session_id, entry in ending if user == each}
             for start in range(0, len(found), PAGE):
-                ended += await self._pages.end(each, dict(itertools.islice(found.items(), start, start + PAGE)))
+                for session_id in await self._pages.end(
+                    each, dict(itertools.islice(found.items(), start, start + PAGE))
+                ):
+                    on_ended(session_id)
+                    ended += 1
+                await asyncio.sleep(0)  # others are served in between, also where the store is in memory
         return ended
 
     def _is_acted(self, name: str, session_id: str, entry: Entry) -> bool:

@@ -1,7 +1,7 @@
 """`UserIndex`: the index of each user's sessions, so that they can be listed, limited and ended together."""
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from ..._ids import handle_of
@@ -10,7 +10,8 @@ from ...stores import Entry, IndexedSessionStore
 from ..cutoff import Cutoff
 from ..encryption import Sealer
 from ..throttle import Throttle
-from .entries import EntryCodec, Login, SessionInfo
+from .entries import EntryCodec, Login
+from .listing import SessionListing
 from .pages import IndexPages
 from .session_limit import SessionLimit
 
@@ -64,6 +65,8 @@ class UserIndex:
         self._clock = clock
         self._notes = Throttle(touch_interval, clock)
         self.check_limit = self._limit.check
+        self.sessions = SessionListing(self._pages, self._entries, clock, self._limit.most).sessions
+        """See `SessionListing.sessions`."""
 
     async def add(self, sub: str, session_id: str, login: Login, ttl: int) -> None:
         """Add the entry of a session that is about to be stored.
@@ -83,8 +86,16 @@ class UserIndex:
         await self._store.index_add(name, session_id, data, self._clock(), self._life(ttl), confirmed=False)
 
     async def confirm(
-        self, sub: str, session_id: str, login: Login, ttl: int, *, moved: bool, replaced: str | None = None
-    ) -> list[str] | None:
+        self,
+        sub: str,
+        session_id: str,
+        login: Login,
+        ttl: int,
+        *,
+        moved: bool,
+        replaced: str | None = None,
+        on_ended: Callable[[str], object],
+    ) -> bool:
         """Mark an entry's session as stored, and end the user's oldest sessions beyond the limit.
 
         Call this after the session is stored. Earlier, it could miss a login that comes in between.
@@ -96,10 +107,10 @@ class UserIndex:
             ttl: The session's time to live in milliseconds.
             moved: Whether this is an old session under a new id.
             replaced: A session that ends when this one starts, and so does not count.
+            on_ended: Called with the id of each session that ended beyond the limit, page by page.
 
         Returns:
-            The ids of the sessions that ended. None if the session was `moved`, and somebody removed its entry to end
-            it.
+            False if the session was `moved`, and somebody removed its entry to end it.
 
         Raises:
             TooManySessionsError: The user has too many sessions.
@@ -116,19 +127,20 @@ class UserIndex:
             sample=SAMPLE,
         )
         if not added.is_present:
-            return None
+            return False
         self._notes.done(session_id)
         if login.actor is not None:  # it takes no room from the user
-            return []
-        ended: list[str] = []
+            return True
+        ended = 0
         if not self._limit.refuses:
-            ended = await self._limit.make_room(former if self._has_limit else [], name, added.total, replaced)
+            former = former if self._has_limit else []
+            ended = await self._limit.make_room(former, name, added.total, replaced, on_ended)
         elif not moved:
             await self.check_limit(sub, session_id, replaced, count=added.total)
         if added.total > 1 and not ended:
             with contextlib.suppress(StoreUnavailableError):  # the next login will prune
                 await self._pages.prune(name, added.sample)
-        return ended
+        return True
 
     async def note_use(self, sub: str, session_id: str, login: Login, ttl: int) -> Login | None:
         """Record that a session was used. If the store does not answer, a later use is recorded instead.
@@ -220,41 +232,6 @@ class UserIndex:
         await self._store.index_add(name, session_id, data, now, self._life(left))
         return bool((await self._store.remaining([session_id]))[0])
 
-    async def sessions(self, sub: str, current_id: str | None = None) -> list[SessionInfo]:
-        """Return the user's sessions, the one used last first; at most as many as a user can have.
-
-        Args:
-            sub: The user.
-            current_id: The session that asks.
-        """
-        most = self._limit.most
-        found: dict[str, SessionInfo] = {}
-        for name in self._entries.names(sub):
-            async for page in self._pages.living(name):
-                now = self._clock()
-                for each, entry, left in page:
-                    login = self._entries.login(name, each, entry)
-                    if login.acts_for is not None:  # it is a session of that user
-                        continue
-                    before = found.get(each)
-                    if before is not None and login.client is None:
-                        # A use recorded this entry under a newer name, without the client's data of the login.
-                        login = Login(before.created, before.client, before.user_agent, login.label, before.actor)
-                    found[each] = SessionInfo(
-                        each,
-                        login.created,
-                        entry.seen,
-                        now + left / 1000,
-                        login.client,
-                        login.user_agent,
-                        login.label,
-                        login.actor,
-                        each == current_id,
-                    )
-                if len(found) > 2 * most:
-                    found = {info.id: info for info in _last_used(found, most)}
-        return _last_used(found, most)
-
     async def revoke_all(self, sub: str, except_id: str | None, on_ended: Callable[[str, Login], None]) -> int:
         """End the user's sessions, page by page, and return how many ended.
 
@@ -292,7 +269,3 @@ class UserIndex:
     def _life(self, ttl: int) -> int:
         # Twice as long: between two records in the index, uses of the session extend its time to live by less than it.
         return ttl + max(ttl, self._slack)
-
-
-def _last_used(found: Mapping[str, SessionInfo], most: int) -> list[SessionInfo]:
-    return sorted(found.values(), key=lambda info: info.last_seen, reverse=True)[:most]

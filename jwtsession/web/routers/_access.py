@@ -17,11 +17,16 @@ from ..dependencies import SessionDependency
 
 Manager = SessionManager[Any, Any]
 
+LISTED = 1000
+"""The ready-made endpoints list at most so many sessions, those used last: an answer has a bounded size."""
+
 
 class ListSessions(Protocol):
     """`SessionProvider.list_sessions`."""
 
-    def __call__(self, sub: str, *, current_id: str | None = None) -> Awaitable[list[SessionInfo]]:
+    def __call__(
+        self, sub: str, *, current_id: str | None = None, limit: int | None = None
+    ) -> Awaitable[list[SessionInfo]]:
         """See there."""
         ...
 
@@ -61,9 +66,13 @@ class SessionAccess:
     """Raises `CSRFError` for a request that another site has made, if the request changes something."""
 
     async def sessions(self, manager: Manager) -> list[SessionInfo]:
-        """The sessions of the manager's user, the one used last first. A visitor has none."""
+        """The sessions of the manager's user, the one used last first: at most `LISTED`. A visitor has none."""
         sub = user_of(manager)
-        return await self.list_sessions(sub, current_id=manager.id) if sub else []
+        return await self.sessions_of(sub, manager) if sub else []
+
+    async def sessions_of(self, sub: str, manager: Manager) -> list[SessionInfo]:
+        """The sessions of any user, for the manager that asks: at most `LISTED`."""
+        return await self.list_sessions(sub, current_id=manager.id, limit=LISTED)
 
     async def end(self, handle: str, manager: Manager) -> None:
         """End a session of the manager's user.

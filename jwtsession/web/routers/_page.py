@@ -14,9 +14,9 @@ from ...errors import CSRFError, ImpersonationError, InvalidArgumentError, Login
 from ...sessions import check_label
 from ..dependencies import SessionDependency
 from ..login_redirect import with_next
-from ._access import SessionAccess
+from ._access import LISTED, SessionAccess
 from ._forms import InvalidRequestError, form_fields
-from ._page_html import MESSAGES, POLICY, notice, sessions_page
+from ._page_html import MESSAGES, POLICY, SHOWN, notice, sessions_page
 from .views import Views
 
 PATH = "/devices"
@@ -74,10 +74,15 @@ def page_router(
 
     @router.get("", dependencies=first)
     async def show_sessions(request: Request, manager: Any = given) -> Response:
-        shown = await views.of(await access.sessions(manager))
+        found = await access.sessions(manager)
+        others = [each for each in found if not each.current]
+        more = f"{'At least ' if len(found) == LISTED else ''}{len(others) - SHOWN:,}" if len(others) > SHOWN else None
+        shown = await views.of([*(each for each in found if each.current), *others[:SHOWN]])
         message = MESSAGES.get(request.query_params.get("done", ""))
         acting = manager.actor is not None
-        return _page(sessions_page(shown, now=access.now(), endpoints=endpoints, acting=acting, message=message))
+        return _page(
+            sessions_page(shown, more=more, now=access.now(), endpoints=endpoints, acting=acting, message=message)
+        )
 
     if "log_out" in endpoints:
 

@@ -39,12 +39,19 @@ _DRAWINGS = {
 
 
 def sessions_page(
-    views: Sequence[SessionView], *, now: float, endpoints: Collection[str], acting: bool, message: str | None
+    views: Sequence[SessionView],
+    *,
+    more: str | None,
+    now: float,
+    endpoints: Collection[str],
+    acting: bool,
+    message: str | None,
 ) -> str:
     """The page of a user's sessions.
 
     Args:
-        views: The sessions.
+        views: The sessions to show.
+        more: How many others the user has beside them, as a text; None for none.
         now: The time in seconds since the epoch.
         endpoints: What the page offers, by the names of `SessionEndpoint`.
         acting: Whether somebody acts for the user, and so may only look.
@@ -69,8 +76,8 @@ def sessions_page(
         parts.append(f'<div class="panel"><p class="none">You are not signed in.</p>{_log_out(offers)}</div>')
     parts.append('</section><section aria-labelledby="others"><h2 id="others">Other devices</h2>')
     if others:
-        parts.append(_list(others[:SHOWN], now, offers))
-        parts.append(_end_all(len(others), offers))
+        parts.append(_list(others, now, offers))
+        parts.append(_end_all(more, offers))
     else:
         parts.append('<div class="panel"><p class="none">You are not signed in anywhere else.</p></div>')
     parts.append("</section>")
@@ -158,8 +165,8 @@ def _rename(view: SessionView, title: str) -> str:
     )
 
 
-def _end_all(count: int, offers: Collection[str]) -> str:
-    left_out = f"<p>{count - SHOWN:,} more are not shown.</p>" if count > SHOWN else ""
+def _end_all(more: str | None, offers: Collection[str]) -> str:
+    left_out = f"<p>{more} more are not shown.</p>" if more else ""
     if "end_others" not in offers:
         return f'<div class="all">{left_out}</div>' if left_out else ""
     return (

@@ -95,8 +95,8 @@ def admin_router(
 
     @router.get(_SESSIONS, summary="The sessions of a user")
     async def list_user_sessions(sub: Subject, manager: Any = given) -> list[SessionView]:
-        """The user's sessions, the one used last first. A user without sessions, or nobody, has none."""
-        return await views.of(await access.list_sessions(sub, current_id=manager.id))
+        """The user's sessions, the one used last first, at most 1,000. A user without sessions, or nobody, has none."""
+        return await views.of(await access.sessions_of(sub, manager))
 
     @router.delete(_SESSIONS, summary="End all sessions of a user")
     async def end_user_sessions(sub: Subject) -> EndedSessions:

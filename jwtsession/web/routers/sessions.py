@@ -68,7 +68,7 @@ def session_router(
 
     @_if("list" in endpoints, router.get, "/sessions", summary="My sessions")
     async def list_sessions(manager: Any = given) -> list[SessionView]:
-        """The user's sessions on all devices, the one used last first."""
+        """The user's sessions on all devices, the one used last first, at most 1,000."""
         manager.require()
         return await views.of(await access.sessions(manager))
 

@@ -156,7 +156,10 @@ class Views:
             if client and self._locate is not None:
                 try:
                     place = self._locate(client.partition("/")[0])  # of a network its first address
-                    place = await place if inspect.isawaitable(place) else place
+                    if inspect.isawaitable(place):
+                        place = await place
+                    else:
+                        await asyncio.sleep(0)  # other requests go on in between
                 except Exception as error:
                     # What fails for one address fails for the others, perhaps after a while for each.
                     self._failures += 1

@@ -275,6 +275,22 @@ def test_a_long_list_is_cut() -> None:
         assert len(world.listed(here)) == 1
 
 
+def test_a_list_that_is_not_read_to_its_end_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a user has more sessions than an answer lists, the page says how many it knows of, and ends all others."""
+    for module in ("_access", "_page"):
+        monkeypatch.setattr(f"jwtsession.web.routers.{module}.LISTED", 102)
+    with serving_devices(WITH_PAGES, touch_interval=60) as world:
+        for _ in range(105):
+            world.log_in("ann")
+        here = world.log_in("ann", by="cookie")
+        assert len(world.listed(here)) == 102
+        page = open_page(world, here)
+        assert page.text.count('action="devices/end"') == 100
+        assert "At least 1 more are not shown." in text(page)
+        send(world, "end-others", here)
+        assert len(world.listed(here)) == 1
+
+
 def test_the_page_is_not_in_the_document_and_knows_no_prefix() -> None:
     """OpenAPI shows no form, and behind a proxy with a prefix each URL of the page still leads to it."""
     with serving_devices({"pages": True, "prefix": ""}) as world:

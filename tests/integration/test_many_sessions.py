@@ -1,0 +1,25 @@
+"""A user with very many sessions: no turn of the event loop is long."""
+
+import functools
+
+import pytest
+
+from benchmarks import many_sessions, turns
+from tests import servers
+
+pytestmark = pytest.mark.ci
+
+BOUND_MS = 50
+"""Of CPU time: what was seen is below 20, and machines differ. One sort or one answer with all of them took more."""
+
+
+@pytest.mark.parametrize("name", ["login", "list_sessions, all", "GET /sessions, all", "DELETE /sessions"])
+@pytest.mark.parametrize("store", ["memory", "valkey"])
+def test_no_turn_of_the_event_loop_is_long(request: pytest.FixtureRequest, store: str, name: str) -> None:
+    """Whoever logs in, lists or ends: others are served in between, and no script of the server is long."""
+    url, number = "memory", 30_000
+    if store == "valkey":
+        server: servers.Server = request.getfixturevalue("valkey")
+        url, number = server.url, 10_000
+    found = turns.run(functools.partial(many_sessions.measured, url=url, number=number, rounds=2, only=name))
+    assert {each: figures["turn"] for each, figures in found.items() if figures["turn"] > BOUND_MS} == {}
