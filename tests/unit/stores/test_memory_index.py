@@ -37,7 +37,7 @@ async def test_it_is_what_a_sorted_dictionary_would_be(clock: Clock) -> None:
                 cursor = page.cursor
                 if not cursor:
                     break
-            assert [(each, entry._replace(order=0)) for each, entry in found] == [*expected.items()]
+            assert [(each, Entry(0, *entry[1:])) for each, entry in found] == [*expected.items()]
             assert [entry.order for _, entry in found] == sorted(entry.order for _, entry in found)
 
 
