@@ -17,6 +17,10 @@ class HeaderTransport(Protocol):
         """The header's name in lower case."""
         ...
 
+    def read(self, value: bytes) -> str | None:
+        """Return the token of one such header's value, which may be an empty text; None if it is of another scheme."""
+        ...
+
     def find(self, headers: Iterable[tuple[bytes, bytes]]) -> Sequence[object]:
         """Return all tokens of the header, in their order. An empty token is an empty text.
 

@@ -10,12 +10,12 @@ class BearerTransport:
 
     header = b"authorization"
 
+    def read(self, value: bytes) -> str | None:
+        """See `HeaderTransport`."""
+        scheme, _, token = value.strip(WHITESPACE).partition(b" ")
+        return token.lstrip(b" ").decode("latin-1") if scheme.lower() == b"bearer" else None
+
     def find(self, headers: Iterable[tuple[bytes, bytes]]) -> Sequence[object]:
         """See `HeaderTransport`."""
-        tokens = []
-        for name, value in headers:
-            if name == b"authorization":
-                scheme, _, token = value.strip(WHITESPACE).partition(b" ")
-                if scheme.lower() == b"bearer":
-                    tokens.append(token.lstrip(b" ").decode("latin-1"))
-        return tokens
+        found = (self.read(value) for name, value in headers if name == b"authorization")
+        return [token for token in found if token is not None]

@@ -13,6 +13,11 @@ class DPoPTransport:
 
     header = b"authorization"
 
+    def read(self, value: bytes) -> str | None:
+        """See `HeaderTransport`."""
+        scheme, token = _parts(value)
+        return token if scheme in _SCHEMES else None
+
     def find(self, headers: Iterable[tuple[bytes, bytes]]) -> Sequence[object]:
         """See `HeaderTransport`.
 
@@ -41,7 +46,10 @@ def find_proofs(headers: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
 def _found(headers: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, str]]:
     """The scheme in lower case (RFC 9110 section 11.1) and the token of each header of the two schemes."""
     for name, value in headers:
-        if name == b"authorization":
-            scheme, _, token = value.strip(WHITESPACE).partition(b" ")
-            if scheme.lower() in _SCHEMES:
-                yield scheme.lower(), token.lstrip(b" ").decode("latin-1")
+        if name == b"authorization" and (parts := _parts(value))[0] in _SCHEMES:
+            yield parts
+
+
+def _parts(value: bytes) -> tuple[bytes, str]:
+    scheme, _, token = value.strip(WHITESPACE).partition(b" ")
+    return scheme.lower(), token.lstrip(b" ").decode("latin-1")

@@ -63,7 +63,7 @@ class TokenExtractor:
         self._headers = (
             {}
             if any(not place[1] for place in self._places)
-            else {headers[each].header: (each, headers[each].find) for each, *_ in self._places}
+            else {headers[each].header: (each, headers[each].read) for each, *_ in self._places}
         )
         self._cookie = cookie
         self._first_wins = first_wins
@@ -87,24 +87,28 @@ class TokenExtractor:
             AmbiguousTokenError: The request has different tokens, or one place has a token and something else, or
                 there are two cookies.
         """
-        headers = connection.scope["headers"]
-        # The usual request has one header that may have a token: one pass over all headers finds it.
+        return self.find_usual(connection.scope["headers"]) or await self.search(connection, body)
+
+    def find_usual(self, headers: Iterable[tuple[bytes, bytes]]) -> Found | None:
+        """Find the token of the usual request, which has one header that may have one; None for any other request.
+
+        For the hot path, which takes `search` for the others: `extract` without a coroutine.
+        """
         known, only = self._headers, None
         for header in headers:
             if header[0] in known:
                 if only is not None:
-                    break
+                    return None
                 only = header
-        else:
-            if only is not None:
-                source, find = known[only[0]]
-                alone = find((only,))
-                if alone and alone[0]:
-                    return alone[0], source
-        return await self._search(connection, headers, body)
+        if only is None:
+            return None
+        source, read = known[only[0]]
+        token = read(only[1])
+        return (token, source) if token else None
 
-    async def _search(self, connection: HTTPConnection, headers: Iterable[tuple[bytes, bytes]], body: bool) -> Found:
-        """Look into each place."""
+    async def search(self, connection: HTTPConnection, body: bool) -> Found:
+        """Look into each place. See `extract`."""
+        headers = connection.scope["headers"]
         found: object = None
         source = ""
         for name, is_header, find in self._places:

@@ -1,6 +1,6 @@
 """`Authenticator`: makes a manager in one straight function, for HTTP, for WebSockets and for tokens in messages."""
 
-from typing import TYPE_CHECKING, Generic
+from typing import TYPE_CHECKING, Any, Generic, Protocol
 
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
@@ -36,6 +36,21 @@ from .tickets import redeem
 
 if TYPE_CHECKING:
     from ..observability import Resolutions
+
+
+class Keeper(Protocol):
+    """Keeps the managers of requests."""
+
+    def keep(self, scope: Scope, manager: SessionManager[Any, Any], token: object, searched: bool) -> None:
+        """Keep a request's manager.
+
+        Args:
+            scope: The request's ASGI scope.
+            manager: The manager.
+            token: The request's token; None if it has none.
+            searched: Whether all places were searched for the token, the body too.
+        """
+        ...
 
 
 class Authenticator(Generic[S, C]):
@@ -75,7 +90,8 @@ class Authenticator(Generic[S, C]):
         before: SessionManager[S, C] | None = None,
         demand: Demand | None = None,
         extend: bool = True,
-    ) -> tuple[SessionManager[S, C], object]:
+        keeper: Keeper | None = None,
+    ) -> SessionManager[S, C]:
         """Make the manager of a request or a WebSocket.
 
         Args:
@@ -86,9 +102,10 @@ class Authenticator(Generic[S, C]):
             demand: The endpoint's demand on the token. If the token does not meet it, the request is no use of the
                 session.
             extend: Whether the request counts as a use of the session, which restarts its idle timeout.
+            keeper: Gets the manager before the caller does: a caller that need not wait for it has no coroutine.
 
         Returns:
-            The manager, with a session if there is one, and the request's token (None if there is none).
+            The manager, with a session if there is one.
 
         Raises:
             AmbiguousTokenError: The request has two different tokens.
@@ -104,7 +121,9 @@ class Authenticator(Generic[S, C]):
         verified = record = refusal = token = check = None
         source = "none"
         try:
-            token, source = found or await self._extractor.extract(connection, body=body)
+            token, source = (
+                found or self._extractor.find_usual(headers) or await self._extractor.search(connection, body)
+            )
             if delivery is not None and source == "cookie":
                 delivery.accept(connection.scope)
             if (
@@ -118,7 +137,9 @@ class Authenticator(Generic[S, C]):
                 if extend and (demand is None or unmet(before, demand) is None):
                     await before.extend()
                 self._count(source, "ok")
-                return before, token
+                if keeper is not None:
+                    keeper.keep(connection.scope, before, token, body or not self.reads_bodies)
+                return before
             if source != "ticket":
                 verified = self._codec.verify(token)
             else:
@@ -159,7 +180,9 @@ class Authenticator(Generic[S, C]):
             checks.end(check, manager, connection.scope)
         if self._resolutions is not None:
             self._resolutions[source, "ok" if record is not None else _outcome(refusal)].count += 1
-        return manager, token
+        if keeper is not None:
+            keeper.keep(connection.scope, manager, token, body or not self.reads_bodies)
+        return manager
 
     def _count(self, source: str, outcome: str) -> None:
         if self._resolutions is not None:
@@ -210,7 +233,7 @@ class Authenticator(Generic[S, C]):
             emit_refused(manager, error)
             raise
         if token != found and (manager.session is None or manager.token == found):
-            other, _ = await self.authenticate(connection, (token, source), demand=demand, extend=extend)
+            other = await self.authenticate(connection, (token, source), demand=demand, extend=extend)
             replace_authentication(manager, other)
             hand_out(manager, connection.scope)
 
@@ -221,7 +244,7 @@ class Authenticator(Generic[S, C]):
     async def authenticate_token(self, token: object) -> SessionManager[S, C]:
         """See `SessionProvider.authenticate`. This is for an authenticator that knows no cookies."""
         nothing = HTTPConnection({"type": "http", "headers": [], "query_string": b""})
-        manager, _ = await self.authenticate(nothing, (token, "message") if token else None)
+        manager = await self.authenticate(nothing, (token, "message") if token else None)
         manager.require()
         return manager
 
@@ -236,7 +259,7 @@ class Authenticator(Generic[S, C]):
         Raises:
             StoreUnavailableError: The store did not answer.
         """
-        manager, _ = await self.authenticate(connection, (token, "introspection"), extend=extend)
+        manager = await self.authenticate(connection, (token, "introspection"), extend=extend)
         try:
             return manager.claims
         except AuthenticationError:  # a validator of the application refuses now what it accepted before

@@ -7,6 +7,7 @@ from weakref import WeakSet
 from fastapi.security import SecurityScopes
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
+from starlette.types import Scope
 
 from .._tracebacks import clear_frame_locals
 from .._types import C, S
@@ -25,15 +26,26 @@ from .scopes import Demand, both, scope_demand
 
 T = TypeVar("T")
 
-Resolve = Callable[[HTTPConnection, Response | None, Sequence[str]], Awaitable[T]]
+Manager = SessionManager[Any, Any]
+Ask = Callable[[HTTPConnection, Response | None, Demand | None, bool], Awaitable[Manager]]
+Give = Callable[[HTTPConnection, Manager, Demand | None], T]
 
 
 class SessionDependency(openapi.Documented, Generic[T]):
-    """A dependency for `Depends(...)`: `SessionProvider.get_session` and its siblings."""
+    """A dependency for `Depends(...)`: `SessionProvider.get_session` and its siblings.
 
-    def __init__(self, resolve: "Resolve[T]", **documentation: Any) -> None:
+    Args:
+        ask: Returns the request's manager, to be awaited.
+        give: Makes what the endpoint gets of the manager, or raises the request's error.
+        demand: What the token must meet, besides the scopes of the endpoint.
+        extend: Whether the request counts as a use of the session.
+    """
+
+    def __init__(
+        self, ask: Ask, give: "Give[T]", *, demand: Demand | None = None, extend: bool = True, **documentation: Any
+    ) -> None:
         super().__init__(**documentation)
-        self._resolve = resolve
+        self._ask, self._give, self._demand, self._extend = ask, give, demand, extend
         self.set_signature(connection=HTTPConnection, response=Response, scopes=SecurityScopes)
 
     async def __call__(
@@ -63,7 +75,11 @@ class SessionDependency(openapi.Documented, Generic[T]):
             StoreUnavailableError: The store did not answer.
         """
         try:
-            return await self._resolve(connection, response, scopes.scopes if scopes is not None else ())
+            demand = self._demand
+            if scopes is not None and scopes.scopes:
+                demand = both(demand, scope_demand(scopes.scopes))
+            # The manager has no name here, or the traceback of an error would refer to it.
+            return self._give(connection, await self._ask(connection, response, demand, self._extend), demand)
         except JWTSessionError as error:
             del connection, response, scopes  # or the traceback refers to the request, and its token
             clear_frame_locals(error)  # as `scrub_traceback`, without one more call for each request
@@ -116,29 +132,21 @@ class Dependencies(Generic[S, C]):
 
     def session(self) -> SessionDependency[S]:
         """See `SessionProvider.get_session`."""
-
-        def resolve(connection: HTTPConnection, response: Response | None, scopes: Sequence[str]) -> Awaitable[S]:
-            return self._required(connection, response, scope_demand(scopes) if scopes else None, True)
-
-        return self._shown_as(resolve, optional=False, answers=("no_session",))
+        return self._shown_as(_required, optional=False, answers=("no_session",))
 
     def editable_session(self) -> SessionDependency[S]:
         """See `SessionProvider.get_editable_session`."""
 
-        async def resolve(connection: HTTPConnection, response: Response | None, scopes: Sequence[str]) -> S:
-            session = await self._required(connection, response, scope_demand(scopes), True)
-            Saving.of(connection).add(connection.scope["jwtsession"][self][0])
+        def give(connection: HTTPConnection, manager: Manager, demand: Demand | None) -> S:
+            session: S = _required(connection, manager, demand)
+            Saving.of(connection).add(manager)
             return session
 
-        return self._shown_as(resolve, optional=False, saves=True, answers=("no_session",))
+        return self._shown_as(give, optional=False, saves=True, answers=("no_session",))
 
     def peeked_session(self) -> SessionDependency[S]:
         """See `SessionProvider.peek_session`."""
-
-        def resolve(connection: HTTPConnection, response: Response | None, scopes: Sequence[str]) -> Awaitable[S]:
-            return self._required(connection, response, scope_demand(scopes), False)
-
-        return self._shown_as(resolve, optional=False, answers=("no_session",))
+        return self._shown_as(_required, extend=False, optional=False, answers=("no_session",))
 
     def demanding_session(self, demand: Demand, answer: str) -> SessionDependency[S]:
         """See `SessionProvider.require_fresh` and `require_level`.
@@ -147,92 +155,69 @@ class Dependencies(Generic[S, C]):
             demand: What the token must meet.
             answer: What OpenAPI shows for a token that does not meet it.
         """
-
-        def resolve(connection: HTTPConnection, response: Response | None, scopes: Sequence[str]) -> Awaitable[S]:
-            return self._required(connection, response, both(demand, scope_demand(scopes)), True)
-
-        return self._shown_as(resolve, optional=False, answers=("no_session", answer, *self._acting))
+        answers = ("no_session", answer, *self._acting)
+        return self._shown_as(_required, demand=demand, optional=False, answers=answers)
 
     def redirecting_session(self, login: str) -> SessionDependency[S]:
         """See `SessionProvider.redirect_to_login`."""
         check_login_path(login)
 
-        async def resolve(connection: HTTPConnection, response: Response | None, scopes: Sequence[str]) -> S:
+        def give(connection: HTTPConnection, manager: Manager, demand: Demand | None) -> S:
             try:
-                return await self._required(connection, response, scope_demand(scopes), True)
+                session: S = _required(connection, manager, demand)
+                return session
             except AuthenticationError:
                 location = login_location(connection, login, self._hidden)
                 if location is None:
                     raise
             raise LoginRequiredError(location)
 
-        return self._shown_as(resolve, optional=False, answers=("login", "no_session"))
+        return self._shown_as(give, optional=False, answers=("login", "no_session"))
 
     def optional_session(self) -> SessionDependency[S | None]:
         """See `SessionProvider.get_optional_session`."""
 
-        async def resolve(connection: HTTPConnection, response: Response | None, scopes: Sequence[str]) -> S | None:
-            demand = scope_demand(scopes)
-            manager = await self._manager(connection, response, demand)
+        def give(_: HTTPConnection, manager: Manager, demand: Demand | None) -> S | None:
             _meet(manager, demand)
             return manager.session
 
-        return self._shown_as(resolve, optional=True)
+        return self._shown_as(give, optional=True)
 
     def manager(self) -> SessionDependency[SessionManager[S, C]]:
         """See `SessionProvider.get_manager`."""
         answers = ("too_large", *self._too_many, *self._acting)
-        return self._shown_as(self._any_manager, optional=True, changes=True, answers=answers)
+        return self._shown_as(_any_manager, optional=True, changes=True, answers=answers)
 
     def required_manager(self) -> SessionDependency[SessionManager[S, C]]:
         """See `SessionProvider.get_required_manager`."""
 
-        async def resolve(
-            connection: HTTPConnection, response: Response | None, scopes: Sequence[str]
-        ) -> SessionManager[S, C]:
-            manager = await self._any_manager(connection, response, scopes)
-            manager.require_token()
+        def give(connection: HTTPConnection, manager: Manager, demand: Demand | None) -> SessionManager[S, C]:
+            _any_manager(connection, manager, demand).require_token()
             return manager
 
-        return self._shown_as(resolve, optional=False, changes=True, answers=("no_session",))
+        return self._shown_as(give, optional=False, changes=True, answers=("no_session",))
 
     def _shown_as(
         self,
-        resolve: "Resolve[T]",
+        give: "Give[T]",
         *,
+        demand: Demand | None = None,
+        extend: bool = True,
         optional: bool,
         changes: bool = False,
         saves: bool = False,
         answers: Sequence[str] = (),
     ) -> SessionDependency[T]:
         shown = self._shown | {"answers": (*answers, *self._always)}
-        made = SessionDependency(resolve, optional=optional, changes=changes, saves=saves, **shown)
+        made = SessionDependency(
+            self._manager, give, demand=demand, extend=extend, optional=optional, changes=changes, saves=saves, **shown
+        )
         self.made.add(made)
         return made
 
-    async def _required(
+    def _manager(
         self, connection: HTTPConnection, response: Response | None, demand: Demand | None, extend: bool
-    ) -> S:
-        manager = await self._manager(connection, response, demand, extend)
-        session = manager.require()
-        if demand is not None:
-            _meet(manager, demand)
-        return session
-
-    async def _any_manager(
-        self, connection: HTTPConnection, response: Response | None, scopes: Sequence[str]
-    ) -> SessionManager[S, C]:
-        demand = scope_demand(scopes)
-        manager = await self._manager(connection, response, demand)
-        if demand is not None:
-            # Without this, a demand of scopes would let in requests that have no session at all.
-            manager.require()
-            _meet(manager, demand)
-        return manager
-
-    async def _manager(
-        self, connection: HTTPConnection, response: Response | None, demand: Demand | None = None, extend: bool = True
-    ) -> SessionManager[S, C]:
+    ) -> Awaitable[SessionManager[S, C]]:
         """Return the request's manager. The first call in a request makes it and loads its session.
 
         A request whose token does not meet the demand will be refused, so it does not restart the idle timeout.
@@ -249,19 +234,21 @@ class Dependencies(Generic[S, C]):
         kept = managers.get(self)
         # `is_of` compares the header objects: drivers may share the scope, but another request has other headers.
         if kept is not None and is_of(kept, scope):
-            return await self._kept_manager(kept, connection, response, demand, extend)
+            return self._kept_manager(kept, connection, response, demand, extend)
         if scope.get("app") not in self._admitted:
             self._lifespan.admit(scope.get("app"))
         before = None if kept is None else kept[0]
         body = response is not None  # in an endpoint: only its own `Request` keeps a body that was read
         is_socket = outgoing is None and scope["type"] == "websocket"
         authenticator = self._sockets if is_socket else self._authenticator
-        manager, token = await authenticator.authenticate(connection, None, body, before, demand, extend)
-        managers[self] = kept_of(scope, manager, token, body or not authenticator.reads_bodies)
+        return authenticator.authenticate(connection, None, body, before, demand, extend, self)
+
+    def keep(self, scope: Scope, manager: SessionManager[Any, Any], token: object, searched: bool) -> None:
+        """See `Keeper`."""
+        scope["jwtsession"][self] = kept_of(scope, manager, token, searched)
         # Only for the application to read: this package never reads it back. The dict belongs to this request alone
         # (see `_OwnState` in `lifespan.py`).
         scope.setdefault("state", {})[self._request_key] = manager
-        return manager
 
     async def _kept_manager(
         self,
@@ -278,6 +265,22 @@ class Dependencies(Generic[S, C]):
         if extend and (demand is None or unmet(manager, demand) is None):
             await manager.extend()
         return manager
+
+
+def _required(connection: HTTPConnection, manager: Manager, demand: Demand | None) -> Any:
+    """Return the session, or refuse the request."""
+    session = manager.require()
+    if demand is not None:
+        _meet(manager, demand)
+    return session
+
+
+def _any_manager(connection: HTTPConnection, manager: Manager, demand: Demand | None) -> Manager:
+    """Return the manager. Only a demand of scopes refuses requests: also those that have no session at all."""
+    if demand is not None:
+        manager.require()
+        _meet(manager, demand)
+    return manager
 
 
 def _meet(manager: SessionManager[Any, Any], demand: Demand | None) -> None:

@@ -10,7 +10,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
 from .dependencies import Dependencies, SessionDependency
-from .kept import Kept, is_of, kept_of
+from .kept import Kept, is_of
 
 
 def exchange(one: Dependencies[Any, Any], other: Dependencies[Any, Any]) -> None:
@@ -64,6 +64,5 @@ async def _impose(connection: HTTPConnection, dependencies: Dependencies[Any, An
     if scope.get("app") not in dependencies._admitted:
         dependencies._lifespan.admit(scope.get("app"))
     # No use of the session yet: `peek_session` is none, and the others are one by themselves.
-    manager, _ = await dependencies._authenticator.authenticate(connection, (token, "message"), extend=False)
-    managers[dependencies] = kept_of(scope, manager, token, True)
-    scope.setdefault("state", {})[dependencies._request_key] = manager
+    authenticator = dependencies._authenticator
+    await authenticator.authenticate(connection, (token, "message"), extend=False, keeper=dependencies)

@@ -92,6 +92,8 @@ def level_demand(acr_values: Sequence[str], amr: Sequence[str]) -> Demand:
     return insufficient
 
 
-def both(one: Demand, other: Demand | None) -> Demand:
+def both(one: Demand | None, other: Demand | None) -> Demand | None:
     """A demand that the token meets both demands. If it meets neither, the error is that of `other`."""
-    return one if other is None else lambda token: other(token) or one(token)
+    if one is None or other is None:
+        return one or other
+    return lambda token: other(token) or one(token)
