@@ -1,14 +1,22 @@
-"""`ByteLRU`: a mapping with a limit in bytes. It removes the least recently used entries first."""
+"""`ByteLRU`: a mapping with a limit in bytes. It removes the entries first that were not used for longest."""
 
-from collections import OrderedDict
-from collections.abc import Callable, ItemsView
+from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Generic, TypeVar
 
+K = TypeVar("K")
 V = TypeVar("V")
 
+_GENERATIONS = 4
 
-class ByteLRU(Generic[V]):
-    """A mapping from texts to values that evicts the least recently used entries.
+
+class ByteLRU(Generic[K, V]):
+    """A mapping that evicts the entries that were not used for longest.
+
+    Each generation of entries has a plain dict: an ordered mapping would take 50 bytes more for each entry, and would
+    change at each read. A new entry goes into the youngest generation, and so does an older one when it is used. When
+    the youngest generation has a quarter of the limit, the next one begins. `put` evicts entries of the oldest
+    generation. Within a generation the order of use is not known.
 
     Args:
         limit: How many bytes all entries may take together. 0 keeps nothing.
@@ -16,27 +24,22 @@ class ByteLRU(Generic[V]):
             an entry: the mapping does not keep the number, because that would take memory.
     """
 
-    __slots__ = ("_cost", "_limit", "_values", "size")
+    __slots__ = ("_cost", "_limit", "_older", "_young", "_young_size", "size")
 
-    def __init__(self, limit: int, cost: Callable[[str, V], int]) -> None:
+    def __init__(self, limit: int, cost: Callable[[K, V], int]) -> None:
         self._limit = limit
         self._cost = cost
-        # Not a plain dict: the more first keys a dict has lost, the longer it searches for the next one.
-        self._values: OrderedDict[str, V] = OrderedDict()
-        self.size = 0
-        """How many bytes all entries take now."""
+        self.clear()
 
     def __len__(self) -> int:
-        return len(self._values)
+        return len(self._young) + sum(map(len, self._older))
 
-    def get(self, key: str) -> V | None:
-        """Return a value and make it the most recently used one; None if there is none."""
-        value = self._values.get(key)
-        if value is not None:
-            self._values.move_to_end(key)
-        return value
+    def get(self, key: K) -> V | None:
+        """Return a value, which counts as its use; None if there is none."""
+        value = self._young.get(key)
+        return self._promoted(key) if value is None else value
 
-    def put(self, key: str, value: V) -> None:
+    def put(self, key: K, value: V) -> None:
         """Keep a value in place of the key's old value, and evict entries until all fit.
 
         Args:
@@ -47,23 +50,58 @@ class ByteLRU(Generic[V]):
         cost = self._cost(key, value)
         if cost > self._limit:
             return
-        self._values[key] = value
+        self._add(key, value, cost)
         self.size += cost
+        # There is an older generation: the youngest one alone is within the limit.
         while self.size > self._limit:
-            self.size -= self._cost(*self._values.popitem(last=False))
+            if self._older[0]:
+                self.size -= self._cost(*self._older[0].popitem())
+            else:
+                del self._older[0]
 
-    def pop(self, key: str) -> V | None:
+    def pop(self, key: K) -> V | None:
         """Remove a value and return it; None if there is none."""
-        value = self._values.pop(key, None)
+        value = self._young.pop(key, None)
+        if value is not None:
+            self._young_size -= self._cost(key, value)
+        else:
+            value = self._pop_older(key)
         if value is not None:
             self.size -= self._cost(key, value)
         return value
 
     def clear(self) -> None:
         """Remove all values."""
-        self._values.clear()
+        self._young: dict[K, V] = {}
+        self._young_size = 0
+        self._older: list[dict[K, V]] = []
         self.size = 0
+        """How many bytes all entries take now."""
 
-    def items(self) -> ItemsView[str, V]:
-        """All keys and values, the least recently used first. Reading them does not make them recently used."""
-        return self._values.items()
+    def items(self) -> Iterator[tuple[K, V]]:
+        """All keys and values, the oldest generation first. Reading them does not count as use."""
+        generations = [*self._older, self._young]
+        return chain.from_iterable(generation.items() for generation in generations)
+
+    def _pop_older(self, key: K) -> V | None:
+        for generation in self._older:
+            value = generation.pop(key, None)
+            if value is not None:
+                return value
+        return None
+
+    def _promoted(self, key: K) -> V | None:
+        value = self._pop_older(key)
+        if value is not None:
+            self._add(key, value, self._cost(key, value))
+        return value
+
+    def _add(self, key: K, value: V, cost: int) -> None:
+        if self._young and self._young_size + cost > self._limit // _GENERATIONS:
+            self._older.append(self._young)
+            self._young, self._young_size = {}, 0
+            if len(self._older) > _GENERATIONS:
+                # `popitem` begins with what was added last: with the oldest entries.
+                self._older[1].update(self._older.pop(0))
+        self._young[key] = value
+        self._young_size += cost

@@ -82,7 +82,7 @@ class IntrospectionClient:
         self._auth = (introspection.client_id, secret)
         self._cache_seconds = introspection.cache_seconds
         self._clock = clock
-        self._alive: ByteLRU[float] = ByteLRU(_CACHE_BYTES, lambda _key, _since: _ENTRY_BYTES)
+        self._alive: ByteLRU[str, float] = ByteLRU(_CACHE_BYTES, lambda _key, _since: _ENTRY_BYTES)
         self._failures = 0
 
     async def check(self, token: str, session_id: str) -> None:

@@ -27,7 +27,7 @@ class Clients:
         self.capture = capture
         """What is kept of a client: nothing, its address and user agent, or its network and user agent."""
         self._audit = audit
-        self._told: ByteLRU[str] = ByteLRU(_TOLD_BYTES, lambda key, value: 200 + len(key) + len(value))
+        self._told: ByteLRU[str, str] = ByteLRU(_TOLD_BYTES, lambda key, value: 200 + len(key) + len(value))
 
     def describe(self, host: object, headers: RawHeaders) -> tuple[str | None, str | None]:
         """The client's address, or its network, and its user agent, as the user's index keeps them.

@@ -1,6 +1,8 @@
 """`VerifiedToken`: the claims of a genuine token that matter at each request. `TokenCache` keeps verified tokens."""
 
+import marshal
 from collections.abc import Mapping
+from hashlib import blake2b
 from sys import getsizeof
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -9,11 +11,19 @@ from .._lru import ByteLRU
 if TYPE_CHECKING:
     from ..observability import Series
 
-_ENTRY_BYTES = 324
-"""Memory of an entry in bytes, without the values in it: the tuple, and its place in the cache's dict."""
+_RECENT_BYTES = 1_000_000
+"""The most memory of the tokens that are not packed, about 1,200: the garbage collector looks at each of them."""
 
-_TEXT_BYTES = 16
-"""Memory in bytes that a short text takes beyond its size, since memory is given in whole blocks."""
+_TEXT_BYTES = 8
+"""Memory in bytes that a value takes beyond its size, on average, since memory is given in whole blocks."""
+
+_NONE_BYTES = getsizeof(None)
+
+_DIGEST_BYTES = 31
+"""With these a digest fills a block of 64 bytes. To find two texts with one digest takes 2^124 attempts."""
+
+_PACKED_BYTES = 64 + 60 + 16
+"""Memory of a packed token in bytes, without its claims: the digest, its place in a dict, and the rest of a block."""
 
 
 class VerifiedToken(NamedTuple):
@@ -54,21 +64,54 @@ class VerifiedToken(NamedTuple):
         return self.is_ticket and self.token.startswith(f"{ticket}.")
 
 
-class TokenCache(ByteLRU[VerifiedToken]):
-    """Verified tokens by their exact text. The caller must check their times at each use.
+_ENTRY_BYTES = 228 + len(VerifiedToken._fields) * _TEXT_BYTES
+"""Memory of an entry in bytes, without the values in it: the tuple, its place in a dict, and the rest of each block."""
+
+
+class TokenCache:
+    """Verified tokens. The caller must check their times at each use.
+
+    Those that were used last are kept as they are, by their exact text. All others are packed into two small objects,
+    which Python's garbage collector need not look at: a digest of the text, and the claims without the text.
 
     Args:
         limit: How many bytes of memory the tokens may take. 0 keeps none.
     """
 
-    __slots__ = ()
+    __slots__ = ("_packed", "_recent")
 
     def __init__(self, limit: int) -> None:
-        super().__init__(limit, _cost)
+        recent = min(limit // 4, _RECENT_BYTES)
+        self._recent: ByteLRU[str, VerifiedToken] = ByteLRU(recent, _cost)
+        self._packed: ByteLRU[bytes, bytes] = ByteLRU(limit - recent, _packed_cost)
+
+    def __len__(self) -> int:
+        return len(self._packed)
+
+    @property
+    def size(self) -> int:
+        """How many bytes all tokens take now."""
+        return self._recent.size + self._packed.size
+
+    def get(self, token: str) -> VerifiedToken | None:
+        """Return a verified token; None if it is not here."""
+        found = self._recent.get(token)
+        return self._unpacked(token) if found is None else found
 
     def add(self, verified: VerifiedToken) -> None:
         """Keep a token."""
-        self.put(verified.token, verified)
+        self._packed.put(_digest(verified.token), marshal.dumps(verified[1:]))
+        self._recent.put(verified.token, verified)
+
+    def _unpacked(self, token: str) -> VerifiedToken | None:
+        if not self._packed.size or not token.isascii():
+            return None
+        packed = self._packed.get(_digest(token))
+        if packed is None:
+            return None
+        verified = VerifiedToken(token, *marshal.loads(packed))  # noqa: S302  these bytes are from `add`
+        self._recent.put(token, verified)
+        return verified
 
 
 class CountedTokenCache(TokenCache):
@@ -85,18 +128,26 @@ class CountedTokenCache(TokenCache):
         super().__init__(limit)
         self._hits, self._misses = results["hit"], results["miss" if limit else "bypass"]
 
-    def get(self, key: str) -> VerifiedToken | None:
+    def get(self, token: str) -> VerifiedToken | None:
         """Return a verified token, and count the question."""
-        # As `ByteLRU.get` does it: to call that would cost more than the rest.
-        found = self._values.get(key)
+        found = self._recent.get(token) or self._unpacked(token)
         if found is None:
             self._misses.count += 1
         else:
-            self._values.move_to_end(key)
             self._hits.count += 1
         return found
 
 
+def _digest(token: str) -> bytes:
+    # No two texts with one digest can be found, so a changed token is never taken for another one.
+    return blake2b(token.encode(), digest_size=_DIGEST_BYTES).digest()
+
+
 def _cost(token: str, verified: VerifiedToken) -> int:
+    values = sum(map(getsizeof, verified)) - verified.count(None) * (_NONE_BYTES + _TEXT_BYTES)
     methods = sum(getsizeof(each) + _TEXT_BYTES for each in verified.amr or ())
-    return sum(map(getsizeof, verified)) + methods + _ENTRY_BYTES
+    return values + methods + _ENTRY_BYTES
+
+
+def _packed_cost(digest: bytes, packed: bytes) -> int:
+    return getsizeof(packed) + _PACKED_BYTES

@@ -73,7 +73,7 @@ class ProofVerifier:
     ) -> None:
         self._algorithms = tuple(algorithms)
         self._keys = PublicKeyReader(algorithms)
-        self._known: ByteLRU[PublicKey] = ByteLRU(_CACHE_BYTES, lambda header, _: getsizeof(header) + _KEY_BYTES)
+        self._known: ByteLRU[str, PublicKey] = ByteLRU(_CACHE_BYTES, lambda header, _: getsizeof(header) + _KEY_BYTES)
         self._max_age = max_age
         self._leeway = leeway
         scheme, _, rest = public_url.partition("://")

@@ -221,5 +221,8 @@ async def test_a_planned_failover_of_a_primary(cluster: servers.Cluster) -> None
         await until(lambda: not keeps(store), "the end of what was kept", 2)
         assert await read(store) == b"1"
         await kept(store, b"1")
-        assert dict(cache(store)._entries.items())[ID].lease.server == f"127.0.0.1:{replica.port}"
+        found = cache(store).entry(ID)
+        assert found is not None
+        assert found.lease is not None
+        assert found.lease.server == f"127.0.0.1:{replica.port}"
     await asyncio.to_thread(cluster.heal)

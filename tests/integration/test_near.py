@@ -19,7 +19,7 @@ from starlette.requests import Request
 from jwtsession import RedisSessionStore, SessionProvider, StoreUnavailableError
 from jwtsession.stores import CachedSessionStore
 from jwtsession.stores.redis import rights
-from jwtsession.stores.redis.client_cache.cache import ClientCache
+from jwtsession.stores.redis.client_cache.cache import ClientCache, Entry
 from jwtsession.stores.redis.client_cache.topology import _Server
 from jwtsession.stores.redis.client_cache.tracking import STALENESS_SECONDS, Lease
 from tests import servers, verbs
@@ -65,6 +65,13 @@ def told_instead(store: CachedSessionStore, hear: Callable[[Any], object]) -> No
 def follow(store: CachedSessionStore, server: servers.Server | Proxy) -> None:
     """Hear of changes by another way than that of the loads."""
     cache(store).tracking._topology = direct(server)
+
+
+def entry(store: CachedSessionStore) -> Entry:
+    """What is kept of the session."""
+    found = cache(store).entry(ID)
+    assert found is not None
+    return found
 
 
 def keeps(store: CachedSessionStore, session_id: str = ID) -> bool:
@@ -292,11 +299,11 @@ async def test_another_workers_touch_moves_the_end(ours: CachedSessionStore, the
     assert await theirs.touch(ID, 400)
     await until(lambda: not keeps(ours), "the word of the server")
     await kept(ours, b"1")
-    assert dict(cache(ours)._entries.items())[ID].deadline <= time.monotonic() + 0.4
+    assert entry(ours).deadline <= time.monotonic() + 0.4
     assert await theirs.touch(ID, HOUR)
     await until(lambda: not keeps(ours), "the word of the server")
     await kept(ours, b"1")
-    assert dict(cache(ours)._entries.items())[ID].deadline > time.monotonic() + 3000
+    assert entry(ours).deadline > time.monotonic() + 3000
 
 
 async def test_own_writes_are_read_at_once(ours: CachedSessionStore) -> None:
@@ -378,7 +385,7 @@ async def test_a_session_expires_in_time_without_a_word(own: servers.Server) -> 
         await kept(store, b"1")
         told: list[Any] = []
         told_instead(store, told.append)
-        assert dict(cache(store)._entries.items())[ID].deadline - created <= 1.001
+        assert entry(store).deadline - created <= 1.001
         await until(lambda: not keeps(store), "the end of the session")
         assert told == []
         await until(lambda: time.monotonic() - created > 1.01, "the server's end of it")

@@ -12,15 +12,15 @@ Value = tuple[str, int]
 """With its cost."""
 
 
-def lru(limit: int = 10, **values: int) -> ByteLRU[Value]:
+def lru(limit: int = 10, **values: int) -> ByteLRU[str, Value]:
     """Each value by its cost."""
-    made: ByteLRU[Value] = ByteLRU(limit, lambda key, value: value[1])
+    made: ByteLRU[str, Value] = ByteLRU(limit, lambda key, value: value[1])
     for key, cost in values.items():
         made.put(key, (key.upper(), cost))
     return made
 
 
-def keys(made: ByteLRU[Value]) -> list[str]:
+def keys(made: ByteLRU[str, Value]) -> list[str]:
     return [key for key, _ in made.items()]
 
 
@@ -32,7 +32,7 @@ def test_a_value_is_found_by_its_key() -> None:
     assert len(made) == made.size == 1
 
 
-def test_the_least_recently_used_is_evicted_first() -> None:
+def test_what_was_not_used_for_longest_is_evicted_first() -> None:
     """To get a value is to use it; to list all is not."""
     made = lru(a=4, b=4)
     assert made.get("a") == ("A", 4)
@@ -56,6 +56,25 @@ def test_a_second_value_takes_the_place_of_the_first() -> None:
     made.put("a", ("new", 2))
     assert list(made.items()) == [("b", ("B", 1)), ("a", ("new", 2))]
     assert made.size == 3
+
+
+def test_what_is_used_stays_however_much_comes() -> None:
+    """Of 100 places 20 are used now and then: a flood of values that nobody uses evicts none of them."""
+    made = lru(100, **{f"used-{number}": 1 for number in range(20)})
+    for number in range(1_000):
+        made.put(f"flood-{number}", ("", 1))
+        assert made.get(f"used-{number % 20}") is not None
+    assert made.size == len(made) == 100
+
+
+def test_what_fits_stays_however_it_is_used() -> None:
+    """Reads evict nothing, in whatever order they come, and a small value beside them evicts few."""
+    names = [f"{number}" for number in range(100)]
+    made = lru(100, **dict.fromkeys(names, 1))
+    for step in (1, 7, 99):
+        assert all(made.get(names[number * step % 100]) for number in range(1_000))
+    made.put("more", ("", 3))
+    assert sum(made.get(name) is not None for name in names) == 97
 
 
 def test_a_value_that_costs_more_than_the_limit_is_not_kept() -> None:
@@ -83,10 +102,10 @@ def test_what_is_removed_costs_nothing() -> None:
     assert made.pop("a") is made.get("a") is None
 
 
-@given(st.lists(st.tuples(st.sampled_from(["put", "get", "pop"]), st.sampled_from("abcde"), st.integers(1, 12))))
+@given(st.lists(st.tuples(st.sampled_from(["put", "get", "pop"]), st.sampled_from("abcdefgh"), st.integers(1, 12))))
 def test_it_never_costs_more_than_its_limit(steps: Sequence[tuple[str, str, int]]) -> None:
     """Whatever is done with it, its size is the sum of what it holds, within the limit."""
-    made: ByteLRU[int] = ByteLRU(10, lambda key, value: value)
+    made: ByteLRU[str, int] = ByteLRU(10, lambda key, value: value)
     for verb, key, cost in steps:
         if verb == "put":
             made.put(key, cost)
@@ -98,6 +117,6 @@ def test_it_never_costs_more_than_its_limit(steps: Sequence[tuple[str, str, int]
 @pytest.mark.parametrize("verb", ["get", "pop"])
 def test_a_value_may_be_false(verb: str) -> None:
     """An empty value is a value."""
-    made: ByteLRU[bytes] = ByteLRU(10, lambda key, value: 5)
+    made: ByteLRU[str, bytes] = ByteLRU(10, lambda key, value: 5)
     made.put("a", b"")
     assert getattr(made, verb)("a") == b""

@@ -38,7 +38,7 @@ class UserAgents:
 
     def __init__(self) -> None:
         self._parse = _parser()
-        self._known: ByteLRU[Seen] = ByteLRU(_CACHE_BYTES, lambda key, seen: 400 + 2 * len(key))
+        self._known: ByteLRU[str, Seen] = ByteLRU(_CACHE_BYTES, lambda key, seen: 400 + 2 * len(key))
 
     def known(self, user_agent: str | None) -> Seen | None:
         """What a user agent says, if that takes no time; None if it has to be parsed."""

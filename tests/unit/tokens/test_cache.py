@@ -94,17 +94,20 @@ def test_a_refused_token_is_never_cached(clock: Clock) -> None:
         for _ in range(2):
             with pytest.raises(InvalidTokenError):
                 made.decode(bad)
-    assert [key for key, _ in cache_of(made).items()] == [token]
+        assert cache_of(made).get(bad) is None
+    assert len(cache_of(made)) == 1
+    assert cache_of(made).get(token) is not None
 
 
-def test_memory_is_bounded_and_the_least_used_goes_first(clock: Clock) -> None:
+@pytest.mark.parametrize("limit", [1_500, 3_000, 10_000])
+def test_memory_is_bounded_and_the_least_used_goes_first(clock: Clock, limit: int) -> None:
     """The cache never costs more than its bytes."""
-    made = codec(clock, cache_bytes=3_000)
+    made = codec(clock, cache_bytes=limit)
     tokens = []
-    for number in range(50):
+    for number in range(200):
         tokens.append(made.encode(f"{ID}-{number}")[0].token)
         made.decode(tokens[0])
-        assert cache_of(made).size <= 3_000
+        assert cache_of(made).size <= limit
     assert cache_of(made).get(tokens[0]) is not None
     assert cache_of(made).get(tokens[1]) is None
 
@@ -131,7 +134,7 @@ def test_it_takes_no_more_memory_than_it_may(clock: Clock, claims: dict[str, Any
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]
-        for number in range(3_000):
+        for number in range(6_000):
             made.verify(made.encode(f"{number}-{secrets.token_urlsafe(24)}", Uncached(**claims))[0].token)
         most = tracemalloc.get_traced_memory()[0] - before
     finally:
@@ -139,17 +142,62 @@ def test_it_takes_no_more_memory_than_it_may(clock: Clock, claims: dict[str, Any
     assert 500_000 < most <= 1_000_000
 
 
-def test_a_usual_token_takes_about_900_bytes(clock: Clock) -> None:
-    """As the settings tell; a user and scopes are counted too."""
-    made = codec(clock)
-    made.encode(ID, UserClaims(sub="1"))
+def test_a_usual_token_takes_about_250_bytes(clock: Clock) -> None:
+    """As the settings tell; a user, scopes and ways to sign in are counted too. This cache keeps packed tokens only."""
+    made = codec(clock, cache_bytes=2_000)
+    made.encode(secrets.token_urlsafe(32), UserClaims(sub="1"))
     usual = cache_of(made).size
-    assert 800 <= usual <= 1_000  # texts take less from Python 3.12 on
-    made.encode(ID + "-2", UserClaims(sub="1" * 101, scope="a" * 100))
+    assert 230 <= usual <= 270
+    made.encode(secrets.token_urlsafe(32), UserClaims(sub="1" * 101, scope="a" * 100))
     assert cache_of(made).size > 2 * usual + 200
     before = cache_of(made).size
-    made.encode(ID + "-3", UserClaims(sub="1", amr=["a" * 500]))
-    assert cache_of(made).size > before + usual + 1_100  # in the token as base64url, and beside it
+    made.encode(secrets.token_urlsafe(32), UserClaims(sub="1", amr=["a" * 500]))
+    assert cache_of(made).size > before + usual + 500
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {},
+        {"sub": "ann", "scope": "a b", "acr": "aal2", "amr": ["pwd", "otp"]},
+        {"sub": "\U0001f600é", "exp": 1_800_000_050.25, "iat": 1_799_999_999.5, "nbf": -(10**12), "amr": []},
+    ],
+    ids=["none", "most", "odd"],
+)
+def test_a_packed_token_is_the_same_token(clock: Clock, claims: dict[str, Any]) -> None:
+    """All that was verified comes back, with the types that it had."""
+    made = codec(clock, cache_bytes=1_500)
+    verified, _ = made.encode(ID, UserClaims(**claims), idle_timeout=7, gen=3, actor="eve")
+    found = cache_of(made).get(verified.token)
+    assert found is not verified
+    assert found == verified
+    assert [*map(type, found)] == [*map(type, verified)]
+
+
+def test_a_changed_token_is_another_one(clock: Clock) -> None:
+    """Whatever letter of a token changes, and whether it is packed or not: it is not taken for the token."""
+    for cache_bytes in (1_500, 10_000):
+        made = codec(clock, cache_bytes=cache_bytes)
+        token = made.encode(ID)[0].token
+        assert made.verify(token).session_id == ID
+        for place, letter in enumerate(token):
+            for other in {"A", "B", "é", "\ud800", ""} - {letter}:
+                changed = token[:place] + other + token[place + 1 :]
+                assert cache_of(made).get(changed) is None
+                with pytest.raises(InvalidTokenError):
+                    made.verify(changed)
+
+
+def test_the_garbage_collector_looks_at_few_tokens(clock: Clock) -> None:
+    """Of many tokens only those that were used last are objects that a full collection visits."""
+    made = codec(clock, cache_bytes=40_000)
+    gc.collect()
+    before = len(gc.get_objects())
+    for number in range(100):
+        made.verify(made.encode(f"{number}-{secrets.token_urlsafe(24)}")[0].token)
+    gc.collect()
+    assert len(cache_of(made)) == 100
+    assert len(gc.get_objects()) - before < 40
 
 
 def test_claims_are_made_when_somebody_asks(clock: Clock) -> None:

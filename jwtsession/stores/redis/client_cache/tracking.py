@@ -7,6 +7,7 @@ network fails silently, the report never comes. So a server's silence is trusted
 import asyncio
 import contextlib
 import contextvars
+import itertools
 import logging
 import math
 import random
@@ -38,9 +39,12 @@ class Lease:
     `time.monotonic`, because uvloop's clock stands still while the event loop is busy.
     """
 
-    __slots__ = ("confirmed", "server")
+    __slots__ = ("confirmed", "number", "server")
+    _numbers = itertools.count()
 
     def __init__(self, server: Hashable, confirmed: float) -> None:
+        self.number = next(self._numbers)
+        """No other lease of the process has it."""
         self.server = server
         self.confirmed = confirmed
 

@@ -49,8 +49,16 @@ class Near:
         self.topology = Located()
         self.reports: list[Sequence[str] | None] = []
         self.cache = ClientCache(limit, "sess:", self.topology, clock, listeners=[self.reports.append])
-        self.lease = Lease("a", clock())
-        self.cache.tracking._leases["a"] = self.lease
+        self.lease = self.follow("a")
+
+    def follow(self, server: str) -> Lease:
+        """From now on the server reports its changes."""
+        lease = self.cache.tracking._leases[server] = Lease(server, self.clock())
+        return lease
+
+    def lose(self, lease: Lease) -> None:
+        """The connection is lost on which the server reported."""
+        self.cache._end(lease)
 
     def keep(self, session_id: str, value: bytes = b"1", left: Any = MINUTE) -> None:
         """A load from begin to end."""
@@ -102,6 +110,18 @@ def test_it_takes_no_more_memory_than_it_may(clock: Clock, size: int) -> None:
     finally:
         tracemalloc.stop()
     assert 1_500_000 < most <= 3_000_000
+
+
+def test_the_garbage_collector_looks_at_no_entry(near: Near) -> None:
+    """However many sessions are kept, a full collection visits none of them."""
+    near.keep("first")
+    gc.collect()
+    before = len(gc.get_objects())
+    for number in range(1_000):
+        near.keep(f"{number}", left=MINUTE + number)
+    gc.collect()
+    assert near.cache.get("999") == b"1"
+    assert len(gc.get_objects()) - before < 20
 
 
 def test_the_count_of_bytes_is_exact(near: Near) -> None:
@@ -182,11 +202,30 @@ def test_a_lost_connection_takes_all_with_it(near: Near) -> None:
     near.keep("a")
     fetch = near.cache.fetch("b")
     assert fetch is not None
-    near.cache._end(near.lease)
+    near.lose(near.lease)
     assert near.reports == [None]
     near.cache.fill("b", fetch, b"1", MINUTE)
     assert not len(near.cache._entries)
     assert near.cache._entries.size == 0
+
+
+def test_one_lost_connection_of_two_takes_its_own_sessions(near: Near) -> None:
+    """What another server promised to report stays, and nothing is left when its connection is lost too."""
+    near.keep("a")
+    near.topology.server = "b"
+    other = near.follow("b")
+    near.keep("b")
+    near.lose(near.lease)
+    assert near.cache.get("b") == b"1"
+    near.topology.server = "a"
+    assert near.cache.get("a") is None
+    again = near.follow("a")
+    assert near.cache.get("a") is None
+    near.keep("a", b"new")
+    assert near.cache.get("a") == b"new"
+    near.lose(again)
+    near.lose(other)
+    assert near.cache.entry("a") is near.cache.entry("b") is None
 
 
 # --- what came in between --------------------------------------------------------------------------------------------
