@@ -111,7 +111,7 @@ instructions:  ## Compare the instructions of requests with the expected ones; C
 count: $(VENV)/.test
 	@$(BIN)/python -m benchmarks.instructions $(COUNTS)
 
-bench: $(VENV)/.test  ## Measure side by side with what one would use instead; BENCH=--quick takes a minute or two
+bench: $(VENV)/.test  ## Measure side by side with what one would use instead, in about 25 minutes; BENCH=--quick takes about two
 	@$(BIN)/python -m benchmarks $(BENCH)
 
 dist: $(VENV)/.test  ## Build what is published, into dist/

@@ -33,7 +33,7 @@ class Effort:
 
     connections: Sequence[int] = plan.CONNECTIONS
     variations: bool = True
-    rounds: int = 5
+    rounds: int = 7
     seconds: float = 1.2
     """Of each measurement."""
     calls: int = 4_000
@@ -131,19 +131,21 @@ def in_process(bench: Machine, effort: Effort, progress: Progress) -> dict[str, 
 def measure(apps: Sequence[str], effort: Effort, also_in_process: bool) -> dict[str, Any]:
     """The report, with everything that somebody needs who measures again."""
     with machine() as bench:
-        points = plan.base(apps, effort.connections)
-        changed, servers = plan.variations(apps) if effort.variations else ([], [])
-        points += changed
-        starting = [*(app for app in plan.APPS if app.name in apps), *servers]
-        progress = Progress(len(starting) + effort.rounds * len(points) + 6 * also_in_process)
-        for app in starting:
-            progress(f"starting {app.name}")
-            bench.start(app)
-        points = [point for point in points if point.runs_on in bench.servers]
-        measured = requests(bench, points, effort, progress)
+        groups = plan.groups(apps, effort.connections, effort.variations)
+        steps = sum(len(group.servers) + effort.rounds * len(group.points) for group in groups)
+        progress = Progress(steps + 6 * also_in_process)
+        measured, versions = list[dict[str, Any]](), dict[str, dict[str, str]]()
+        for group in groups:
+            for app in group.servers:
+                progress(f"starting {app.name}")
+                bench.start(app)
+            versions |= {server.app.environment_name: server.versions for server in bench.servers.values()}
+            points = [point for point in group.points if point.runs_on in bench.servers]
+            measured += requests(bench, points, effort, progress)
+            bench.stop()
         rest = in_process(bench, effort, progress) if also_in_process else None
         progress.end()
-        found: dict[str, Any] = {
+        return {
             "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "commit": _git("rev-parse", "HEAD"),
             "changed_files": _git("status", "--porcelain") != "",
@@ -156,17 +158,12 @@ def measure(apps: Sequence[str], effort: Effort, also_in_process: bool) -> dict[
             "versions": {"python": platform.python_version()}
             | {package: importlib.metadata.version(package) for package in PACKAGES}
             | {"jwtsession": __version__},
-            "peers": {
-                app.peer: bench.servers[app.name].versions
-                for app in plan.APPS
-                if app.peer and app.name in bench.servers
-            },
+            "peers": {name: found for name, found in versions.items() if found},
             "missing": bench.missing,
             "effort": asdict(effort),
             "requests": measured,
             "in_process": rest,
         }
-    return found | {"goals": goals.reached(found)}
 
 
 def _git(*arguments: str) -> str | None:
@@ -195,9 +192,15 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, help="of each measurement")
     parser.add_argument("--json", type=Path, default=ROOT / "dist" / "benchmark.json", help="file to write")
     parser.add_argument("--page", type=Path, metavar="JSON", help="measure nothing: write docs/performance.md of this")
+    parser.add_argument(
+        "--goals", type=Path, metavar="JSON", help="measure nothing: print which goals this run reached"
+    )
     arguments = parser.parse_args()
     if arguments.page:
         (ROOT / "docs" / "performance.md").write_text(page.markdown(json.loads(arguments.page.read_text())))
+    if arguments.goals:
+        print(goals.text(json.loads(arguments.goals.read_text())))
+    if arguments.page or arguments.goals:
         return
     changes = {name: value for name in ("rounds", "seconds") if (value := getattr(arguments, name)) is not None}
     effort = replace(QUICK if arguments.quick else THOROUGH, **changes)

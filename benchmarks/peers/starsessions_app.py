@@ -24,11 +24,10 @@ async def read(request: Request) -> dict[str, Any]:
 
 
 @app.post("/session")
-async def log_in(request: Request) -> dict[str, str]:
-    """The headers of the requests to come."""
-    session_id = regenerate_session_id(request)
+async def log_in(request: Request) -> None:
+    """A session of the body; its id is in the cookie."""
+    regenerate_session_id(request)
     request.session.update(await request.json())
-    return {"cookie": f"session={session_id}"}
 
 
 @app.delete("/session")

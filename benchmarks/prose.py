@@ -1,0 +1,70 @@
+"""What the page "Performance" says beside its figures."""
+
+from .plan import COLD_SESSIONS
+
+COLLECTOR = """\
+- `gc.set_threshold(50_000)` where the application starts. Python's garbage collector looks at young objects after every
+  700 of them, by default, and requests that wait for Redis at the same time make many that live for a moment. It pays
+  where many requests are under way at once, and costs some memory."""
+"""The first advice: what to do about Python's garbage collector."""
+
+ADVICE = f"""\
+{COLLECTOR}
+- Ask for the session where it is needed. An endpoint that does not ask pays nothing, and Redis is not asked.
+- The [near cache](guides/near-cache.md), where a session may be served a moment longer than it lives.
+- `pip install 'fastapi-jwtsession[hiredis]'` and uvicorn's `standard` extra: the parser of Redis's protocol, the event
+  loop and the parser of HTTP that were measured here.
+- Keep Redis near. Its distance is added to each request once, however many requests wait.
+- More workers: each has its own caches, and they share nothing but Redis.
+- Keep sessions small. What is large and seldom needed belongs into a database."""
+
+INTRODUCTION = """\
+# Performance
+
+<!-- Made by `python -m benchmarks --page`: change benchmarks/page.py and benchmarks/prose.py, not this. -->
+
+{lead}
+
+{expected}
+
+Machines differ, and so do runs. What holds elsewhere are the ratios between figures of one run. `make bench` makes all
+of these figures anew where you are, `make bench BENCH=--quick` some of them in about two minutes. This run:
+{about}
+
+## What an application can do
+
+{advice}
+
+## Side by side
+
+Each application has one endpoint, which needs a session and answers two things that it holds. All were measured in one
+run, in rounds that took turns, on the same core, with the same Valkey beside them. What a session adds is the CPU that
+a request takes more than in the same framework without sessions.
+
+{charts}"""
+
+NOTES = f"""\
+## What is measured
+
+- *FastAPI alone* is an endpoint without a session, and so are *Litestar*, *Fastify* and *Express alone*. All FastAPI
+  applications have the same versions of FastAPI, Starlette, Pydantic and uvicorn.
+- *A dependency that does nothing* answers the same without a session: what FastAPI itself takes for any dependency.
+- *A batched GET + validation* is the least that a session in Redis takes: `GET` on one connection, which requests that
+  wait share, and a Pydantic model of the answer. It checks no signature and extends nothing, and has no time limit.
+- *PyJWT + redis-py by hand* is a dependency of ten lines: `jwt.decode`, `GETEX`, `json.loads`.
+- *fastapi-redis-sdk* has its sessions as they come, *starsessions* its `RedisStore` and rolling sessions,
+  *fastapi-users* its `RedisStrategy`, with users from a dictionary, for nothing; *AuthX* has no store, so nothing that
+  it issues can be revoked. *Litestar* has server-side sessions in its `RedisStore`, *@fastify/session* has
+  `connect-redis`, and *jwt-redis-session* runs on Express.
+- The Python ones have a pool of 1,000 connections to the store: with redis-py's 100 they would answer some of 256
+  clients with 500.
+- The Python ones run under uvicorn (uvloop, httptools), where no other server is named.
+- CPU is the time that the server's process spends, by the system's account. Where a cell has a range, these are the
+  quartiles over the rounds. p99 is the latency that one request in a hundred exceeds.
+- Sessions of 200 bytes, HS256, one worker and warm caches, where nothing else is said. Every client has its own
+  session.
+- *Cold caches*: each request brings a token that its worker has not seen, {COLD_SESSIONS:,} of them.
+- *Collector frozen*: the application has called `gc.freeze()` when it had started; *collector at 50,000*: it has called
+  `gc.set_threshold(50_000)`.
+- *Two workers* share what cores are left when the load has one. On two cores that is one: their row tells what a second
+  worker costs, not what it gains."""
