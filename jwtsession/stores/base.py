@@ -1,7 +1,7 @@
 """The contract of every store, `SessionStore`, and of what some can do too, as `UserIndexStore` and `TicketStore`."""
 
 import enum
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeGuard
 
 
@@ -86,7 +86,7 @@ class SessionStore(Protocol):
         """Store a new session for `ttl` milliseconds. False, with nothing changed, if the id has another value."""
         ...
 
-    async def load(self, session_id: str, ttl: int | None = None, *, allow_cached: bool = False) -> bytes | None:
+    def load(self, session_id: str, ttl: int | None = None, *, allow_cached: bool = False) -> Awaitable[bytes | None]:
         """Return the session's value; None if it is gone.
 
         Args:

@@ -171,6 +171,8 @@ class AutoPipeline:
                 del self._waiting[:_MAX_BATCH]
                 if batch:
                     await self._execute_batch(connection, batch)
+                if self._waiting:
+                    await asyncio.sleep(0)  # those who got their replies may be the next: they join those who wait
         finally:
             self._free.append(connection)
 

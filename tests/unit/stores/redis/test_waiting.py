@@ -14,9 +14,9 @@ def chain(task: "asyncio.Task[Any]") -> tuple[list[str], object]:
     """The names of the coroutines that wait for one another, the outermost first, and what the last one waits for."""
     names: list[str] = []
     waits: Any = task.get_coro()
-    while asyncio.iscoroutine(waits):
+    while (inner := getattr(waits, "cr_await", None)) is not None:
         names.append(waits.__qualname__)
-        waits = waits.cr_await
+        waits = inner
     return names, waits
 
 
