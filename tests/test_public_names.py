@@ -55,6 +55,7 @@ ALLOWED: dict[str, tuple[int, str]] = {
         17,
         "what is kept and being loaded, with a server's news at chosen moments",
     ),
+    "tests/unit/stores/redis/test_cluster_pipelines.py": (1, "the deadline of a call, which users can't set"),
     "tests/unit/stores/redis/test_autopipeline.py": (
         10,
         "the writes of each connection, and that nothing is left waiting",

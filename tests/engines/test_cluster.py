@@ -260,15 +260,18 @@ async def test_no_connection_is_free(cluster: servers.Cluster) -> None:
         (session_id,), (other,) = ids_in(SLOTS, 1), ids_in(range(12_000, 12_040), 1)
         assert await store.create(session_id, b"1", HOUR)
         assert await store.create(other, b"2", HOUR)
+        assert await asyncio.gather(*(store.touch(session_id, HOUR) for _ in range(100))) == [True] * 100
         assert await asyncio.gather(*(store.load(session_id) for _ in range(100))) == [b"1"] * 100
         node = cluster.owner(f"sess:{session_id}")
         node.freeze()
-        waiting = [asyncio.create_task(store.load(session_id)) for _ in range(20)]
+        waiting = [asyncio.create_task(store.touch(session_id, HOUR)) for _ in range(20)]
+        loads = [asyncio.create_task(store.load(session_id)) for _ in range(20)]
         # One node's trouble does not take the others' connections.
+        assert await asyncio.gather(*(store.touch(other, HOUR) for _ in range(20))) == [True] * 20
         assert await asyncio.gather(*(store.load(other) for _ in range(20))) == [b"2"] * 20
         refused, late = await asyncio.wait(waiting, timeout=0.8)
         node.thaw()
         assert len(refused) == 18
         assert {type(each.exception()) for each in refused} == {StoreUnavailableError}
-        assert [await each for each in late] == [b"1"] * 2
-        assert await store.load(session_id) == b"1"
+        assert [await each for each in late] == [True] * 2
+        assert await asyncio.gather(*loads) == [b"1"] * 20  # these have connections of their own

@@ -1,9 +1,12 @@
 """`Servers`: the operations that an `Executor` needs, for one server or a cluster. `SingleServer` is for one server."""
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 from redis.asyncio import Redis
+from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import ResponseError
 
 from . import _exchange
@@ -11,8 +14,31 @@ from ._exchange import Call, Command, Read, exchange_pooled, packed
 from .autopipeline import AutoPipeline
 from .sentinel import PrimaryPool
 
+if TYPE_CHECKING:
+    from ...observability import Operations
+
 TIMEOUT_SECONDS = 1.0
 """The time limit for one reply, and for connecting, unless the URL sets another."""
+
+
+class Pipeline(Protocol):
+    """Where commands that may run twice share round trips: an `AutoPipeline`, or one for each node of a cluster."""
+
+    @property
+    def observer(self) -> "Operations | None":
+        """Counts how many loads share a round trip."""
+        ...
+
+    @observer.setter
+    def observer(self, observer: "Operations | None", /) -> None: ...
+
+    def request(self, command: bytes, replies: int = 1, key: str | int = "", node: str = "") -> Awaitable[Any]:
+        """Send commands that are packed. The key, or else the node's name, tells a cluster where they go."""
+        ...
+
+    def together(self, commands: Sequence[Read]) -> Awaitable[list[Any]]:
+        """The replies to commands with a key each. An error of the first may be raised, others are items."""
+        ...
 
 
 class Servers(Protocol):
@@ -21,8 +47,10 @@ class Servers(Protocol):
     Every method raises `RedisError`, `RedisClusterException` or `OSError` if a server refuses or does not answer.
     """
 
-    pipeline: AutoPipeline | None
-    """For commands that may run twice, where many share a round trip."""
+    @property
+    def pipeline(self) -> Pipeline | None:
+        """For commands that may run twice, where many share a round trip."""
+        ...
 
     async def call(self, key: str, *commands: Command, call: Call) -> list[Any]:
         """The replies to commands on one connection, to the server that has the key."""
@@ -32,13 +60,12 @@ class Servers(Protocol):
         """The replies to commands with a key each, in one round trip to each server."""
         ...
 
-    async def read(self, command: Read, ttl: Read | None, node: str, call: Call) -> Any:
+    async def read(self, command: Read, ttl: Read | None, call: Call) -> Any:
         """The reply to a command that reads a session; with `ttl` also the reply to that, or None for not known.
 
         Args:
             command: GET or GETEX.
             ttl: PTTL of the same key.
-            node: The cluster's node whose reply to `ttl` counts.
             call: Notes what was sent.
         """
         ...
@@ -87,13 +114,13 @@ class SingleServer:
         if self.pipeline is None or len(commands) < 2:
             return await self.call("", *commands, call=call)
         # The shared round trips read a reply in a third of the time.
-        replies = await self.pipeline.request(b"".join(packed(*each) for each in commands), len(commands))
+        replies = await self.pipeline.together(commands)
         for reply in replies:
             if isinstance(reply, ResponseError):
                 raise reply
-        return list(replies)
+        return replies
 
-    async def read(self, command: Read, ttl: Read | None, node: str, call: Call) -> Any:
+    async def read(self, command: Read, ttl: Read | None, call: Call) -> Any:
         """See `Servers.read`."""
         commands = [command] if ttl is None else [command, ttl]
         if self.pipeline is not None:
@@ -131,19 +158,38 @@ class SingleServer:
 
 
 def _pipeline(client: Redis) -> AutoPipeline:
-    """A pipeline on connections like the pool's, without its socket timeout: `AutoPipeline` limits each round trip."""
     pool = client.connection_pool
-    options: dict[str, Any] = pool.connection_kwargs | {"socket_timeout": None}
+    if not isinstance(pool, PrimaryPool):
+        return pipeline_to(pool.connection_class, pool.connection_kwargs)
 
     def is_stale(connection: Any) -> bool:
         """Whether the pool has found a new primary since the connection was made."""
-        return getattr(pool, "master_address", None) not in (None, (connection.host, connection.port))
+        return pool.master_address not in (None, (connection.host, connection.port))
 
+    return pipeline_to(pool.connection_class, pool.connection_kwargs, prepare=pool.confirm, is_stale=is_stale)
+
+
+def pipeline_to(
+    connection_class: Callable[..., AbstractConnection],
+    options: dict[str, Any],
+    *,
+    prepare: Callable[[], Awaitable[None]] | None = None,
+    is_stale: Callable[[Any], bool] | None = None,
+) -> AutoPipeline:
+    """A pipeline on connections like a pool's.
+
+    Args:
+        connection_class: Makes a connection.
+        options: The pool's options. `AutoPipeline` limits each round trip, so its connections have no socket timeout.
+        prepare: See `AutoPipeline`.
+        is_stale: See `AutoPipeline`.
+    """
+    own = options | {"socket_timeout": None, "retry": Retry(NoBackoff(), 0)}
     return AutoPipeline(
-        lambda: pool.connection_class(**options),
-        timeout=pool.connection_kwargs.get("socket_timeout") or TIMEOUT_SECONDS,
-        connect_timeout=pool.connection_kwargs.get("socket_connect_timeout") or TIMEOUT_SECONDS,
+        lambda: connection_class(**own),
+        timeout=options.get("socket_timeout") or TIMEOUT_SECONDS,
+        connect_timeout=options.get("socket_connect_timeout") or TIMEOUT_SECONDS,
         deadline=_exchange.DEADLINE_SECONDS,
-        prepare=pool.confirm if isinstance(pool, PrimaryPool) else None,
-        is_stale=is_stale if isinstance(pool, PrimaryPool) else None,
+        prepare=prepare,
+        is_stale=is_stale,
     )

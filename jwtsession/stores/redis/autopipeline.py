@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError, ResponseError, TimeoutError
 
-from ._exchange import has_ended
+from ._exchange import Read, has_ended, packed
 from ._round_trip import RoundTrip
 
 if TYPE_CHECKING:
@@ -77,12 +77,14 @@ class AutoPipeline:
         self._round_trips: set[RoundTrip] = set()
         self._timer: asyncio.TimerHandle | None = None
 
-    def request(self, command: bytes, replies: int = 1) -> Awaitable[Any]:
+    def request(self, command: bytes, replies: int = 1, key: str | int = "", node: str = "") -> Awaitable[Any]:
         """Send a command of `packed`, or several that are joined.
 
         Args:
             command: The bytes to send.
             replies: How many commands they are.
+            key: For `ClusterPipelines`.
+            node: For `ClusterPipelines`.
 
         Returns:
             To be awaited at once: the reply; of several commands the list of replies, in which errors of all but the
@@ -129,6 +131,10 @@ class AutoPipeline:
             self._is_crowded = bool(self._waiting)
             self._release(connection)
         return await reply
+
+    def together(self, commands: Sequence[Read]) -> Awaitable[list[Any]]:
+        """Send several commands in one round trip. See `request`, also for what is raised."""
+        return self.request(b"".join([packed(*each) for each in commands]), len(commands))
 
     def reconnect(self) -> None:
         """Make all connections connect again before their next round trip."""

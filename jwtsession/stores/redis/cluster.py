@@ -22,13 +22,12 @@ from redis.exceptions import (
     MaxConnectionsError,
     MovedError,
     RedisClusterException,
-    ResponseError,
     SlotNotCoveredError,
     TimeoutError,
 )
 
 from ._exchange import Call, Command, Read, exchange, ready
-from .autopipeline import AutoPipeline
+from .cluster_pipelines import ClusterPipelines
 
 _REDIRECTIONS = 5
 _BEFORE_8 = "last_failed_node_name" not in inspect.signature(NodesManager.initialize).parameters
@@ -41,20 +40,24 @@ class ClusterNodes:
     Args:
         client: The cluster's client.
         wait: How many seconds a call waits while all connections to a node are in use.
+        borrowed: The client is the application's own: no connections are made beside its own.
     """
 
-    pipeline: AutoPipeline | None = None
-
-    def __init__(self, client: RedisCluster, wait: float) -> None:
+    def __init__(self, client: RedisCluster, wait: float, *, borrowed: bool = False) -> None:
         self.client = client
+        self.pipeline = None if borrowed else ClusterPipelines(client.nodes_manager)
         # redis-py before 8 forgets these without closing them, once it knows the cluster's nodes.
         self._first = [*client.nodes_manager.startup_nodes.values()]
         self._wait = wait
         self._places: dict[str, asyncio.Semaphore] = {}
+        self._refreshing = asyncio.Lock()
         self._refreshed = 0.0
+        self._loaded = 0.0
 
     async def close(self) -> None:
         """See `Servers.close`."""
+        if self.pipeline is not None:
+            await self.pipeline.close()
         await self.client.aclose()
         for node in self._first:
             await node.disconnect()
@@ -69,7 +72,7 @@ class ClusterNodes:
             RedisError: A command was refused, or the node did not answer.
             RedisClusterException: There is no cluster, or no node has the key.
         """
-        await self.client.initialize()
+        await self._begin(key, call)
         node, asking = await self._node(key), False
         for _ in range(_REDIRECTIONS):
             replies = await self._send(node, [("ASKING",), *commands] if asking else commands, call)
@@ -92,7 +95,7 @@ class ClusterNodes:
             RedisError: As `call`.
             RedisClusterException: As `call`.
         """
-        await self.client.initialize()
+        await self._begin(str(commands[0][1]), call)
         shares: dict[ClusterNode, list[int]] = {}
         for position, command in enumerate(commands):
             shares.setdefault(await self._node(str(command[1])), []).append(position)
@@ -107,13 +110,8 @@ class ClusterNodes:
                 raise reply
         return [replies[position] for position in range(len(commands))]
 
-    async def read(self, command: Read, ttl: Read | None, node: str, call: Call) -> Any:
-        """See `Servers.read`."""
-        if ttl is not None:
-            replies = await self.ask(node, command, ttl)
-            if not any(isinstance(each, ResponseError) for each in replies):
-                return replies
-        # The session may be on another node now. Then the first node's reply about its time to live does not count.
+    async def read(self, command: Read, ttl: Read | None, call: Call) -> Any:
+        """See `Servers.read`. Only the pipelines tell the time to live: here the session may be on another node now."""
         (value,) = await self.call(str(command[1]), command, call=call)
         return value if ttl is None else [value, None]
 
@@ -187,6 +185,12 @@ class ClusterNodes:
         finally:
             place.release()
 
+    async def _begin(self, key: str, call: Call) -> None:
+        """Have a map of slots; a newer one where an earlier try got no answer."""
+        await self.client.initialize()
+        if call.unanswered:
+            await self._refresh(await self._node(key))
+
     async def _node(self, key: str) -> ClusterNode:
         try:
             node = self.client.get_node_from_key(key)
@@ -198,9 +202,13 @@ class ClusterNodes:
 
     async def _move_slot(self, error: MovedError) -> None:
         """Note which node has the slot now."""
+        slots = self.client.nodes_manager.slots_cache
+        old = slots[error.slot_id][0]
         moved: Any = self.client.nodes_manager.move_slot(error)
         if inspect.isawaitable(moved):  # from redis-py 8 on
             await moved
+        if self.pipeline is not None and not any(nodes[0] is old for nodes in slots.values()):
+            self.pipeline.keep({nodes[0].name for nodes in slots.values()})
 
     def _known(self, host: str, port: int) -> ClusterNode:
         """The node at an address; it may have no slot yet."""
@@ -214,16 +222,23 @@ class ClusterNodes:
     async def _refresh(self, failed: ClusterNode | None = None) -> None:
         """Load the map of slots, unless it was loaded a moment ago: the map is large."""
         now = asyncio.get_running_loop().time()
-        if now - self._refreshed >= _REFRESH_SECONDS:
-            self._refreshed = now
-            manager: Any = self.client.nodes_manager
-            if _BEFORE_8:
-                await manager.initialize()
-                # redis-py makes new nodes for the map, which nobody closes. The nodes that it knew have the
-                # connections, and do not learn their new roles: put those into the map again.
-                for nodes in {id(each): each for each in manager.slots_cache.values()}.values():
-                    for position, new in enumerate(nodes):
-                        nodes[position] = manager.nodes_cache.get(new.name, new)
-                        nodes[position].server_type = new.server_type
-            else:
-                await manager.initialize(last_failed_node_name=failed.name if failed is not None else None)
+        async with self._refreshing:
+            if self._loaded < now and now - self._refreshed >= _REFRESH_SECONDS:
+                self._refreshed = now
+                await self._load_map(failed)
+                self._loaded = asyncio.get_running_loop().time()
+
+    async def _load_map(self, failed: ClusterNode | None) -> None:
+        manager: Any = self.client.nodes_manager
+        if _BEFORE_8:
+            await manager.initialize()
+            # redis-py makes new nodes for the map, which nobody closes. The nodes that it knew have the
+            # connections, and do not learn their new roles: put those into the map again.
+            for nodes in {id(each): each for each in manager.slots_cache.values()}.values():
+                for position, new in enumerate(nodes):
+                    nodes[position] = manager.nodes_cache.get(new.name, new)
+                    nodes[position].server_type = new.server_type
+        else:
+            await manager.initialize(last_failed_node_name=failed.name if failed is not None else None)
+        if self.pipeline is not None:
+            self.pipeline.keep({node.name for node in self.client.get_primaries()})

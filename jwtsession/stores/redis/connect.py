@@ -14,9 +14,8 @@ from redis.backoff import NoBackoff
 
 from ...errors import ConfigurationError, StoreUnavailableError
 from ..embedded import EmbeddedServer
-from ._servers import TIMEOUT_SECONDS, Servers, SingleServer
+from ._servers import TIMEOUT_SECONDS, Pipeline, Servers, SingleServer
 from ._url import SENTINEL_OPTIONS, Place, parse
-from .autopipeline import AutoPipeline
 from .cluster import ClusterNodes
 from .sentinel import NewestSentinel, PrimaryPool
 
@@ -90,7 +89,7 @@ def borrow(client: Redis | RedisCluster) -> tuple[Servers, str]:
     if isinstance(client, RedisCluster):
         nodes = client.nodes_manager.startup_nodes.values()
         location = "redis+cluster://" + ",".join(f"{node.host}:{node.port}" for node in nodes)
-        return ClusterNodes(client, _POOL_OPTIONS["timeout"]), location
+        return ClusterNodes(client, _POOL_OPTIONS["timeout"], borrowed=True), location
     options = client.connection_pool.connection_kwargs
     if "path" in options:
         location = f"unix://{options['path']}"
@@ -117,7 +116,7 @@ class Connections:
         """Whether the client is the application's own."""
         self.servers: Servers | None = None
         """The servers that are connected to; None before the first use."""
-        self.pipeline: AutoPipeline | None = None
+        self.pipeline: Pipeline | None = None
         """The servers' pipeline."""
         self.loop: asyncio.AbstractEventLoop | None = None
         """The event loop that `servers` belong to."""

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from redis.exceptions import (
+    AskError,
     AuthenticationError,
     AuthorizationError,
     ConnectionError,
@@ -53,19 +54,18 @@ class Executor:
         self._keyspace = keyspace
 
     async def read(self, command: Read, ttl: Read | None = None, node: str = "") -> Any:
-        """Load a session. See `Servers.read`."""
+        """Load a session. See `Servers.read`; of a cluster only the reply of this node to `ttl` counts."""
         sent, replies = (packed(*command), 1) if ttl is None else (packed(*command) + packed(*ttl), 2)
         connections, failed, since = self._connections, None, None
         if connections.pipeline is not None and (loop := asyncio.get_running_loop()) is connections.loop:
             # Nearly every request goes this way: the first try has nothing but the round trip that it shares.
             since = loop.time()
             try:
-                return await connections.pipeline.request(sent, replies)
-            except (RedisError, OSError) as error:
+                return await connections.pipeline.request(sent, replies, command[1], node)
+            except (RedisError, RedisClusterException, OSError) as error:
                 failed = error
         call = Call()
-        call.unanswered = int(failed is not None)
-        return await self._run(lambda servers: servers.read(command, ttl, node, call), call, failed=failed, since=since)
+        return await self._run(lambda servers: servers.read(command, ttl, call), call, failed=failed, since=since)
 
     async def read_together(self, *commands: Read) -> list[Any]:
         """The replies to a few commands that may run twice, in one round trip; in a cluster one to each node."""
@@ -73,17 +73,14 @@ class Executor:
         if connections.pipeline is not None and (loop := asyncio.get_running_loop()) is connections.loop:
             since = loop.time()
             try:
-                replies: list[Any] = await connections.pipeline.request(
-                    b"".join([packed(*each) for each in commands]), len(commands)
-                )
-            except (RedisError, OSError) as error:
+                replies = await connections.pipeline.together(commands)
+            except (RedisError, RedisClusterException, OSError) as error:
                 failed = error
             else:
                 failed = next((each for each in replies if isinstance(each, ResponseError)), None)
                 if failed is None:
                     return replies
         call = Call()
-        call.unanswered = int(failed is not None)
         return await self._run(lambda servers: servers.each(commands, call), call, failed=failed, since=since)
 
     async def call(self, *command: str | bytes | int, call: Call | None = None) -> Any:
@@ -151,6 +148,9 @@ class Executor:
             failed: The error of a first try that was made already.
             since: When that try began, in the event loop's seconds.
         """
+        if isinstance(failed, (AskError, RedisClusterException)):
+            failed = None  # the map of slots is old, or not loaded yet: `ClusterNodes` has a remedy
+        call.unanswered += isinstance(failed, (ConnectionError, TimeoutError))
         try:
             async with asyncio.timeout_at((since or asyncio.get_running_loop().time()) + _exchange.DEADLINE_SECONDS):
                 try:
