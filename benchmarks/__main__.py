@@ -18,7 +18,7 @@ from typing import Any
 from jwtsession import __version__
 from tests import reaper
 
-from . import goals, page, plan, single
+from . import goals, nodes, page, plan, single, stops
 from .environments import ROOT
 from .plan import Point
 from .servers import Machine, machine
@@ -118,6 +118,10 @@ def in_process(bench: Machine, effort: Effort, progress: Progress) -> dict[str, 
     loads = single.loads_us(ports, effort.rounds, effort.calls)
     progress(f"{single.CACHED:,} cached entries")
     memory = {cache: single.memory_bytes(cache, ports[effort.many]) for cache in ("token cache", "near cache")}
+    progress("users with many sessions")
+    longest = stops.stops(bench.valkey()[1]) if effort.variations else []
+    progress("a cluster")
+    cluster = nodes.cluster_us(effort.rounds * 2) if effort.variations else None
     return {
         "import_ms": summary(imports),
         "round_trips": trips,
@@ -125,6 +129,8 @@ def in_process(bench: Machine, effort: Effort, progress: Progress) -> dict[str, 
         "store": summaries(store),
         "loads": [{"sessions": count, "us": summary(values), "rounds": values} for count, values in loads.items()],
         "memory_bytes": memory,
+        "stops": longest,
+        "cluster": cluster,
     }
 
 
@@ -133,7 +139,7 @@ def measure(apps: Sequence[str], effort: Effort, also_in_process: bool) -> dict[
     with machine() as bench:
         groups = plan.groups(apps, effort.connections, effort.variations)
         steps = sum(len(group.servers) + effort.rounds * len(group.points) for group in groups)
-        progress = Progress(steps + 6 * also_in_process)
+        progress = Progress(steps + 8 * also_in_process)
         measured, versions = list[dict[str, Any]](), dict[str, dict[str, str]]()
         for group in groups:
             for app in group.servers:

@@ -1,5 +1,7 @@
 """A report as text for the terminal, and as the docs' page "Performance"."""
 
+from statistics import median
+
 from . import charts as drawings
 from .figures import Report, find, of
 from .plan import FROZEN, NAMES
@@ -106,6 +108,18 @@ def _expected(report: Report) -> str:
             f"**A user's sessions.** `list_sessions` takes {trips['list_sessions']} round trips, `revoke_all`"
             f" {trips['revoke_all']}, for 1,000 sessions of one user: in pages, so that others are served in between."
         )
+        if cluster := rest.get("cluster"):
+            times = median(three / one for one, three in zip(cluster["one_us"], cluster["three_us"], strict=True))
+            lines.append(
+                f"**A cluster.** With 64 loads that wait, one costs {times:.2f} times as much CPU in a cluster of 3"
+                " primaries as with one server."
+            )
+        if stops := rest.get("stops"):
+            longest, most = max(each["ms"] for each in stops), max(each["sessions"] for each in stops)
+            lines.append(
+                f"**A user with {most:,} sessions** keeps the event loop for {longest:.0f} ms at a time at most (the"
+                " garbage collector aside), in `list_sessions`, `revoke_all`, and a login that ends other sessions."
+            )
         lines.append(f"**Start.** `import jwtsession` takes {rest['import_ms']['median']:.0f} ms.")
     return "\n".join(f"- {line}" for line in lines)
 
