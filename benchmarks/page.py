@@ -120,7 +120,7 @@ def _expected(report: Report) -> str:
                 f"**A user with {most:,} sessions** keeps the event loop for {longest:.0f} ms at a time at most (the"
                 " garbage collector aside), in `list_sessions`, `revoke_all`, and a login that ends other sessions."
             )
-        lines.append(f"**Start.** `import jwtsession` takes {rest['import_ms']['median']:.0f} ms.")
+        lines.append(f"**Start.** `from jwtsession import SessionProvider` takes {rest['import_ms']['median']:.0f} ms.")
     return "\n".join(f"- {line}" for line in lines)
 
 
