@@ -3,10 +3,42 @@
 from .plan import COLD_SESSIONS
 
 COLLECTOR = """\
-- `gc.set_threshold(50_000)` where the application starts. Python's garbage collector looks at young objects after every
-  700 of them, by default, and requests that wait for Redis at the same time make many that live for a moment. It pays
-  where many requests are under way at once, and costs some memory."""
+- Let the [garbage collector](#the-garbage-collector) have less to do: `gc_freeze=True`, and `gc.set_threshold(50_000)`
+  where the application starts."""
 """The first advice: what to do about Python's garbage collector."""
+
+_ABOUT_COLLECTOR = """\
+## The garbage collector
+
+Python's garbage collector looks for cycles of objects that nobody uses. A request of this package leaves none:
+reference counting frees all that it has made. But the collector counts the objects that there are, and requests that
+wait for Redis at the same time hold many. So it comes often, by default after every 700 new objects (2,000 from Python
+3.13 on), and now and then it looks at everything, also at each function and class of each module. The event loop
+stands still for that long.
+
+- **`gc_freeze=True`** (`JWTSESSION_GC_FREEZE=true`): when the application starts, the provider's lifespan calls
+  `gc.collect()` and then `gc.freeze()`, once in each process. The collector never again looks at what there is at that
+  time, so its longest stops become short.
+- **`gc.set_threshold(50_000)`** in the application's module: the collector comes after so many new objects. It pays
+  where many requests are under way at once. Cycles of other packages wait longer for it, and take memory meanwhile.
+
+The two go together.
+
+What to know before you freeze:
+
+- In a lifespan of your own start the provider last. What the application makes later is not frozen: the collector looks
+  at it as always.
+- What is frozen and becomes garbage later stays in memory, if it is in a cycle: a large object that you replace while
+  the application runs, such as a model or a table. Outside of cycles it is freed as always.
+- `gc.get_objects()` and `gc.get_referrers()` do not see what is frozen, and neither do tools that use them, such as
+  objgraph. They see what leaks after the start, but not the frozen dictionary or list that holds it. `tracemalloc` sees
+  everything. To look for a leak, start without the setting.
+- A server that forks its workers (gunicorn with `preload_app`) runs the lifespan in each of them, after the fork. To
+  share the memory of what was loaded before, call `gc.freeze()` there too, right before the fork. Workers of uvicorn
+  are new processes and share nothing.
+- The end of the application unfreezes nothing, because `gc.unfreeze()` knows no owner. Another application that starts
+  in the same process later, as in tests, is not frozen, so that it can be freed.
+- An implementation of Python without `gc.freeze()` refuses the setting at the start."""
 
 ADVICE = f"""\
 {COLLECTOR}
@@ -16,7 +48,9 @@ ADVICE = f"""\
   loop and the parser of HTTP that were measured here.
 - Keep Redis near. Its distance is added to each request once, however many requests wait.
 - More workers: each has its own caches, and they share nothing but Redis.
-- Keep sessions small. What is large and seldom needed belongs into a database."""
+- Keep sessions small. What is large and seldom needed belongs into a database.
+
+{_ABOUT_COLLECTOR}"""
 
 INTRODUCTION = """\
 # Performance

@@ -123,7 +123,15 @@ def wire(
     # Where a reuse ends nothing, no request pays for a look at the clock.
     arrivals = clock if rotation is not None or settings.reuse_action != "refuse" else None
     lifespan = Lifespan(
-        tenant, trail, watch, settings.request_arg, eviction, _weaknesses(settings, store), arrivals, missing
+        tenant,
+        trail,
+        watch,
+        settings.request_arg,
+        eviction,
+        _weaknesses(settings, store),
+        arrivals,
+        missing,
+        freezes=settings.gc_freeze,
     )
     cookies = _cookies(settings)
     extractor = _extractor(settings, settings.token_sources, cookies)

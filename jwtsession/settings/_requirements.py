@@ -1,6 +1,8 @@
 """What one setting needs of another. The checks raise a `ValueError` that names the setting."""
 
+import gc
 import logging
+import platform
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -71,6 +73,8 @@ def _dependencies(settings: "SessionSettings") -> Iterator[ValueError]:
             yield ValueError(f'websocket.sources: "{source}" needs "{source}" in token_sources')
     if settings.is_in_memory and settings.near_cache_bytes:
         yield ValueError("near_cache_bytes: needs a server: with memory:// the sessions are in the worker's memory")
+    if settings.gc_freeze and not hasattr(gc, "freeze"):
+        yield ValueError(f"gc_freeze: {platform.python_implementation()} has no gc.freeze()")
     if settings.rotation.after is not None and settings.near_cache_bytes:
         yield ValueError("near_cache_bytes: rotation asks the server at each request, so nothing is read from memory")
     if settings.dpop.mode != "off":

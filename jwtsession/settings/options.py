@@ -65,6 +65,7 @@ class SettingsOptions(TypedDict, total=False):
     public_url: str | None
     token_type_header: Literal["JWT", "at+jwt"]
     revoke_before: bool
+    gc_freeze: bool
 
     maxAge: int | timedelta
     requestKey: str

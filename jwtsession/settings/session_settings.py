@@ -196,6 +196,11 @@ class SessionSettings(LoadedSettings):
     """Whether `SessionProvider.revoke_before()` works: each worker asks the store at most once a second for the time
     before which all tokens are refused."""
 
+    gc_freeze: bool = False
+    """Whether the start calls `gc.collect()` and `gc.freeze()`, once in each process: the garbage collector never looks
+    again at what the application has made until then. That makes its longest stops of the event loop short. What is
+    frozen and becomes garbage later, in a cycle, stays in memory."""
+
     _node_compatible: ClassVar[bool] = False
 
     # The type is written by hand: the environment may give required settings, and secrets may be plain texts.

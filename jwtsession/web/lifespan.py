@@ -14,6 +14,7 @@ from ..observability import ACCESS_LOGGERS, AuditTrail, TokenRedactionFilter
 from ..sessions import EvictionWatch, SessionWatch
 from ..stores import ServerStore
 from . import openapi
+from .collector import freeze_once
 from .outgoing import wrapped
 from .route_checks import check_routes
 from .tenants import Tenant, admitted, place
@@ -31,6 +32,7 @@ class Lifespan:
         weaknesses: Warnings for the log at the start.
         arrivals: The clock for the times at which requests arrive; None if the provider does not ask for them.
         missing: The error to raise at the start, because a required setting is missing; None if none is.
+        freezes: Whether the start freezes what there is: see `freeze_once`.
     """
 
     def __init__(
@@ -43,6 +45,8 @@ class Lifespan:
         weaknesses: Sequence[str] = (),
         arrivals: Callable[[], float] | None = None,
         missing: ConfigurationError | None = None,
+        *,
+        freezes: bool = False,
     ) -> None:
         self.tenant = tenant
         self.admitted: set[Any] = set()
@@ -56,6 +60,7 @@ class Lifespan:
         self._weaknesses = weaknesses
         self._arrivals = arrivals
         self._missing = missing
+        self._freezes = freezes
         self._running = 0
         self._is_open = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -158,6 +163,8 @@ class Lifespan:
             await self._start()
             ending.push_async_callback(self._end)
             self.admitted |= {None, *apps}
+            if self._freezes:
+                freeze_once()
             yield
 
     def _bind(self, loop: asyncio.AbstractEventLoop) -> None:

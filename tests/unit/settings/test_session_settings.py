@@ -1,6 +1,7 @@
 """Tests of jwtsession.settings.session_settings."""
 
 import copy
+import gc
 import inspect
 import pickle
 import re
@@ -495,3 +496,12 @@ def test_a_setting_of_a_subclass_may_have_a_variable_without_the_prefix(monkeypa
     monkeypatch.delenv("JWTSESSION_SECRET", raising=False)
     monkeypatch.setenv("APP_REGION", "eu")
     assert Own(secret=SECRET).region == "eu"
+
+
+def test_gc_freeze_needs_a_python_that_can_freeze(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On an implementation without `gc.freeze()` the setting is refused, and not ignored."""
+    assert SessionSettings(secret=SECRET, gc_freeze=True).gc_freeze
+    monkeypatch.delattr(gc, "freeze")
+    assert not SessionSettings(secret=SECRET).gc_freeze
+    with pytest.raises(ConfigurationError, match=r"gc_freeze: \w+ has no gc.freeze"):
+        SessionSettings(secret=SECRET, gc_freeze=True)
