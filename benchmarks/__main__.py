@@ -18,7 +18,7 @@ from typing import Any
 from jwtsession import __version__
 from tests import reaper
 
-from . import goals, nodes, page, plan, single, stops
+from . import cluster, goals, page, plan, single, stops
 from .environments import ROOT
 from .plan import Point
 from .servers import Machine, machine
@@ -121,7 +121,7 @@ def in_process(bench: Machine, effort: Effort, progress: Progress) -> dict[str, 
     progress("users with many sessions")
     longest = stops.stops(bench.valkey()[1]) if effort.variations else []
     progress("a cluster")
-    cluster = nodes.cluster_us(effort.rounds * 2) if effort.variations else None
+    in_cluster = cluster.cluster_us(effort.rounds * 2) if effort.variations else None
     return {
         "import_ms": summary(imports),
         "round_trips": trips,
@@ -130,7 +130,7 @@ def in_process(bench: Machine, effort: Effort, progress: Progress) -> dict[str, 
         "loads": [{"sessions": count, "us": summary(values), "rounds": values} for count, values in loads.items()],
         "memory_bytes": memory,
         "stops": longest,
-        "cluster": cluster,
+        "cluster": in_cluster,
     }
 
 

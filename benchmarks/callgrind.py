@@ -1,7 +1,8 @@
 """Counts instructions by callgrind, for the parts of a program that it names itself.
 
-callgrind takes orders from the program that it runs: a certain sequence of instructions, which a processor alone would
-pass over. `Callgrind` gives them, so all before and between the counted parts runs ten times as fast, uncounted.
+callgrind takes orders from the program that it runs. An order is a sequence of instructions that does nothing where
+callgrind does not run. `Callgrind` gives orders, so what runs before and between the counted parts is not counted, and
+is ten times as fast.
 """
 
 import ctypes

@@ -20,18 +20,22 @@ import uvloop
 
 from jwtsession import RedisSessionStore
 from tests import reaper
-from tests.servers import Server, until, valkey
+from tests.servers import until, valkey
 
 from .servers import session_of
 
 HOUR = 3_600_000  # in milliseconds
 SESSIONS = 1_000
 SLOTS = 16_384
+WAITING = 64
+"""Loads at the same time, for the report."""
+LOADS = 3_000
+"""Of a round."""
 
 
 @contextlib.contextmanager
-def running(folder: Path) -> Iterator[tuple[Server, list[Server]]]:
-    """One server, and the three primaries of a cluster."""
+def running(folder: Path) -> Iterator[list[str]]:
+    """The URLs of one server and of a cluster of three primaries, which run for the length of a `with`."""
     single, *nodes = [valkey(folder / "single")] + [
         valkey(folder / f"node{number}", "--cluster-enabled", "yes") for number in range(3)
     ]
@@ -44,7 +48,7 @@ def running(folder: Path) -> Iterator[tuple[Server, list[Server]]]:
         for each in nodes:
             until(lambda each=each: len(each.ask("CLUSTER", "SLOTS")) == 3, "the cluster")  # type: ignore[misc]
             each.wait_until(b"cluster_state:ok", "CLUSTER", "INFO")
-        yield single, nodes
+        yield [single.url, "redis+cluster://" + ",".join(f"127.0.0.1:{each.port}" for each in nodes)]
     finally:
         for each in (single, *nodes):
             each.kill()
@@ -82,16 +86,22 @@ async def measure(urls: Sequence[str], waiting: int, rounds: int, loads: int) ->
     return found
 
 
+def cluster_us(rounds: int) -> dict[str, list[float]]:
+    """For the report: microseconds of this process's CPU for a load while `WAITING` wait, in each round."""
+    with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as urls:
+        one, three = uvloop.run(measure(urls, WAITING, rounds, LOADS))
+    return {"one_us": one, "three_us": three}
+
+
 def main() -> None:
     """Measure, and show it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--waiting", type=int, nargs="+", default=[1, 64], help="loads at the same time")
+    parser.add_argument("--waiting", type=int, nargs="+", default=[1, WAITING], help="loads at the same time")
     parser.add_argument("--rounds", type=int, default=40, help="of each side")
-    parser.add_argument("--loads", type=int, default=3_000, help="of a round")
+    parser.add_argument("--loads", type=int, default=LOADS, help="of a round")
     options = parser.parse_args()
     reaper.end_all_with_this_process()
-    with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as (single, nodes):
-        urls = [single.url, "redis+cluster://" + ",".join(f"127.0.0.1:{each.port}" for each in nodes)]
+    with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as urls:
         for waiting in options.waiting:
             one, three = uvloop.run(measure(urls, waiting, options.rounds, options.loads))
             ratios = [b / a for a, b in zip(one, three, strict=True)]

@@ -37,12 +37,11 @@ def python(peer: str, version: str | None = None) -> tuple[Path, dict[str, str]]
         pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         _run(name, "pip can't install its packages", *pip, "--requirement", str(PEERS / f"{peer}.txt"))
         _stamp(folder, of)
-    versions = {"python": _output(interpreter, "-c", "import platform; print(platform.python_version())")}
-    versions |= dict(line.split("==") for line in pins.split())
+    versions = dict(line.split("==") for line in pins.split())
+    if version:
+        versions["python"] = _output(interpreter, "-c", "import platform; print(platform.python_version())")
     shown = (peer, "python", "fastapi", "starlette", "redis", "granian")
-    return folder / "bin" / "python", {
-        name: versions[name] for name in shown if name in versions and (name != "python" or version)
-    }
+    return folder / "bin" / "python", {name: versions[name] for name in shown if name in versions}
 
 
 def _interpreter(version: str) -> str:

@@ -56,6 +56,12 @@ def ratios(report: Report, app: str, other: str, name: str, connections: int, va
     return _pairs(one, two, name, lambda ours, theirs: ours / theirs)
 
 
+def cluster_times(report: Report) -> list[float]:
+    """What a load costs in a cluster, in each round, in multiples of what it costs with one server."""
+    found = (report["in_process"] or {}).get("cluster")
+    return [three / one for one, three in zip(found["one_us"], found["three_us"], strict=True)] if found else []
+
+
 def _pairs(
     one: list[dict[str, Any]], other: list[dict[str, Any]], name: str, combine: Callable[[float, float], float]
 ) -> list[float]:

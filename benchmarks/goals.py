@@ -5,7 +5,7 @@ from statistics import median, quantiles
 from typing import Any
 
 from . import single
-from .figures import Report, ratios, rounds, shares
+from .figures import Report, cluster_times, ratios, rounds, shares
 from .plan import FROZEN, NAMES
 
 OURS = {"jwtsession": "", "jwtsession-near": ", near cache"}
@@ -65,14 +65,13 @@ def reached(report: Report) -> list[dict[str, Any]]:
             goal(f"round trips of `{name}`, {single.USERS_SESSIONS:,} sessions", _TRIPS[name], [trips])
         for name, size in rest["memory_bytes"].items():
             goal(f"MB of {single.CACHED:,} entries, {name}", _MEMORY_MB[name], [size / 1e6])
-        goal("`import jwtsession`, milliseconds", _IMPORT_MS, [rest["import_ms"]["median"]])
+        goal("`from jwtsession import SessionProvider`, milliseconds", _IMPORT_MS, [rest["import_ms"]["median"]])
         few, many = rest["loads"]
         if many["sessions"] == single.MANY:
             times = [after / before for before, after in zip(few["rounds"], many["rounds"], strict=True)]
             goal(f"time to load one of {single.MANY:,} sessions against one of {single.FEW:,}", _MANY, times)
-        if cluster := rest.get("cluster"):
-            times = [three / one for one, three in zip(cluster["one_us"], cluster["three_us"], strict=True)]
-            goal("CPU of a load, a cluster of 3 primaries against one server, 64 waiting", _CLUSTER, times)
+        what = "CPU of a load, a cluster of 3 primaries against one server, 64 waiting"
+        goal(what, _CLUSTER, cluster_times(report))
         for stop in rest.get("stops", []):
             what = f"longest turn of the event loop in ms, {stop['sessions']:,} sessions: {stop['what']}"
             goal(what, _STOP_MS, [stop["ms"]])

@@ -3,7 +3,7 @@
 from statistics import median
 
 from . import charts as drawings
-from .figures import Report, find, of
+from .figures import Report, cluster_times, find, of
 from .plan import FROZEN, NAMES
 from .prose import ADVICE, INTRODUCTION, NOTES
 from .single import CACHED
@@ -108,11 +108,10 @@ def _expected(report: Report) -> str:
             f"**A user's sessions.** `list_sessions` takes {trips['list_sessions']} round trips, `revoke_all`"
             f" {trips['revoke_all']}, for 1,000 sessions of one user: in pages, so that others are served in between."
         )
-        if cluster := rest.get("cluster"):
-            times = median(three / one for one, three in zip(cluster["one_us"], cluster["three_us"], strict=True))
+        if times := cluster_times(report):
             lines.append(
-                f"**A cluster.** With 64 loads that wait, one costs {times:.2f} times as much CPU in a cluster of 3"
-                " primaries as with one server."
+                f"**A cluster.** With 64 loads that wait, one costs {median(times):.2f} times as much CPU in a cluster"
+                " of 3 primaries as with one server."
             )
         if stops := rest.get("stops"):
             longest, most = max(each["ms"] for each in stops), max(each["sessions"] for each in stops)

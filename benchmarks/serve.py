@@ -16,9 +16,8 @@ App = Callable[[Any, Any, Any], Awaitable[None]]
 def frozen(app: App) -> App:
     """The application, which puts all that lives when it has started out of the collector's sight."""
 
-    def call(
-        scope: Any, receive: Any, send: Any
-    ) -> Awaitable[None]:  # no coroutine of its own: a request costs as usual
+    # This is no coroutine function, so that a request costs as usual.
+    def call(scope: Any, receive: Any, send: Any) -> Awaitable[None]:
         if scope["type"] != "lifespan":
             return app(scope, receive, send)
 

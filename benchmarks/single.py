@@ -9,12 +9,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any
 
 import redis
 import uvloop
 from redis.asyncio import Redis
-from redis.asyncio.connection import Connection, ConnectionPool
+from redis.asyncio.connection import ConnectionPool
 from starlette.requests import Request
 
 from jwtsession import Claims, RedisSessionStore, Session, SessionProvider
@@ -24,6 +23,7 @@ from jwtsession.tokens import KeyRing, KeySpec, TokenCodec
 from .cpu import resident_bytes
 from .environments import ROOT
 from .servers import session_of
+from .turns import CountingConnection
 
 HOUR = 3_600_000  # in milliseconds
 SMALL = session_of(200)
@@ -61,27 +61,11 @@ def _in_python(*arguments: str) -> str:
 # --- round trips -----------------------------------------------------------------------------------------------------
 
 
-class _Counting(Connection):
-    """Counts how often somebody waits for the server."""
-
-    trips = 0
-    _sent = False
-
-    async def send_packed_command(self, *args: Any, **kwargs: Any) -> None:
-        self._sent = True
-        await super().send_packed_command(*args, **kwargs)
-
-    async def read_response(self, *args: Any, **kwargs: Any) -> Any:
-        _Counting.trips += self._sent
-        self._sent = False
-        return await super().read_response(*args, **kwargs)
-
-
 def round_trips(port: int) -> dict[str, int]:
     """Those of `list_sessions` and `revoke_all`, for a user with `USERS_SESSIONS` sessions."""
 
     async def count() -> dict[str, int]:
-        pool = ConnectionPool(connection_class=_Counting, host="127.0.0.1", port=port)
+        pool = ConnectionPool(connection_class=CountingConnection, host="127.0.0.1", port=port)
         store = RedisSessionStore(client=Redis(connection_pool=pool))
         sessions = SessionProvider(UserSession, secret=secrets.token_urlsafe(64), store=store, user_index=True)
 
@@ -96,9 +80,9 @@ def round_trips(port: int) -> dict[str, int]:
             for _ in range(USERS_SESSIONS):
                 await log_in("alice")
             for name, call in (("list_sessions", sessions.list_sessions), ("revoke_all", sessions.revoke_all)):
-                before = _Counting.trips
+                before = CountingConnection.trips
                 result = await call("alice")
-                found[name] = _Counting.trips - before
+                found[name] = CountingConnection.trips - before
                 if USERS_SESSIONS not in (result, len(result) if isinstance(result, list) else 0):
                     raise RuntimeError(f"{name}: not all of {USERS_SESSIONS} sessions")
         await pool.disconnect()
