@@ -101,7 +101,7 @@ class ByteLRU(Generic[K, V]):
             self._older.append(self._young)
             self._young, self._young_size = {}, 0
             if len(self._older) > _GENERATIONS:
-                # `popitem` begins with what was added last: with the oldest entries.
+                # The oldest entries come last in their new generation, because `popitem` takes what was added last.
                 self._older[1].update(self._older.pop(0))
         self._young[key] = value
         self._young_size += cost

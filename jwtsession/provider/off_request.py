@@ -136,8 +136,8 @@ class OffRequest(Generic[S, C]):
         Args:
             sub: The user, as in the claim `sub`.
             current_id: The id of the session that asks, `manager.id`: its `SessionInfo.current` is True.
-            limit: At most so many sessions, those used last. None: all, which are 1,000 at most, or `max_sessions` if
-                that is more.
+            limit: At most so many sessions: those used last, and always the one that asks. None: all, which are 1,000
+                at most, or `max_sessions` if that is more.
 
         Raises:
             InvalidArgumentError: The setting `user_index` is off, `sub` is not a non-empty `str`, or `limit` is not a

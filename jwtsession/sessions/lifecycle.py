@@ -180,7 +180,7 @@ class SessionLifecycle(SessionEndings[S], Generic[S]):
         await self._index_remove(new.token.sub, new.token.session_id)
 
     async def _save_new(self, new: NewSession[S], replaced: str | None, *, moved: bool = False) -> bool:
-        """Store the session and confirm it in the user's index. The sessions end that had to make room for it.
+        """Store the session, confirm it in the user's index, and end the sessions that must make room for it.
 
         Returns:
             False if it was `moved` and somebody ended it meanwhile.

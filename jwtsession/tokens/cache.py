@@ -71,8 +71,8 @@ _ENTRY_BYTES = 228 + len(VerifiedToken._fields) * _TEXT_BYTES
 class TokenCache:
     """Verified tokens. The caller must check their times at each use.
 
-    Those that were used last are kept as they are, by their exact text. All others are packed into two small objects,
-    which Python's garbage collector need not look at: a digest of the text, and the claims without the text.
+    Each is packed into two small objects, which Python's garbage collector need not look at: a digest of the text, and
+    the claims without the text. Those that were used last are also kept as they are, by their exact text.
 
     Args:
         limit: How many bytes of memory the tokens may take. 0 keeps none.
@@ -95,8 +95,7 @@ class TokenCache:
 
     def get(self, token: str) -> VerifiedToken | None:
         """Return a verified token; None if it is not here."""
-        found = self._recent.get(token)
-        return self._unpacked(token) if found is None else found
+        return self._recent.get(token) or self._unpacked(token)
 
     def add(self, verified: VerifiedToken) -> None:
         """Keep a token."""

@@ -79,7 +79,7 @@ class Authenticator(Generic[S, C]):
         self._cookies = cookies
         self._checks = checks
         self._resolutions = resolutions
-        self.reads_bodies = extractor.reads_bodies
+        self._reads_bodies = extractor.reads_bodies
         """Whether the token may be in a request's body."""
 
     async def authenticate(
@@ -102,7 +102,7 @@ class Authenticator(Generic[S, C]):
             demand: The endpoint's demand on the token. If the token does not meet it, the request is no use of the
                 session.
             extend: Whether the request counts as a use of the session, which restarts its idle timeout.
-            keeper: Gets the manager before the caller does: a caller that need not wait for it has no coroutine.
+            keeper: Keeps the manager. A caller that did it would have to wait for the manager, in one coroutine more.
 
         Returns:
             The manager, with a session if there is one.
@@ -138,7 +138,7 @@ class Authenticator(Generic[S, C]):
                     await before.extend()
                 self._count(source, "ok")
                 if keeper is not None:
-                    keeper.keep(connection.scope, before, token, body or not self.reads_bodies)
+                    keeper.keep(connection.scope, before, token, body or not self._reads_bodies)
                 return before
             if source != "ticket":
                 verified = self._codec.verify(token)
@@ -181,7 +181,7 @@ class Authenticator(Generic[S, C]):
         if self._resolutions is not None:
             self._resolutions[source, "ok" if record is not None else _outcome(refusal)].count += 1
         if keeper is not None:
-            keeper.keep(connection.scope, manager, token, body or not self.reads_bodies)
+            keeper.keep(connection.scope, manager, token, body or not self._reads_bodies)
         return manager
 
     def _count(self, source: str, outcome: str) -> None:

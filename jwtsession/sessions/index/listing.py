@@ -84,7 +84,7 @@ def _info(
 
 
 async def _last_used(found: Iterable[SessionInfo], most: int) -> AsyncGenerator[list[SessionInfo]]:
-    """Yield those used last, part by part, the latest first. Others are served before each part but the first."""
+    """Yield those used last, the latest first, `STEP` at a time. Others are served between two steps."""
     sessions = list(found)
     runs: list[list[SessionInfo]] = []
     for start in range(0, len(sessions), STEP):

@@ -33,7 +33,7 @@ class Pipeline(Protocol):
     def observer(self, observer: "Operations | None", /) -> None: ...
 
     def request(self, command: bytes, replies: int = 1, key: str | int = "", node: str = "") -> Awaitable[Any]:
-        """Send commands that are packed. The key, or else the node's name, tells a cluster where they go."""
+        """Send commands that are packed. The node's name, or else the key, tells a cluster where they go."""
         ...
 
     def together(self, commands: Sequence[Read]) -> Awaitable[list[Any]]:
@@ -180,7 +180,8 @@ def pipeline_to(
 
     Args:
         connection_class: Makes a connection.
-        options: The pool's options. `AutoPipeline` limits each round trip, so its connections have no socket timeout.
+        options: The pool's options. `AutoPipeline` limits each round trip and `Executor` makes the second try, so these
+            connections have no socket timeout and try once.
         prepare: See `AutoPipeline`.
         is_stale: See `AutoPipeline`.
     """

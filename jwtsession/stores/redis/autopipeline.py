@@ -73,6 +73,7 @@ class AutoPipeline:
         self._last_used = dict.fromkeys(self._connections, 0.0)
         self._waiting: list[_Request] = []
         self._is_crowded = False
+        """Whether others came while the last load was alone on its way."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._round_trips: set[RoundTrip] = set()
         self._timer: asyncio.TimerHandle | None = None

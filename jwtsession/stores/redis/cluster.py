@@ -223,6 +223,7 @@ class ClusterNodes:
         """Load the map of slots, unless it was loaded a moment ago: the map is large."""
         now = asyncio.get_running_loop().time()
         async with self._refreshing:
+            # Who waited here for another's load has a map that is newer than its question.
             if self._loaded < now and now - self._refreshed >= _REFRESH_SECONDS:
                 self._refreshed = now
                 await self._load_map(failed)
