@@ -10,7 +10,8 @@ from tests import servers
 pytestmark = pytest.mark.ci
 
 BOUND_MS = 50
-"""Of CPU time: what was seen is below 20, and machines differ. One sort or one answer with all of them took more."""
+"""Of CPU time for a turn, and of time for a script of the server. What was seen is below 20, and machines differ. One
+sort or one answer with all of them took more."""
 
 
 @pytest.mark.parametrize("name", ["login", "list_sessions, all", "GET /sessions, all", "DELETE /sessions"])
@@ -22,4 +23,5 @@ def test_no_turn_of_the_event_loop_is_long(request: pytest.FixtureRequest, store
         server: servers.Server = request.getfixturevalue("valkey")
         url, number = server.url, 10_000
     found = turns.run(functools.partial(many_sessions.measured, url=url, number=number, rounds=2, only=name))
-    assert {each: figures["turn"] for each, figures in found.items() if figures["turn"] > BOUND_MS} == {}
+    longest = {each: max(figures["turn"], figures["server"]) for each, figures in found.items()}
+    assert {each: ms for each, ms in longest.items() if ms > BOUND_MS} == {}

@@ -42,7 +42,7 @@ async def test_it_is_what_a_sorted_dictionary_would_be(clock: Clock) -> None:
 
 
 async def test_a_page_of_30_000_sessions_is_not_read_through_all_of_them(clock: Clock) -> None:
-    """A page takes less than a millisecond of CPU time, wherever it begins, and so does a login."""
+    """Wherever pages begin: a page, what a look at it removes, and a login take less than a millisecond of CPU each."""
     store = MemorySessionStore(clock)
     for number in range(30_000):
         await store.index_add("ann", f"{number}", b"", 1.0, HOUR)
