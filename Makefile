@@ -49,7 +49,7 @@ check: $(VENV)/.test $(VENV)/.lint  ## Check format and lint, and run the tests 
 	@$(PYTEST) --quiet $(ON_EACH_CORE) -m "not server and not slow and not ci" tests/unit tests/contract tests/security \
 		tests/docs/test_claims.py $(wildcard tests/test_*.py)
 
-test: $(VENV)/.test $(if $(EVERY),$(VENV)/.migrations)  ## Run the tests, in 4 minutes; every test, with coverage, by EVERY=1; another Python by PYTHON=python3.12
+test: $(VENV)/.test $(if $(EVERY),$(VENV)/.migrations)  ## Run the tests, in about 5 minutes; every test, with coverage, by EVERY=1; another Python by PYTHON=python3.12
 ifdef EVERY
 	@failed=; \
 	$(PYTEST) $(ON_EACH_CORE) -m "not alone" --cov --cov-report= --cov-fail-under=0 || failed=1; \
