@@ -19,6 +19,9 @@ _TEXT_BYTES = 8
 
 _NONE_BYTES = getsizeof(None)
 
+_WIDE_BYTES = 80
+"""The most memory of an empty text that is not ASCII, with its UTF-8. Each character takes 8 bytes at most."""
+
 _DIGEST_BYTES = 31
 """With these a digest fills a block of 64 bytes. To find two texts with one digest takes 2^124 attempts."""
 
@@ -145,7 +148,10 @@ def _digest(token: str) -> bytes:
 def _cost(token: str, verified: VerifiedToken) -> int:
     values = sum(map(getsizeof, verified)) - verified.count(None) * (_NONE_BYTES + _TEXT_BYTES)
     methods = sum(getsizeof(each) + _TEXT_BYTES for each in verified.amr or ())
-    return values + methods + _ENTRY_BYTES
+    texts = verified.sub, verified.scope, verified.acr, verified.actor, *(verified.amr or ())
+    # Whoever writes a text as JSON may make Python keep its UTF-8 too. The cost must be the same before and after that.
+    grown = sum(_WIDE_BYTES + 8 * len(each) - getsizeof(each) for each in texts if each and not each.isascii())
+    return values + methods + grown + _ENTRY_BYTES
 
 
 def _packed_cost(digest: bytes, packed: bytes) -> int:

@@ -6,7 +6,7 @@ import tracemalloc
 from typing import Any
 
 import pytest
-from pydantic import ConfigDict, field_validator
+from pydantic import ConfigDict, TypeAdapter, field_validator
 
 from jwtsession import Claims, ExpiredTokenError, InvalidTokenError
 from jwtsession.tokens import KeyRing, KeySpec, TokenCodec
@@ -110,6 +110,19 @@ def test_memory_is_bounded_and_the_least_used_goes_first(clock: Clock, limit: in
         assert cache_of(made).size <= limit
     assert cache_of(made).get(tokens[0]) is not None
     assert cache_of(made).get(tokens[1]) is None
+
+
+@pytest.mark.parametrize("claims", [{"sub": "\u00fc" * 99}, {"sub": "\U0001f600" * 9}, {"amr": ["\u00e9" * 99] * 9}])
+def test_a_text_that_grows_in_memory_does_not_widen_the_limit(clock: Clock, claims: dict[str, Any]) -> None:
+    """JSON that is made of a cached claim leaves its UTF-8 beside it: the cache still knows how much it keeps."""
+    sizes = []
+    for dump in (TypeAdapter(Any).dump_json, lambda _: None):
+        made = codec(clock, cache_bytes=40_000)
+        for number in range(40):
+            verified = made.verify(made.encode(f"{ID}-{number}", UserClaims(**claims))[0].token)
+            dump((verified.sub, verified.amr))
+        sizes.append(cache_of(made).size)
+    assert sizes[0] == sizes[1]
 
 
 @pytest.mark.slow
