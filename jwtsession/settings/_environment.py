@@ -80,7 +80,10 @@ class GroupedSource(PydanticBaseSettingsSource):
     def _may_hold_any(self) -> bool:
         """Whether a variable has the prefix: to look for each setting takes most of the time of making the settings."""
         variables, prefix = getattr(self._source, "env_vars", None), self._prefix.lower()
-        if variables is None or _has_alias(self.settings_cls):
+        # A subclass may give the prefix to aliases alone, and refuse in a `.env` whatever is no setting.
+        prefixed = getattr(self._source, "env_prefix_target", "variable") != "alias"
+        filtered = getattr(self._source, "dotenv_filtering", "match_prefix") is not None
+        if variables is None or _has_alias(self.settings_cls) or not prefixed or not filtered:
             return True
         return any(each.lower().startswith(prefix) for each in variables)
 

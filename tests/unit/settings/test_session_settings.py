@@ -505,3 +505,26 @@ def test_gc_freeze_needs_a_python_that_can_freeze(monkeypatch: pytest.MonkeyPatc
     assert not SessionSettings(secret=SECRET).gc_freeze
     with pytest.raises(ConfigurationError, match=r"gc_freeze: \w+ has no gc.freeze"):
         SessionSettings(secret=SECRET, gc_freeze=True)
+
+
+def test_a_subclass_may_read_settings_without_the_prefix(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it gives the prefix to aliases alone, other variables count without it."""
+
+    class Own(SessionSettings):
+        model_config = SettingsConfigDict(env_prefix_target="alias")
+
+    monkeypatch.delenv("JWTSESSION_SECRET", raising=False)
+    monkeypatch.setenv("MAX_AGE", "77")
+    assert Own(secret=SECRET).max_age == 77
+
+
+def test_a_subclass_may_refuse_other_variables_in_its_env_file(tmp_path: Path) -> None:
+    """Also where no variable of the file has the prefix."""
+
+    class Own(SessionSettings):
+        model_config = SettingsConfigDict(dotenv_filtering=None)
+
+    file = tmp_path / ".env"
+    file.write_text("REGION=eu\n")
+    with pytest.raises(ConfigurationError, match="region: there is no such setting"):
+        Own(secret=SECRET, _env_file=file)
