@@ -29,25 +29,26 @@ class IndexPages:
         self._store = store
         self._clock = clock
 
-    async def end(self, name: str, entries: Mapping[str, Entry]) -> list[str]:
+    async def end(self, name: str, entries: Mapping[str, Entry], on_ended: Callable[[str], object]) -> None:
         """End these sessions and remove their entries.
 
         Args:
             name: The user's name in the store.
             entries: The entries to end, by session id.
-
-        Returns:
-            The ids of the sessions that existed.
+            on_ended: Called with the id of each session that existed, as soon as all of them have ended.
 
         Raises:
             StoreUnavailableError: The store did not answer.
         """
         if not entries:
-            return []
+            return
         # Sessions first: a crash in between leaves entries without sessions, and never a session without an entry.
         ended = await self._store.destroy_all([*entries])
+        # Tell now: if the next line fails, no later call finds these sessions.
+        for each, there in zip(entries, ended, strict=True):
+            if there:
+                on_ended(each)
         await self._store.index_prune(name, entries)
-        return [each for each, there in zip(entries, ended, strict=True) if there]
 
     async def read(self, name: str) -> AsyncGenerator[IndexPage]:
         """Yield the entries under a user's name, page by page, with a pause after each page."""

@@ -138,14 +138,17 @@ class SessionLimit:
                         break
         ending = oldest[: max(0, len(oldest) + unread - limit)]
         ended = 0
+
+        def count_ended(session_id: str) -> None:
+            nonlocal ended
+            ended += 1
+            on_ended(session_id)
+
         for each in (*former, name):
             found = {session_id: entry for user, session_id, entry in ending if user == each}
             for start in range(0, len(found), PAGE):
-                for session_id in await self._pages.end(
-                    each, dict(itertools.islice(found.items(), start, start + PAGE))
-                ):
-                    on_ended(session_id)
-                    ended += 1
+                part = dict(itertools.islice(found.items(), start, start + PAGE))
+                await self._pages.end(each, part, count_ended)
                 await asyncio.sleep(0)  # others are served in between, also where the store is in memory
         return ended
 

@@ -1,7 +1,8 @@
 """`UserIndex`: the index of each user's sessions, so that they can be listed, limited and ended together."""
 
 import contextlib
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from ..._ids import handle_of
@@ -236,7 +237,7 @@ class UserIndex:
         """End the user's sessions, page by page, and return how many ended.
 
         A session does not escape while `regenerate` moves it from one id to another: either its new id is already in
-        the index when the old one is found gone, or this removes its entry, and `confirm` then returns None.
+        the index when the old one is found gone, or this removes its entry, and `confirm` then returns False.
 
         Args:
             sub: The user.
@@ -247,6 +248,12 @@ class UserIndex:
             StoreUnavailableError: The store did not answer. Its `ended` counts the sessions that have ended.
         """
         ended = 0
+
+        def tell(name: str, entries: Mapping[str, Entry], session_id: str) -> None:
+            nonlocal ended
+            ended += 1
+            on_ended(session_id, self._entries.login(name, session_id, entries[session_id]))
+
         names = self._entries.names(sub)
         try:
             for _ in range(REVOKE_ROUNDS):
@@ -256,9 +263,7 @@ class UserIndex:
                         entries = page.entries
                         entries.pop(except_id or "", None)
                         again = again or bool(entries)
-                        for each in await self._pages.end(name, entries):
-                            on_ended(each, self._entries.login(name, each, entries[each]))
-                            ended += 1
+                        await self._pages.end(name, entries, functools.partial(tell, name, entries))
                 if not again:
                     break
         except StoreUnavailableError as error:

@@ -182,6 +182,7 @@ def test_a_packed_token_is_the_same_token(clock: Clock, claims: dict[str, Any]) 
     made = codec(clock, cache_bytes=1_500)
     verified, _ = made.encode(ID, UserClaims(**claims), idle_timeout=7, gen=3, actor="eve")
     found = cache_of(made).get(verified.token)
+    assert found is not None
     assert found is not verified
     assert found == verified
     assert [*map(type, found)] == [*map(type, verified)]

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from starlette.requests import Request
 
 from jwtsession import Claims, MemorySessionStore, Session, SessionManager, SessionProvider, StoreUnavailableError
 from jwtsession.sessions.index.pages import PAGE
+from jwtsession.stores import Entry
 from tests.conftest import SECRET, Clock, started
 
 NUMBER = 4 * PAGE
@@ -87,3 +88,50 @@ async def test_what_has_ended_is_told_where_the_store_fails_after_it(clock: Cloc
         await log_in(provider(store, clock, max_sessions=5, too_many_sessions="evict"))
     assert evictions.of_turn.total() == PAGE
     assert len(await before.list_sessions("ann")) == NUMBER - PAGE
+
+
+class KeepsEntries(MemorySessionStore):
+    """Ends sessions, and then fails before it removes their entries."""
+
+    fails = False
+
+    async def index_prune(self, user: str, entries: Mapping[str, Entry]) -> None:
+        if self.fails:
+            raise StoreUnavailableError
+        await super().index_prune(user, entries)
+
+
+async def test_what_has_ended_is_told_where_its_entries_stay(clock: Clock, evictions: Evictions) -> None:
+    """The store fails within a page: each session that has ended has one event, and the next login repeats none."""
+    store = KeepsEntries(clock)
+    before = provider(store, clock)
+    for _ in range(10):
+        await log_in(before)
+    limited = provider(store, clock, max_sessions=5, too_many_sessions="evict")
+    store.fails = True
+    with pytest.raises(StoreUnavailableError):
+        await log_in(limited)
+    store.fails = False
+    assert evictions.of_turn.total() == 6
+    await log_in(limited)
+    assert len(await limited.list_sessions("ann")) == 5
+    assert evictions.of_turn.total() == 6
+
+
+async def test_all_that_revoke_all_has_ended_is_told_and_counted_where_the_entries_stay(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The store fails within a page: the error counts the sessions that have ended, and each has one event."""
+    caplog.set_level(logging.INFO, "jwtsession")
+    store = KeepsEntries(clock)
+    sessions = provider(store, clock)
+    for _ in range(3):
+        await log_in(sessions)
+    store.fails = True
+    with pytest.raises(StoreUnavailableError) as failed:
+        await sessions.revoke_all("ann")
+    store.fails = False
+    assert failed.value.ended == 3
+    assert await sessions.revoke_all("ann") == 0
+    reasons = [getattr(record, "jwtsession_reason", None) for record in caplog.records]
+    assert reasons.count("revoked") == 3
