@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError, ResponseError, TimeoutError
 
+from ..._tracebacks import clear_frame_locals
 from ._exchange import Read, has_ended, packed
 from ._round_trip import RoundTrip
 
@@ -190,6 +191,7 @@ class AutoPipeline:
         try:
             found = await self._execute(connection, b"".join(commands), sum(counts), sinces[0] + self._deadline)
         except Exception as error:
+            clear_frame_locals(error)  # the replies that have come already belong to others
             _fail(batch, error)
         except BaseException:
             _fail(batch, ConnectionError("the store was closed"))
@@ -236,7 +238,7 @@ class AutoPipeline:
                 try:
                     found.append(await connection.read_response(disable_decoding=True))
                 except ResponseError as error:
-                    found.append(error)
+                    found.append(error.with_traceback(None))  # or it refers to this frame, and so to all other replies
             self._last_used[connection] = trip.began
             return found
         except ConnectionError:

@@ -1,11 +1,14 @@
 """Tests of jwtsession.stores.redis.autopipeline, on a real server: it is all about connections."""
 
 import asyncio
+import math
+import traceback
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from redis.asyncio.connection import Connection
-from redis.exceptions import TimeoutError
+from redis.exceptions import ConnectionError, TimeoutError
 
 from jwtsession import RedisSessionStore, SessionCorruptError, StoreUnavailableError
 from jwtsession.stores.redis._exchange import packed
@@ -90,6 +93,51 @@ async def test_one_bad_key_does_not_touch_its_neighbours(store: RedisSessionStor
             assert isinstance(answer, SessionCorruptError)
         else:
             assert answer == (b"1" if each == "good" else None)
+
+
+async def test_the_traceback_of_an_error_holds_nothing_of_its_neighbours(
+    store: RedisSessionStore, valkey: servers.Server
+) -> None:
+    """An error tracker that shows the local variables of frames sends no session of another caller anywhere."""
+    await store.create("theirs", b"their session", HOUR)
+    valkey.command("HSET", "sess:wrong", "a", "b")
+    await store.load("theirs")
+    loads = [store.load(each) for each in ["theirs", "theirs", "wrong", "theirs"]]
+    *_, error, last = await asyncio.gather(*loads, return_exceptions=True)
+    assert isinstance(error, SessionCorruptError)
+    assert error.__cause__ is not None
+    assert last == b"their session"
+    frames = [frame for frame, _ in traceback.walk_tb(error.__cause__.__traceback__)]
+    assert frames
+    assert not [frame for frame in frames if "their" in repr(frame.f_locals)]
+
+
+async def test_a_connection_that_dies_after_half_of_the_replies_shows_none_of_them(valkey: servers.Server) -> None:
+    """The callers of the other half get errors whose frames have nothing of the replies that had come."""
+
+    class Dying(Connection):
+        left = math.inf
+
+        async def read_response(self, *args: Any, **options: Any) -> Any:
+            Dying.left -= 1
+            if Dying.left < 0:
+                raise ConnectionError("it died")
+            return await super().read_response(*args, **options)
+
+    valkey.command("SET", "theirs", "their session")
+    made = AutoPipeline(lambda: Dying(port=valkey.port), timeout=5, connect_timeout=5, deadline=5)
+    load = packed("GET", "theirs")
+    await made.request(load)
+    Dying.left = 3  # one for the first load, which is alone, and two of four for the others
+    answers = await asyncio.gather(*(made.request(load) for _ in range(5)), return_exceptions=True)
+    assert answers[0] == b"their session"
+    for error in answers[1:]:
+        assert isinstance(error, ConnectionError)
+        assert error.__cause__ is not None
+        frames = [frame for frame, _ in traceback.walk_tb(error.__cause__.__traceback__)]
+        assert frames
+        assert not [frame for frame in frames if "their session" in repr(frame.f_locals)]
+    await made.close()
 
 
 async def test_a_cancelled_caller_does_not_touch_its_neighbours(store: RedisSessionStore) -> None:
