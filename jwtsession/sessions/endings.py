@@ -51,6 +51,7 @@ class SessionEndings(Generic[S]):
         """See `Uses.extend`."""
         self.note_use = uses.note
         """See `Uses.note`."""
+        uses.on_evicted = self._tell_evicted
 
     async def end(
         self,
@@ -129,6 +130,9 @@ class SessionEndings(Generic[S]):
         for each in session_ids:
             self.emit("destroyed", each, sub=sub, actor=actor, reason=reason, host=host)
         self.watch.ended(session_ids)
+
+    def _tell_evicted(self, session_id: str, sub: str | None, host: object) -> None:
+        self._tell_ended([session_id], sub, "evicted", host)
 
     async def _index_remove(self, sub: str | None, session_id: str) -> None:
         if self._index is not None and sub:

@@ -193,7 +193,7 @@ class SessionLifecycle(SessionEndings[S], Generic[S]):
             return True
 
         def tell_evicted(session_id: str) -> None:
-            self._tell_ended([session_id], new.token.sub, "evicted", new.host)
+            self._tell_evicted(session_id, new.token.sub, new.host)
 
         # Somebody may have ended all of the user's sessions meanwhile, and did not find this one. A new login goes on
         # all the same. An old session under a new id does not: `confirm` returns False for it.

@@ -1,5 +1,6 @@
 """`Uses`: counts the uses of sessions. A use restarts the idle timeout, and the user's index knows of it."""
 
+from collections.abc import Callable
 from typing import Any
 
 from .clients import Clients, RawHeaders
@@ -22,6 +23,9 @@ class Uses:
         self._repository = repository
         self._index = index
         self._clients = clients
+        self.on_evicted: Callable[[str, str | None, object], object] = lambda *_: None
+        """Called for each session that ends because a use brings another one into its user's index: with its id, its
+        user, and the address of the client that used the other one."""
 
     def is_due(self, token: SessionToken) -> bool:
         """Whether a use of the session has to be counted now. This does no I/O."""
@@ -61,6 +65,8 @@ class Uses:
         if self._index is not None and token.sub and self._index.is_due(token.session_id):
             login = Login(token.auth_time or token.iat or self._repository.timeouts.now(), actor=token.actor)
             ttl = self._repository.timeouts.ttl(token)
-            known = await self._index.note_use(token.sub, token.session_id, login, ttl)
+            known = await self._index.note_use(
+                token.sub, token.session_id, login, ttl, lambda each: self.on_evicted(each, token.sub, host)
+            )
             if known is not None and host is not None:
                 self._clients.compare(token, known, host, headers)

@@ -96,7 +96,7 @@ class SessionLimit:
         name: str,
         count: int,
         replaced: str | None,
-        on_ended: Callable[[str], object] = lambda _: None,
+        on_ended: Callable[[str], object],
     ) -> int:
         """End the user's oldest sessions beyond the limit, page by page.
 

@@ -143,7 +143,9 @@ class UserIndex:
                 await self._pages.prune(name, added.sample)
         return True
 
-    async def note_use(self, sub: str, session_id: str, login: Login, ttl: int) -> Login | None:
+    async def note_use(
+        self, sub: str, session_id: str, login: Login, ttl: int, on_ended: Callable[[str], object]
+    ) -> Login | None:
         """Record that a session was used. If the store does not answer, a later use is recorded instead.
 
         Call this only if `is_due` says so.
@@ -153,6 +155,7 @@ class UserIndex:
             session_id: The session.
             login: The data of the login, for an entry that does not exist yet.
             ttl: The session's time to live in milliseconds.
+            on_ended: Called with the id of each session that ended because a new entry is beyond the limit.
 
         Returns:
             The data of the login as the index has it; None if that is not known.
@@ -173,7 +176,7 @@ class UserIndex:
             if (await self._store.remaining([session_id]))[0] == 0:
                 await self._store.index_remove(name, [session_id])
             elif not self._limit.refuses:
-                await self._limit.make_room([], name, added.total, None)
+                await self._limit.make_room([], name, added.total, None, on_ended)
             return former
         return None
 

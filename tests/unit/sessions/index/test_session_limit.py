@@ -135,3 +135,17 @@ async def test_all_that_revoke_all_has_ended_is_told_and_counted_where_the_entri
     assert await sessions.revoke_all("ann") == 0
     reasons = [getattr(record, "jwtsession_reason", None) for record in caplog.records]
     assert reasons.count("revoked") == 3
+
+
+async def test_a_use_that_ends_other_sessions_tells_of_them(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    """Sessions from before the index come into it as they are used: what ends beyond the limit has an event, once."""
+    caplog.set_level(logging.INFO, "jwtsession")
+    store = MemorySessionStore(clock)
+    before = started(SessionProvider(store=store, clock=clock, secret=SECRET))
+    after = provider(store, clock, max_sessions=2, too_many_sessions="evict")
+    for made in [await log_in(before) for _ in range(4)]:
+        headers = [(b"authorization", f"Bearer {made.token}".encode())]
+        await after.get_manager(Request({"type": "http", "method": "GET", "headers": headers}))
+    assert len(await after.list_sessions("ann")) == 2
+    reasons = [getattr(record, "jwtsession_reason", None) for record in caplog.records]
+    assert reasons.count("evicted") == 2
