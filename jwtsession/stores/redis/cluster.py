@@ -207,7 +207,9 @@ class ClusterNodes:
         moved: Any = self.client.nodes_manager.move_slot(error)
         if inspect.isawaitable(moved):  # from redis-py 8 on
             await moved
-        if self.pipeline is not None and not any(nodes[0] is old for nodes in slots.values()):
+        if self.pipeline is None or slots[error.slot_id][0] is old:  # another call has noted it already
+            return
+        if not any(nodes[0] is old for nodes in slots.values()):
             self.pipeline.keep({nodes[0].name for nodes in slots.values()})
 
     def _known(self, host: str, port: int) -> ClusterNode:

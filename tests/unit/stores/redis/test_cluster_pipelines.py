@@ -3,13 +3,16 @@
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from redis.asyncio import RedisCluster
+from redis.asyncio.cluster import ClusterNode
 from redis.exceptions import ConnectionError, RedisClusterException, ResponseError, SlotNotCoveredError
 
 from jwtsession import RedisSessionStore
+from jwtsession.stores.redis.cluster import ClusterNodes
 from jwtsession.stores.redis.cluster_pipelines import ClusterPipelines
 from tests import servers
 
@@ -160,3 +163,33 @@ async def test_the_applications_own_client_gets_no_further_connections(
     store = RedisSessionStore(client=client)
     assert await asyncio.gather(*(store.load("a") for _ in range(8))) == [None] * 8
     assert loading(client, server) == 8
+
+
+async def test_of_many_that_learn_of_a_move_one_looks_through_the_map(server: servers.Server) -> None:
+    """The map has 16,384 slots. The others find that their slot has moved already, and do not stop the event loop."""
+
+    class Map(dict[int, list[ClusterNode]]):
+        looks = 0
+
+        def values(self) -> Any:
+            self.looks += 1
+            return super().values()
+
+    async def moved(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while received := await reader.read(4096):
+            writer.write(b"-MOVED 15495 127.0.0.1:%d\r\n" % server.port * received.count(b"*"))
+        writer.close()
+
+    server.command("SET", "a", "1")
+    async with await asyncio.start_server(moved, "127.0.0.1", 0) as other:
+        client = RedisCluster("127.0.0.1", server.port, protocol=2)
+        nodes = ClusterNodes(client, 1.0)
+        await client.initialize()
+        old = ClusterNode("127.0.0.1", other.sockets[0].getsockname()[1], "primary", protocol=2)
+        slots = client.nodes_manager.slots_cache = Map(client.nodes_manager.slots_cache | {15495: [old]})
+        notes: list[Any] = [SimpleNamespace(unanswered=0) for _ in range(20)]
+        calls = [nodes.call("a", ("GET", "a"), call=each) for each in notes]
+        assert await asyncio.gather(*calls) == [[b"1"]] * 20
+        assert 1 <= slots.looks <= 2
+        await old.disconnect()
+        await nodes.close()
