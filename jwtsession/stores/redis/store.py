@@ -32,7 +32,8 @@ class RedisSessionStore:
     Args:
         url: See `SessionSettings.redis_url`. Options of redis-py in its query override the defaults here
             (`?max_connections=100&socket_timeout=0.5`).
-        client: A `redis.asyncio` client instead of a URL. The store does not configure it and does not close it.
+        client: A `redis.asyncio` client instead of a URL. The store does not configure it and does not close it. With
+            the client of a cluster, loads share no round trips: they use the client's own connections.
         keyspace: Prefix of the sessions' keys.
 
     Raises:
