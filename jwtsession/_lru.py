@@ -15,8 +15,8 @@ class ByteLRU(Generic[K, V]):
 
     Each generation of entries has a plain dict: an ordered mapping would take 50 bytes more for each entry, and would
     change at each read. A new entry goes into the youngest generation, and so does an older one when it is used. When
-    the youngest generation has a quarter of the limit, the next one begins. `put` evicts entries of the oldest
-    generation. Within a generation the order of use is not known.
+    a quarter of the limit has been put there, the next one begins. Evicted are entries of the oldest generation. Within
+    a generation the order of use is not known.
 
     Args:
         limit: How many bytes all entries may take together. 0 keeps nothing.
@@ -24,20 +24,29 @@ class ByteLRU(Generic[K, V]):
             an entry: the mapping does not keep the number, because that would take memory.
     """
 
-    __slots__ = ("_cost", "_limit", "_older", "_young", "_young_size", "size")
+    __slots__ = ("_cost", "_limit", "_older", "_put", "_young", "size")
 
     def __init__(self, limit: int, cost: Callable[[K, V], int]) -> None:
         self._limit = limit
         self._cost = cost
-        self.clear()
+        self._young: dict[K, V] = {}
+        self._put = 0
+        self._older: list[dict[K, V]] = []
+        self.size = 0
+        """How many bytes all entries take now."""
 
     def __len__(self) -> int:
         return len(self._young) + sum(map(len, self._older))
 
     def get(self, key: K) -> V | None:
         """Return a value, which counts as its use; None if there is none."""
-        value = self._young.get(key)
-        return self._promoted(key) if value is None else value
+        try:
+            return self._young[key]  # faster than `dict.get`
+        except KeyError:
+            value = self._pop_older(key)
+            if value is not None:
+                self._young[key] = value
+            return value
 
     def put(self, key: K, value: V) -> None:
         """Keep a value in place of the key's old value, and evict entries until all fit.
@@ -50,21 +59,19 @@ class ByteLRU(Generic[K, V]):
         cost = self._cost(key, value)
         if cost > self._limit:
             return
-        self._add(key, value, cost)
+        while self.size + cost > self._limit:
+            self._evict()
+        self._put += cost
+        if self._put > self._limit // _GENERATIONS and len(self._older) < _GENERATIONS:
+            self._older.append(self._young)
+            self._young, self._put = {}, cost
+        self._young[key] = value
         self.size += cost
-        # There is an older generation: the youngest one alone is within the limit.
-        while self.size > self._limit:
-            if self._older[0]:
-                self.size -= self._cost(*self._older[0].popitem())
-            else:
-                del self._older[0]
 
     def pop(self, key: K) -> V | None:
         """Remove a value and return it; None if there is none."""
         value = self._young.pop(key, None)
-        if value is not None:
-            self._young_size -= self._cost(key, value)
-        else:
+        if value is None:
             value = self._pop_older(key)
         if value is not None:
             self.size -= self._cost(key, value)
@@ -72,11 +79,10 @@ class ByteLRU(Generic[K, V]):
 
     def clear(self) -> None:
         """Remove all values."""
-        self._young: dict[K, V] = {}
-        self._young_size = 0
-        self._older: list[dict[K, V]] = []
+        self._young = {}
+        self._put = 0
+        self._older = []
         self.size = 0
-        """How many bytes all entries take now."""
 
     def items(self) -> Iterator[tuple[K, V]]:
         """All keys and values, the oldest generation first. Reading them does not count as use."""
@@ -90,18 +96,11 @@ class ByteLRU(Generic[K, V]):
                 return value
         return None
 
-    def _promoted(self, key: K) -> V | None:
-        value = self._pop_older(key)
-        if value is not None:
-            self._add(key, value, self._cost(key, value))
-        return value
-
-    def _add(self, key: K, value: V, cost: int) -> None:
-        if self._young and self._young_size + cost > self._limit // _GENERATIONS:
-            self._older.append(self._young)
-            self._young, self._young_size = {}, 0
-            if len(self._older) > _GENERATIONS:
-                # The oldest entries come last in their new generation, because `popitem` takes what was added last.
-                self._older[1].update(self._older.pop(0))
-        self._young[key] = value
-        self._young_size += cost
+    def _evict(self) -> None:
+        while self._older and not self._older[0]:
+            del self._older[0]
+        if not self._older:
+            # All entries were used since the youngest generation began. `popitem` takes the last: the one used first.
+            self._older.append(dict(reversed(self._young.items())))
+            self._young = {}
+        self.size -= self._cost(*self._older[0].popitem())

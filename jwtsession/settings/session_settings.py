@@ -128,9 +128,9 @@ class SessionSettings(LoadedSettings):
     original does. A value above a quarter of `max_age` counts as a quarter of `max_age`."""
 
     token_cache_bytes: int = Field(default=4 * 1024 * 1024, ge=0)
-    """Memory in bytes for verified tokens, in each worker; one token takes about 250 bytes, so the default
-    keeps about 13,000. A token in the cache is not verified again, but its times are checked at each request. 0 keeps
-    none."""
+    """Memory in bytes for verified tokens, in each worker; half of it, and at most 4 MB, has the tokens
+    that were used last, about 900 bytes each; the rest has all tokens, 250 bytes each. So the default keeps about
+    8,500. A token in the cache is not verified again, but its times are checked at each request. 0 keeps none."""
 
     near_cache_bytes: int = Field(default=0, ge=0)
     """Memory in bytes for recently read sessions, in each worker. A request that finds its session there asks no

@@ -11,8 +11,8 @@ from .._lru import ByteLRU
 if TYPE_CHECKING:
     from ..observability import Series
 
-_RECENT_BYTES = 1_000_000
-"""The most memory of the tokens that are not packed, about 1,200: the garbage collector looks at each of them."""
+_RECENT_BYTES = 4_000_000
+"""The most memory of the tokens that are not packed, about 5,000: the garbage collector looks at each of them."""
 
 _TEXT_BYTES = 8
 """Memory in bytes that a value takes beyond its size, on average, since memory is given in whole blocks."""
@@ -81,12 +81,13 @@ class TokenCache:
         limit: How many bytes of memory the tokens may take. 0 keeps none.
     """
 
-    __slots__ = ("_packed", "_recent")
+    __slots__ = ("_packed", "_recent", "_recent_limit", "_recent_size")
 
     def __init__(self, limit: int) -> None:
-        recent = min(limit // 4, _RECENT_BYTES)
-        self._recent: ByteLRU[str, VerifiedToken] = ByteLRU(recent, _cost)
-        self._packed: ByteLRU[bytes, bytes] = ByteLRU(limit - recent, _packed_cost)
+        self._recent_limit = min(limit // 2, _RECENT_BYTES)
+        self._recent_size = 0
+        self._recent: dict[str, VerifiedToken] = {}
+        self._packed: ByteLRU[bytes, bytes] = ByteLRU(limit - self._recent_limit, _packed_cost)
 
     def __len__(self) -> int:
         return len(self._packed)
@@ -94,7 +95,7 @@ class TokenCache:
     @property
     def size(self) -> int:
         """How many bytes all tokens take now."""
-        return self._recent.size + self._packed.size
+        return self._recent_size + self._packed.size
 
     def get(self, token: str) -> VerifiedToken | None:
         """Return a verified token; None if it is not here."""
@@ -103,7 +104,7 @@ class TokenCache:
     def add(self, verified: VerifiedToken) -> None:
         """Keep a token."""
         self._packed.put(_digest(verified.token), marshal.dumps(verified[1:]))
-        self._recent.put(verified.token, verified)
+        self._use(verified)
 
     def _unpacked(self, token: str) -> VerifiedToken | None:
         if not self._packed.size or not token.isascii():
@@ -112,8 +113,20 @@ class TokenCache:
         if packed is None:
             return None
         verified = VerifiedToken(token, *marshal.loads(packed))  # noqa: S302  these bytes are from `add`
-        self._recent.put(token, verified)
+        self._use(verified)
         return verified
+
+    def _use(self, verified: VerifiedToken) -> None:
+        if verified.token in self._recent:
+            return
+        cost = _cost(verified)
+        if self._recent_size + cost > self._recent_limit:
+            # All at once: to order them would cost each request more than to unpack some again.
+            self._recent.clear()
+            self._recent_size = 0
+        if cost <= self._recent_limit:
+            self._recent[verified.token] = verified
+            self._recent_size += cost
 
 
 class CountedTokenCache(TokenCache):
@@ -145,11 +158,11 @@ def _digest(token: str) -> bytes:
     return blake2b(token.encode(), digest_size=_DIGEST_BYTES).digest()
 
 
-def _cost(token: str, verified: VerifiedToken) -> int:
+def _cost(verified: VerifiedToken) -> int:
     values = sum(map(getsizeof, verified)) - verified.count(None) * (_NONE_BYTES + _TEXT_BYTES)
     methods = sum(getsizeof(each) + _TEXT_BYTES for each in verified.amr or ())
     texts = verified.sub, verified.scope, verified.acr, verified.actor, *(verified.amr or ())
-    # Whoever writes a text as JSON may make Python keep its UTF-8 too. The cost must be the same before and after that.
+    # Whoever writes a text as JSON may make Python keep its UTF-8 too: it is counted from the start.
     grown = sum(_WIDE_BYTES + 8 * len(each) - getsizeof(each) for each in texts if each and not each.isascii())
     return values + methods + grown + _ENTRY_BYTES
 

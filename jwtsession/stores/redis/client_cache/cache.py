@@ -13,9 +13,11 @@ from .tracking import STALENESS_SECONDS, Lease, Tracking
 _OVERHEAD_BYTES = 190
 """The most memory of an entry in bytes, without its id and value. A test measures it."""
 
-_HEADER = struct.Struct("=dq")
+_HEADER = struct.Struct("dq")
 """What stands before a value in memory: its deadline, and the number of its lease. So an entry is one object, at which
 Python's garbage collector need not look."""
+_HEADER_BYTES = _HEADER.size
+_unpack = _HEADER.unpack_from
 
 
 class Fetch(NamedTuple):
@@ -68,7 +70,7 @@ class ClientCache:
         entry = self._entries.get(session_id)
         if entry is None:
             return None
-        deadline, number = _HEADER.unpack_from(entry)
+        deadline, number = _unpack(entry)
         now = self._clock()
         if now >= deadline:
             # The server reports an expired key only when it finds the key, so check the time here.
@@ -81,15 +83,15 @@ class ClientCache:
             or lease.server != self._topology.locate(session_id)
         ):
             return None
-        return entry[_HEADER.size :]
+        return entry[_HEADER_BYTES:]
 
     def entry(self, session_id: str) -> Entry | None:
         """Return what is kept of a session, also if it may not be used any more."""
         entry = self._entries.get(session_id)
         if entry is None:
             return None
-        deadline, number = _HEADER.unpack_from(entry)
-        return Entry(entry[_HEADER.size :], deadline, self._leases.get(number))
+        deadline, number = _unpack(entry)
+        return Entry(entry[_HEADER_BYTES:], deadline, self._leases.get(number))
 
     def fetch(self, session_id: str) -> Fetch | None:
         """Begin a load: the store calls this before it loads a session. None if the reply must not be kept."""
@@ -170,4 +172,4 @@ class ClientCache:
 
 
 def _cost(session_id: str, entry: bytes) -> int:
-    return len(session_id) + len(entry) - _HEADER.size + _OVERHEAD_BYTES
+    return len(session_id) + len(entry) - _HEADER_BYTES + _OVERHEAD_BYTES
