@@ -100,7 +100,7 @@ class SessionRepository(Generic[S]):
         """
         session_id, due = token.session_id, extend and self.timeouts.is_due(token)
         ttl = self.timeouts.ttl(token) if due else 0
-        # Before the load: the two then share a round trip.
+        # Before the load: where many requests load at the same time, the two share a round trip.
         reading = None if self.cutoff is None else self.cutoff.begin(token)
         if check is None:
             stored = await self._store.load(session_id, ttl if ttl > 0 else None, allow_cached=allow_cached)

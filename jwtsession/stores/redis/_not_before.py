@@ -34,7 +34,7 @@ class RedisCutoff:
             _refuse(error)
 
     async def get(self) -> float | None:
-        """Return the time. The command shares the round trip of the loads that are made now."""
+        """Return the time. The command shares a round trip with loads that wait at the same time."""
         try:
             stored: bytes | None = await self._executor.read(("GET", self._key))
         except SessionCorruptError as error:
