@@ -11,7 +11,7 @@ from ..stores import CutoffStore
 from .timeouts import SessionToken
 
 KNOWN_SECONDS = 1.0
-"""How long a worker uses what it has read. After that, the next load reads again. Under load both share a round trip."""
+"""How long a worker uses what it has read. Then the next load reads again. Under load both share a round trip."""
 
 _ATTEMPTS = 5
 
