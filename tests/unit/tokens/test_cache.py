@@ -137,7 +137,7 @@ def test_a_text_that_grows_in_memory_does_not_widen_the_limit(clock: Clock, clai
     ids=["none", "two", "wide", "list"],
 )
 def test_it_takes_no_more_memory_than_it_may(clock: Clock, claims: dict[str, Any]) -> None:
-    """Full, and with tokens that come and go, it takes what it was given at most, and at least half of it."""
+    """Full, and with tokens that come and go, it takes what it was given at most, and at least two fifths of it."""
 
     class Uncached(Claims):
         model_config = ConfigDict(cache_strings="keys")  # or Pydantic keeps thousands of texts for itself
@@ -152,7 +152,7 @@ def test_it_takes_no_more_memory_than_it_may(clock: Clock, claims: dict[str, Any
         most = tracemalloc.get_traced_memory()[0] - before
     finally:
         tracemalloc.stop()
-    assert 500_000 < most <= 1_000_000
+    assert 400_000 < most <= 1_000_000  # the half of the recent ones may just have been emptied
 
 
 def test_a_usual_token_takes_about_250_bytes(clock: Clock) -> None:
