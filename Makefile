@@ -43,7 +43,7 @@ PORT ?= 8000
 demo: $(VENV)/.example  ## Run the example application at PORT, on an embedded Valkey or on JWTSESSION_REDIS_URL
 	@$(BIN)/python -m example_app --port $(PORT)
 
-check: $(VENV)/.test $(VENV)/.lint  ## Check format and lint, and run the tests that need no server: in 40 seconds
+check: $(VENV)/.test $(VENV)/.lint  ## Check format and lint, and run the tests that need no server: in a minute
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
 	@$(PYTEST) --quiet $(ON_EACH_CORE) -m "not server and not slow and not ci" tests/unit tests/contract tests/security \
