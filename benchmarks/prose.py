@@ -10,11 +10,12 @@ COLLECTOR = """\
 _ABOUT_COLLECTOR = """\
 ## The garbage collector
 
-Python's garbage collector looks for cycles of objects that nobody uses. A request of this package leaves none, unless
-its answer is a stream: reference counting frees all that it has made. But the collector counts the objects that there
-are, and requests that wait for Redis at the same time hold many. So it comes often, by default after every 700 new
-objects (2,000 from Python 3.13 on), and now and then it looks at everything, also at each function and class of each
-module. The event loop stands still for that long.
+Python's garbage collector looks for cycles of objects that nobody uses. A request of this package leaves none:
+reference counting frees all that it has made. With FastAPI alone as with this package, a stream that ends before its
+time, because its client leaves or its session ends, does leave some: those of the task group in which it ran. But the
+collector counts the objects that there are, and requests that wait for Redis at the same time hold many. So it comes
+often, by default after every 700 new objects (2,000 from Python 3.13 on), and now and then it looks at everything, also
+at each function and class of each module. The event loop stands still for that long.
 
 - **`gc_freeze=True`** (`JWTSESSION_GC_FREEZE=true`): when the application starts, the provider's lifespan calls
   `gc.collect()` and then `gc.freeze()`, once in each process. The collector never again looks at what there is at that

@@ -132,7 +132,10 @@ class AutoPipeline:
         finally:
             self._is_crowded = bool(self._waiting)
             self._release(connection)
-        return await reply
+        try:
+            return await reply
+        finally:
+            del reply  # an error refers to this frame, and the future to the error
 
     def together(self, commands: Sequence[Read]) -> Awaitable[list[Any]]:
         """Send several commands in one round trip. See `request`, also for what is raised."""
@@ -192,7 +195,8 @@ class AutoPipeline:
             found = await self._execute(connection, b"".join(commands), sum(counts), sinces[0] + self._deadline)
         except Exception as error:
             clear_frame_locals(error)  # the replies that have come already belong to others
-            _fail(batch, error)
+            # Nor does the error refer to this frame, which has the futures of all: they refer to the error.
+            _fail(batch, error.with_traceback(error.__traceback__ and error.__traceback__.tb_next))
         except BaseException:
             _fail(batch, ConnectionError("the store was closed"))
             raise

@@ -46,6 +46,11 @@ class ScopeWatch:
                 each.used()
 
     def close(self) -> None:
-        """Watch no longer."""
+        """Watch no longer, and forget whom to tell: he may refer to this watch, and a cycle waits for the collector."""
+        self._managers, self._tell = {}, _nobody
         while self._watched:
             self._watched.popitem()[1].close()
+
+
+def _nobody(_: Ending) -> None:
+    """Take the place of whom the watch told."""

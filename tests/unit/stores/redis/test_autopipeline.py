@@ -1,8 +1,10 @@
 """Tests of jwtsession.stores.redis.autopipeline, on a real server: it is all about connections."""
 
 import asyncio
+import gc
 import math
 import traceback
+import weakref
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -137,6 +139,26 @@ async def test_a_connection_that_dies_after_half_of_the_replies_shows_none_of_th
         frames = [frame for frame, _ in traceback.walk_tb(error.__cause__.__traceback__)]
         assert frames
         assert not [frame for frame in frames if "their session" in repr(frame.f_locals)]
+    await made.close()
+
+
+async def test_an_error_leaves_nothing_to_the_collector() -> None:
+    """With a server that is down, each load that fails is gone with its request: the first ones and those that wait."""
+    made = AutoPipeline(lambda: Connection(port=servers.free_port()), timeout=5, connect_timeout=5, deadline=5)
+
+    async def some() -> list[weakref.ref[BaseException]]:
+        found = await asyncio.gather(*(made.request(packed("GET", "a")) for _ in range(5)), return_exceptions=True)
+        return [weakref.ref(error) for error in found if isinstance(error, ConnectionError)]
+
+    await some()  # from now on the first load lets others join it
+    gc.collect()
+    gc.disable()
+    try:
+        errors = await some()
+        await asyncio.sleep(0)  # the last task ends
+        assert [error() for error in errors] == [None] * 5
+    finally:
+        gc.enable()
     await made.close()
 
 

@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from jwtsession import Claims, SessionManager, SessionMiddleware, SessionNotFoundError, SessionProvider
 from jwtsession.testing import AsyncSessionTester, Clock, InspectableStore, Login
+from tests.asgi import call, scope_of
 from tests.conftest import SECRET
 from tests.unit.web.sockets.test_websocket import Driver, UserSession, watch_of
 
@@ -297,6 +298,27 @@ async def test_streams_leave_nothing_behind(tester: Tester) -> None:
     for _ in range(20):
         await asyncio.sleep(0)
     assert (watch_of(tester.sessions).count, len(kept), asyncio.all_tasks() - before) == (0, 0, set())
+
+
+async def test_a_stream_that_is_complete_leaves_nothing_to_the_collector(tester: Tester) -> None:
+    """Reference counting frees its request's manager, and so the session, when the request has ended."""
+    kept: list[weakref.ref[Manager]] = []
+
+    async def parts() -> AsyncIterator[str]:
+        yield "a"
+
+    def answer(manager: Manager) -> Response:
+        kept.append(weakref.ref(manager))
+        return StreamingResponse(parts())
+
+    app, login = application(tester, answer), await tester.login(UserSession())
+    gc.collect()
+    gc.disable()
+    try:
+        assert (await call(app, scope_of(headers=[("authorization", f"Bearer {login.token}")]))).body == b"a"
+        assert kept[0]() is None
+    finally:
+        gc.enable()
 
 
 # --- blocks of one's own ---------------------------------------------------------------------------------------------
