@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +20,7 @@ from jwtsession import Claims, Session, SessionManager, SessionProvider, Token
 from tests import servers
 from tests.conftest import SECRET
 from tests.servers import Server
-from tests.web import bearer, serving
+from tests.web import bearer, serving, serving_by_hypercorn
 
 pytestmark = [pytest.mark.slow, pytest.mark.ci]
 
@@ -124,7 +125,9 @@ def closed(socket: Any) -> tuple[int, str]:
 
 
 def errors(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [record.message for record in caplog.records if record.name in ("uvicorn.error", "asyncio")]
+    return [
+        record.message for record in caplog.records if record.name in ("uvicorn.error", "hypercorn.error", "asyncio")
+    ]
 
 
 @pytest.mark.parametrize("path", ["/idle", "/busy", "/group"])
@@ -143,20 +146,38 @@ def test_a_logout_closes_every_kind_of_endpoint(
     assert errors(caplog) == []
 
 
-@pytest.mark.parametrize("http", ["h11", "httptools"])
+DRIVERS: dict[str, Callable[[FastAPI], contextlib.AbstractContextManager[httpx2.Client]]] = {
+    "h11": partial(serving, http="h11"),
+    "httptools": partial(serving, http="httptools"),
+    "hypercorn": serving_by_hypercorn,
+    "hypercorn-http2": partial(serving_by_hypercorn, http1=False, http2=True),
+}
+
+
+@pytest.mark.parametrize("driver", DRIVERS.values(), ids=DRIVERS)
 def test_a_stream_is_complete_when_its_session_ends(
-    valkey: Server, http: str, caplog: pytest.LogCaptureFixture
+    valkey: Server,
+    driver: Callable[[FastAPI], contextlib.AbstractContextManager[httpx2.Client]],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """The client sees the end of a whole answer, the generator is closed, and no error is logged."""
+    """The client sees the end of a whole answer, the generator is closed, and no error is logged; another session's
+    stream goes on, over HTTP/2 on the same connection.
+    """
     ended: list[str] = []
-    with caplog.at_level(logging.WARNING), serving(worker(valkey.url, ended=ended), http=http) as server:
-        headers = log_in(server)
-        with server.stream("GET", "/events", headers=headers) as answer:
-            parts = answer.iter_raw()
-            assert next(parts) == b"data: open\n\n"
+    with caplog.at_level(logging.WARNING), driver(worker(valkey.url, ended=ended)) as server:
+        headers, others = log_in(server), log_in(server)
+        with (
+            server.stream("GET", "/events", headers=others) as other,
+            server.stream("GET", "/events", headers=headers) as answer,
+        ):
+            parts, others_parts = answer.iter_raw(), other.iter_raw()
+            assert [next(parts), next(others_parts)] == [b"data: open\n\n"] * 2
             server.delete("/session", headers=headers)
             assert [*parts] == []
-    assert ended == ["events"]
+            servers.until(lambda: ended == ["events"], "the generator", 5)
+            server.delete("/session", headers=others)
+            assert [*others_parts] == []
+    assert ended == ["events"] * 2
     assert errors(caplog) == []
 
 

@@ -114,6 +114,9 @@ class _Socket:
         if self._accepted and kind.startswith("websocket.http.response"):
             if kind == "websocket.http.response.start":
                 await self._close_for_status(message["status"])
+        elif kind.startswith("websocket.http.response") and not self._takes_answers():
+            if kind == "websocket.http.response.start":
+                await self._outbox.send({"type": "websocket.close"})
         elif self._ending is not None:
             if kind == "websocket.send":
                 # What a server raises after a disconnect; Starlette makes a `WebSocketDisconnect` of it.
@@ -128,6 +131,13 @@ class _Socket:
         else:
             self._watch.refresh()
             await self._outbox.send(message)
+
+    def _takes_answers(self) -> bool:
+        """Whether the server sends a response of the application's own to a refused handshake.
+
+        Others send a 403 if the application closes. To a response Daphne sends nothing at all, and the client waits.
+        """
+        return "websocket.http.response" in (self._scope.get("extensions") or ())
 
     def _session_ended(self, ending: Ending) -> None:
         """Close the socket. The watch calls this in the socket's event loop, outside of the socket's tasks."""

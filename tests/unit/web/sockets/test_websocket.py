@@ -327,6 +327,25 @@ async def test_a_server_that_refuses_the_code_sends_an_applications_code(tester:
         assert await driver.ended() == [CLOSE | {"code": 4008, "reason": "401 Unauthorized"}]
 
 
+@pytest.mark.parametrize("extensions", [None, {}, {"websocket.http.response": {}}])
+async def test_a_handshake_is_refused_as_the_server_can_do_it(tester: Tester, extensions: Any) -> None:
+    """By the application's own response; on a server that takes none (Daphne) by a close, which it sends as a 403."""
+
+    async def needs_a_session(websocket: WebSocket, manager: SessionManager[UserSession, Claims]) -> None:
+        manager.require()
+
+    driver = Driver(application(tester.sessions, needs_a_session))
+    driver.scope["extensions"] = extensions
+    if extensions is None:
+        del driver.scope["extensions"]
+    async with driver:
+        await asyncio.wait_for(driver.task, 2)
+    if extensions:
+        assert [message.get("status") for message in driver.sent] == [401, None]
+    else:
+        assert driver.sent == [{"type": "websocket.close"}]
+
+
 async def test_a_cancellation_of_the_socket_stays_one(tester: Tester) -> None:
     """A server that shuts down cancels the endpoint, also at the moment of the end."""
     login, heard = await tester.login(UserSession()), Heard()
