@@ -13,7 +13,7 @@ from ..settings import SessionSettings
 from ..stores import SessionStore, has_tickets
 from ..tokens import KeyRing
 from ..web import APIRouter, HTTPConnection, routers
-from ..web.dependencies import SessionDependency
+from ..web.dependency import SessionDependency
 from ..web.routers import SessionEndpoint
 from .off_request import OffRequest
 

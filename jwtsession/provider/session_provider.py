@@ -21,7 +21,7 @@ from ..settings import SessionSettings, SettingsOptions, settings_or_missing, sh
 from ..stores import RedisClient, SessionStore
 from ..sync import SyncSessionProvider
 from ..web import FastAPI
-from ..web.dependencies import SessionDependency
+from ..web.dependency import SessionDependency
 from ..web.factories import makes_dependency
 from ..web.injection import depends
 from ..web.scopes import fresh_demand, level_demand

@@ -79,7 +79,7 @@ class Authenticator(Generic[S, C]):
         self._cookies = cookies
         self._checks = checks
         self._resolutions = resolutions
-        self._reads_bodies = extractor.reads_bodies
+        self.reads_bodies = extractor.reads_bodies
         """Whether the token may be in a request's body."""
 
     async def authenticate(
@@ -138,7 +138,7 @@ class Authenticator(Generic[S, C]):
                     await before.extend()
                 self._count(source, "ok")
                 if keeper is not None:
-                    keeper.keep(connection.scope, before, token, body or not self._reads_bodies)
+                    keeper.keep(connection.scope, before, token, body or not self.reads_bodies)
                 return before
             if source != "ticket":
                 verified = self._codec.verify(token)
@@ -181,7 +181,7 @@ class Authenticator(Generic[S, C]):
         if self._resolutions is not None:
             self._resolutions[source, "ok" if record is not None else _outcome(refusal)].count += 1
         if keeper is not None:
-            keeper.keep(connection.scope, manager, token, body or not self._reads_bodies)
+            keeper.keep(connection.scope, manager, token, body or not self.reads_bodies)
         return manager
 
     def _count(self, source: str, outcome: str) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import routing
 from starlette.routing import BaseRoute, Host, Mount
+from starlette.types import ASGIApp
 
 
 def applications(app: Any, prefix: str = "", above: tuple[Any, ...] = ()) -> Iterator[tuple[str, Any]]:
@@ -55,6 +56,29 @@ def nodes(route: Any) -> Iterator[Any]:
         if node is not None:
             yield node
             waiting += reversed(node.dependencies)
+
+
+def first_called(route: Any) -> Any | None:
+    """The node that FastAPI calls first at a request; None if the application may do something else before.
+
+    Before come a dependency that stands before it, the reading of a body, a limit of its size, and a route class of the
+    application's own. Only routes for HTTP have such a node.
+    """
+    node: Any = getattr(route, "dependant", None)
+    is_plain = type(getattr(route, "original_route", route)) is routing.APIRoute
+    if not is_plain or route.body_field is not None or getattr(route, "max_body_size", None) is not None:
+        return None
+    while node.dependencies:
+        node = node.dependencies[0]
+    # FastAPI waits for a node whose calls at the same time are limited.
+    return node if getattr(node, "concurrency", None) is None else None
+
+
+def wrap_route(route: Any, wrapper: Callable[[ASGIApp], ASGIApp]) -> None:
+    """Wrap FastAPI's ASGI application of a route for HTTP."""
+    # Versions of FastAPI with contexts keep the applications of included routes there.
+    served = getattr(route, "_effective_route", route)
+    served.app = wrapper(served.app)
 
 
 def parameters(node: Any) -> Iterator[Any]:

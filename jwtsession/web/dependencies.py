@@ -1,89 +1,28 @@
-"""The objects for `Depends(...)`: each gives an endpoint the request's session or manager, or refuses the request."""
+"""`Dependencies`: what a provider has for `Depends(...)`. Each gives an endpoint the session or the manager."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any, Generic, TypeVar
 from weakref import WeakSet
 
-from fastapi.security import SecurityScopes
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import Scope
 
-from .._tracebacks import clear_frame_locals
 from .._types import C, S
-from ..errors import AuthenticationError, JWTSessionError, LoginRequiredError
+from ..errors import AuthenticationError, LoginRequiredError
 from ..manager import SessionManager
 from ..manager.request import emit_refused, unmet
-from . import openapi
 from .answers.headers import Headers
 from .answers.saving import Saving
 from .authenticate import Authenticator
+from .dependency import Give, Manager, SessionDependency
 from .kept import Kept, is_of, kept_of
 from .lifespan import Lifespan
 from .login_redirect import check_login_path, login_location
 from .outgoing import KEY, Outgoing
-from .scopes import Demand, both, scope_demand
+from .scopes import Demand
 
 T = TypeVar("T")
-
-Manager = SessionManager[Any, Any]
-Ask = Callable[[HTTPConnection, Response | None, Demand | None, bool], Awaitable[Manager]]
-Give = Callable[[HTTPConnection, Manager, Demand | None], T]
-
-
-class SessionDependency(openapi.Documented, Generic[T]):
-    """A dependency for `Depends(...)`: `SessionProvider.get_session` and its siblings.
-
-    Args:
-        ask: Returns the request's manager, to be awaited.
-        give: Makes what the endpoint gets of the manager, or raises the request's error.
-        demand: What the token must meet, besides the scopes of the endpoint.
-        extend: Whether the request counts as a use of the session.
-    """
-
-    def __init__(
-        self, ask: Ask, give: "Give[T]", *, demand: Demand | None = None, extend: bool = True, **documentation: Any
-    ) -> None:
-        super().__init__(**documentation)
-        self._ask, self._give, self._demand, self._extend = ask, give, demand, extend
-        self.set_signature(connection=HTTPConnection, response=Response, scopes=SecurityScopes)
-
-    async def __call__(
-        self,
-        connection: HTTPConnection,
-        response: Response | None = None,
-        scopes: SecurityScopes | None = None,
-        **_schemes: None,
-    ) -> T:
-        """Resolve for a request or a WebSocket. FastAPI calls this; a middleware may too: `await get_manager(request)`.
-
-        Args:
-            connection: The request or the WebSocket.
-            response: FastAPI's response, which gets this package's headers. None in a middleware.
-            scopes: The scopes of `Security(..., scopes=[...])`.
-
-        Returns:
-            The session or the manager.
-
-        Raises:
-            AuthenticationError: The request has no usable session, and the dependency requires one.
-            InsufficientScopeError: `Security(..., scopes=[...])` demands more than the token's `scope` permits.
-            AmbiguousTokenError: The request has two different tokens.
-            CSRFError: The token came in the cookie, and another site may have made the request.
-            NotStartedError: The provider is not started.
-            ConfigurationError: The application did not start the provider itself, and something in it can't work.
-            StoreUnavailableError: The store did not answer.
-        """
-        try:
-            demand = self._demand
-            if scopes is not None and scopes.scopes:
-                demand = both(demand, scope_demand(scopes.scopes))
-            # The manager has no name here, or the traceback of an error would refer to it.
-            return self._give(connection, await self._ask(connection, response, demand, self._extend), demand)
-        except JWTSessionError as error:
-            del connection, response, scopes  # or the traceback refers to the request, and its token
-            clear_frame_locals(error)  # as `scrub_traceback`, without one more call for each request
-            raise
 
 
 class Dependencies(Generic[S, C]):
@@ -210,7 +149,15 @@ class Dependencies(Generic[S, C]):
     ) -> SessionDependency[T]:
         shown = self._shown | {"answers": (*answers, *self._always)}
         made = SessionDependency(
-            self._manager, give, demand=demand, extend=extend, optional=optional, changes=changes, saves=saves, **shown
+            self._manager,
+            give,
+            demand=demand,
+            extend=extend,
+            reads_bodies=self._authenticator.reads_bodies,
+            optional=optional,
+            changes=changes,
+            saves=saves,
+            **shown,
         )
         self.made.add(made)
         return made

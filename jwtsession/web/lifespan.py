@@ -15,6 +15,7 @@ from ..sessions import EvictionWatch, SessionWatch
 from ..stores import ServerStore
 from . import openapi
 from .collector import freeze_once
+from .early import load_early
 from .outgoing import wrapped
 from .route_checks import check_routes
 from .tenants import Tenant, admitted, place
@@ -156,6 +157,7 @@ class Lifespan:
             if app is not None:
                 openapi.document(app)
                 openapi.prune_dependants(app)
+                load_early(app)
                 ending.enter_context(wrapped(app, self._arrivals))
                 apps = ending.enter_context(admitted(self.tenant, app))
                 _give_own_states(app)

@@ -225,7 +225,7 @@ class SessionMiddleware:
             if outgoing.stream is not None or outgoing.before_start is not None:
                 await outgoing.finished()
         finally:
-            outgoing.scope = outgoing.answered = None
+            outgoing.scope = outgoing.answered = outgoing._task = None
             outgoing._send = _too_late
 
 

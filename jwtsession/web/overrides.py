@@ -9,7 +9,8 @@ from fastapi.security import SecurityScopes
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
-from .dependencies import Dependencies, SessionDependency
+from .dependencies import Dependencies
+from .dependency import SessionDependency
 from .kept import Kept, is_of
 
 

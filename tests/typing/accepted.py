@@ -21,7 +21,7 @@ from jwtsession import (
 )
 from jwtsession.testing import AsyncSessionTester, InspectableStore, Login, SessionTester
 from jwtsession.web.claims import ClaimsDependency
-from jwtsession.web.dependencies import SessionDependency
+from jwtsession.web.dependency import SessionDependency
 
 
 class UserSession(Session):

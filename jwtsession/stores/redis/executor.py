@@ -64,8 +64,14 @@ class Executor:
                 return await connections.pipeline.request(sent, replies, command[1], node)
             except (RedisError, RedisClusterException, OSError) as error:
                 failed = error
+        return await self._read_again(command, ttl, failed, since)
+
+    def _read_again(
+        self, command: Read, ttl: Read | None, failed: Exception | None, since: float | None
+    ) -> Awaitable[Any]:
+        # Beside `read`, because the lambda would make each load put its variables into cells.
         call = Call()
-        return await self._run(lambda servers: servers.read(command, ttl, call), call, failed=failed, since=since)
+        return self._run(lambda servers: servers.read(command, ttl, call), call, failed=failed, since=since)
 
     async def read_together(self, *commands: Read) -> list[Any]:
         """The replies to a few commands that may run twice, in one round trip; in a cluster one to each node."""

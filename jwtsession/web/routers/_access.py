@@ -13,7 +13,7 @@ from ...errors import ConfigurationError
 from ...manager import SessionManager
 from ...manager.logins import refuse_actor
 from ...sessions import SessionInfo
-from ..dependencies import SessionDependency
+from ..dependency import SessionDependency
 
 Manager = SessionManager[Any, Any]
 

@@ -12,7 +12,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from ...errors import CSRFError, ImpersonationError, InvalidArgumentError, LoginRequiredError, StaleAuthenticationError
 from ...sessions import check_label
-from ..dependencies import SessionDependency
+from ..dependency import SessionDependency
 from ..login_redirect import with_next
 from ._access import LISTED, SessionAccess
 from ._forms import InvalidRequestError, form_fields

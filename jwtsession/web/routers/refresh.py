@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends
 
 from ...manager import SessionManager
 from ...models import Token
-from ..dependencies import SessionDependency
+from ..dependency import SessionDependency
 
 _CONFLICT = "The token was replaced before, and the new one was used a moment ago"
 

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from ...manager.description import describe
 from ...models import Ticket
-from ..dependencies import SessionDependency
+from ..dependency import SessionDependency
 from ._access import SessionAccess
 from ._validation import ValidatedRoute
 from .refresh import add_refresh

@@ -15,7 +15,7 @@ from jwtsession import (
 )
 from jwtsession.stores import IndexPage
 from jwtsession.testing import Clock, InspectableStore
-from jwtsession.web.dependencies import SessionDependency
+from jwtsession.web.dependency import SessionDependency
 from tests.unit.conftest import UserClaims, UserSession, World, request
 
 GRACE = 10.0

@@ -1,0 +1,315 @@
+"""Tests of jwtsession.web.early: which requests load their session early, and that nothing else differs."""
+
+import asyncio
+import inspect
+import traceback
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+
+import pytest
+from fastapi import APIRouter, Body, Depends, FastAPI, Request, Security
+from fastapi.routing import APIRoute
+from starlette.responses import Response
+
+from jwtsession import Claims, Session, SessionProvider, StoreUnavailableError
+from jwtsession.testing import AsyncSessionTester, Clock, InspectableStore
+from tests.asgi import ask, scope_of
+from tests.conftest import SECRET
+
+
+class UserSession(Session):
+    user_id: int = 1
+
+
+class SlowStore(InspectableStore):
+    """A store whose loads wait as long as the test wants, or fail."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        super().__init__(clock)
+        self.answers = asyncio.Event()
+        self.answers.set()
+        self.loads = 0
+        self._asked = asyncio.Event()
+        self.error: Exception | None = None
+
+    async def asked(self) -> None:
+        """Wait until somebody asks."""
+        self._asked.clear()
+        await self._asked.wait()
+
+    async def load(self, session_id: str, ttl: int | None = None, *, allow_cached: bool = False) -> bytes | None:
+        self.loads += 1
+        self._asked.set()
+        await self.answers.wait()
+        if self.error is not None:
+            raise self.error
+        return await super().load(session_id, ttl, allow_cached=allow_cached)
+
+
+class Site:
+    """A provider, an application of it without routes, and a client that is logged in."""
+
+    def __init__(self, clock: Clock, **options: Any) -> None:
+        self.store = SlowStore(clock)
+        options = {"max_age": 1000, "absolute_max_age": 5000, "touch_interval": 0} | options
+        self.sessions = SessionProvider(UserSession, secret=SECRET, store=self.store, clock=clock, **options)
+        self.session = Annotated[UserSession, Depends(self.sessions.get_session)]
+        self.app = FastAPI(lifespan=self.sessions.lifespan)
+        self.token = ""
+
+    @asynccontextmanager
+    async def running(self, **claims: Any) -> AsyncIterator[None]:
+        async with self.app.router.lifespan_context(self.app):
+            self.token = (await AsyncSessionTester(self.sessions).login(UserSession(), Claims(**claims))).token
+            yield
+
+    async def ask(self, path: str = "/", method: str = "GET", **options: Any) -> Any:
+        return await ask(self.app, method, path, ("authorization", f"Bearer {self.token}"), **options)
+
+    async def waits_in(self, path: str = "/", method: str = "GET", **options: Any) -> set[str]:
+        """The names of the coroutines of a request that waits for its session. It gets its answer then."""
+        self.store.answers.clear()
+        task = asyncio.create_task(self.ask(path, method, **options))
+        await self.store.asked()
+        names, waits = set(), task.get_coro()
+        while inspect.iscoroutine(waits):
+            names.add(waits.__qualname__)
+            waits = waits.cr_await
+        self.store.answers.set()
+        assert (await task).status == 200
+        return names
+
+    async def is_early(self, path: str = "/", method: str = "GET", **options: Any) -> bool:
+        """Whether such a request loads its session before FastAPI begins to call dependencies."""
+        names = await self.waits_in(path, method, **options)
+        early, solving = "EarlyLoad.__call__" in names, "solve_dependencies" in names
+        assert early is not solving
+        return early
+
+
+@pytest.fixture
+def site(clock: Clock) -> Site:
+    return Site(clock)
+
+
+def reads(site: Site, router: Any = None, path: str = "/", **options: Any) -> None:
+    """Add a route that asks for the session alone."""
+
+    @(router or site.app).get(path, **options)
+    async def read(session: site.session) -> int:  # type: ignore[name-defined]
+        return session.user_id  # type: ignore[no-any-return]
+
+
+async def test_a_route_whose_first_dependency_is_the_session_loads_it_early(site: Site) -> None:
+    """FastAPI has not made its objects for dependencies yet while the request waits, wherever the route is: in the
+    application, in a router with a prefix, in an application that is mounted.
+    """
+    reads(site)
+    router, inner = APIRouter(prefix="/router"), FastAPI()
+    reads(site, router, "/session")
+    reads(site, inner, "/session")
+    site.app.include_router(router, prefix="/within")
+    site.app.mount("/mounted", inner)
+    async with site.running():
+        for path in ("/", "/within/router/session", "/mounted/session"):
+            assert await site.is_early(path), path
+
+
+async def test_every_way_to_ask_first_for_a_session_is_early(site: Site) -> None:
+    """By `Depends()` on the class, by the manager, by a dependency that asks for the session itself, and with others
+    that come later.
+    """
+
+    def user(session: site.session) -> int:  # type: ignore[name-defined]
+        return session.user_id  # type: ignore[no-any-return]
+
+    @site.app.get("/class")
+    async def by_class(session: Annotated[UserSession, Depends()]) -> None: ...
+
+    @site.app.get("/manager")
+    async def by_manager(manager: Annotated[Any, Depends(site.sessions.get_manager)]) -> None: ...
+
+    @site.app.get("/user")
+    async def by_user(number: Annotated[int, Depends(user)], q: str = "") -> None: ...
+
+    @site.app.get("/later")
+    async def with_later(session: site.session, later: Annotated[None, Depends(lambda: None)]) -> None: ...  # type: ignore[name-defined]
+
+    async with site.running():
+        for path in ("/class", "/manager", "/user", "/later"):
+            assert await site.is_early(path), path
+
+
+async def test_a_route_where_something_comes_first_is_not_early(site: Site) -> None:
+    """Another dependency, of the endpoint or of its router, a body, and a route class of the application's own may take
+    time or refuse the request: the session is loaded when FastAPI asks for it.
+    """
+
+    class OwnRoute(APIRoute):
+        pass
+
+    async def first() -> None: ...
+
+    @site.app.get("/first")
+    async def after_another(other: Annotated[None, Depends(first)], session: site.session) -> None: ...  # type: ignore[name-defined]
+
+    @site.app.post("/body")
+    async def with_body(session: site.session, text: Annotated[str, Body()]) -> None: ...  # type: ignore[name-defined]
+
+    paths = ["/first", "/own", "/guarded"]
+    if "max_body_size" in inspect.signature(APIRoute).parameters:  # newer versions of FastAPI
+        reads(site, path="/limited", max_body_size=10)
+        paths.append("/limited")
+    if "max_concurrency" in inspect.signature(Depends).parameters:
+
+        @site.app.get("/few")
+        async def few_at_a_time(
+            session: Annotated[UserSession, Depends(site.sessions.get_session, max_concurrency=2)],
+        ) -> None: ...
+
+        paths.append("/few")
+    own, guarded = APIRouter(route_class=OwnRoute), APIRouter(dependencies=[Depends(first)])
+    reads(site, own, "/own")
+    reads(site, guarded, "/guarded")
+    site.app.include_router(own)
+    site.app.include_router(guarded)
+    async with site.running():
+        for path in paths:
+            assert not await site.is_early(path), path
+        assert not await site.is_early("/body", "POST", body=b'"text"')
+
+
+async def test_a_token_in_a_body_is_never_looked_for_early(clock: Clock) -> None:
+    """Only FastAPI's own `Request` keeps a body that was read."""
+    site = Site(clock, token_sources=["bearer", "body"])
+    reads(site)
+    async with site.running():
+        assert not await site.is_early()
+
+
+async def test_a_session_that_ends_while_the_body_is_sent_is_refused(site: Site) -> None:
+    """A client that sends slowly can't use a session that has ended meanwhile."""
+
+    @site.app.post("/")
+    async def with_body(session: site.session, text: Annotated[str, Body()]) -> None: ...  # type: ignore[name-defined]
+
+    sent, messages = asyncio.Event(), []
+
+    async def receive() -> dict[str, Any]:
+        await sent.wait()
+        return {"type": "http.request", "body": b'"text"', "more_body": False}
+
+    async def send(message: Any) -> None:
+        messages.append(message)
+
+    async with site.running():
+        headers = [(b"authorization", f"Bearer {site.token}".encode()), (b"content-type", b"application/json")]
+        scope = {"type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": headers}
+        task = asyncio.create_task(site.app(scope, receive, send))
+        for _ in range(50):
+            await asyncio.sleep(0)
+        (session_id,) = site.store.contents
+        await site.store.destroy(session_id)
+        sent.set()
+        await task
+    assert messages[0]["status"] == 401
+
+
+async def test_a_request_asks_the_store_once(site: Site) -> None:
+    """However many of its dependencies ask for the session, and also where the store fails."""
+
+    @site.app.get("/")
+    async def read(session: site.session, manager: Annotated[Any, Depends(site.sessions.get_manager)]) -> bool:  # type: ignore[name-defined]
+        return manager.session is session  # type: ignore[no-any-return]
+
+    async with site.running():
+        assert (await site.ask()).body == b"true"
+        assert site.store.loads == 1
+        site.store.error = StoreUnavailableError("down")
+        assert (await site.ask()).status == 503
+        assert site.store.loads == 2
+
+
+async def test_an_error_is_raised_by_the_dependency(site: Site) -> None:
+    """So a handler of the application answers it, the next request is not concerned, and the scope keeps nothing."""
+    reads(site)
+
+    class OddError(Exception):
+        pass
+
+    @site.app.exception_handler(OddError)
+    async def answer(request: Request, error: OddError) -> Response:
+        assert "solve_dependencies" in [each.name for each in traceback.extract_tb(error.__traceback__)]
+        return Response(status_code=418)
+
+    async with site.running():
+        site.store.error = OddError()
+        assert (await site.ask()).status == 418
+        site.store.error = None
+        assert (await site.ask()).status == 200
+
+
+async def test_an_overridden_dependency_loads_nothing(site: Site) -> None:
+    """`dependency_overrides` counts for the early load too, and its removal as well."""
+    reads(site)
+    async with site.running():
+        site.app.dependency_overrides[site.sessions.get_session] = lambda: UserSession(user_id=7)
+        assert (await site.ask()).body == b"7"
+        assert site.store.loads == 0
+        site.app.dependency_overrides.clear()
+        assert await site.is_early()
+
+
+async def test_a_token_without_the_demanded_scope_extends_nothing(clock: Clock) -> None:
+    """The early load knows what the endpoint demands: a refused request does not restart the idle timeout."""
+    site = Site(clock)
+
+    @site.app.get("/")
+    async def read(session: Annotated[UserSession, Security(site.sessions.get_session, scopes=["write"])]) -> None: ...
+
+    async with site.running(scope="read"):
+        ((session_id, kept),) = site.store.contents.items()
+        before = kept.expires
+        clock.advance(100)
+        assert (await site.ask()).status == 403
+        assert site.store.contents[session_id].expires == before
+        assert site.store.loads == 1
+
+
+async def test_a_scope_that_a_driver_uses_again_gives_nobody_anothers_session(site: Site) -> None:
+    """Also where nobody took what was loaded early, because the dependency was overridden meanwhile."""
+    reads(site)
+
+    @site.app.get("/late")
+    async def late(other: Annotated[None, Depends(lambda: None)], session: site.session) -> None: ...  # type: ignore[name-defined]
+
+    statuses: list[int] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Any) -> None:
+        statuses.extend([message["status"]] if "status" in message else [])
+
+    async with site.running():
+        scope = scope_of(headers=[("authorization", f"Bearer {site.token}")])
+        site.store.answers.clear()
+        task = asyncio.create_task(site.app(scope, receive, send))
+        await site.store.asked()
+        site.app.dependency_overrides[site.sessions.get_session] = lambda: UserSession(user_id=7)
+        site.store.answers.set()
+        await task
+        site.app.dependency_overrides.clear()
+        scope |= {"path": "/late", "headers": []}
+        await site.app(scope, receive, send)
+    assert statuses == [200, 401]
+
+
+async def test_an_application_that_starts_again_loads_once(site: Site) -> None:
+    """The second start finds the routes as the first one left them."""
+    reads(site)
+    for _ in range(2):
+        async with site.running():
+            await site.waits_in()
+            assert type(site.app.routes[-1].app.app).__name__ != "EarlyLoad"  # type: ignore[attr-defined]
