@@ -190,8 +190,9 @@ class Lifespan:
                 self._audit.log(logging.INFO, "%s: sessions are in %s", self.tenant.name, place(self._store))
                 for each in self._weaknesses:
                     self._audit.log(logging.WARNING, "%s", each)
+                self._weaknesses = ()  # once: some drivers (Mangum) start the application for each request
                 if self._eviction is not None:
-                    await self._eviction.look()
+                    await self._eviction.pinged(True)
             self._running += 1
 
     async def _end(self) -> None:

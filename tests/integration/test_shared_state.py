@@ -3,9 +3,10 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from functools import partial
 from typing import Annotated, Any
+from urllib.parse import parse_qs
 
 import httpx2
 import pytest
@@ -100,29 +101,56 @@ def over_asgi_lifespan(app: FastAPI) -> Iterator[Ask]:
 
 
 @contextmanager
-def over_mangum(app: FastAPI) -> Iterator[Ask]:
-    """A function that a gateway calls once for each request."""
+def over_mangum(app: FastAPI, event: Callable[..., dict[str, Any]]) -> Iterator[Ask]:
+    """A function that a gateway calls once for each request: each time the application starts and ends."""
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     handler = Mangum(app, lifespan="on")
 
     def ask(method: str, path: str, token: str | None) -> tuple[int, Any]:
         raw_path, _, query = path.partition("?")
-        event = {
-            "version": "2.0",
-            "routeKey": "$default",
-            "rawPath": raw_path,
-            "rawQueryString": query,
-            "headers": {"host": "test"} | (bearer(token) if token else {}),
-            "requestContext": {"http": {"method": method, "path": raw_path, "sourceIp": "127.0.0.1"}},
-            "isBase64Encoded": False,
-        }
-        answer = handler(event, {})  # type: ignore[arg-type]
+        headers = {"host": "test"} | (bearer(token) if token else {})
+        answer = handler(event(method, raw_path, query, headers), {})  # type: ignore[arg-type]
         return answer["statusCode"], json.loads(answer["body"])
 
     yield ask
     asyncio.set_event_loop(None)
     loop.close()
+
+
+def over_mangum_http(app: FastAPI) -> AbstractContextManager[Ask]:
+    """The events of API Gateway's HTTP APIs, and of function URLs."""
+
+    def event(method: str, path: str, query: str, headers: dict[str, str]) -> dict[str, Any]:
+        return {
+            "version": "2.0",
+            "routeKey": "$default",
+            "rawPath": path,
+            "rawQueryString": query,
+            "headers": headers,
+            "requestContext": {"http": {"method": method, "path": path, "sourceIp": "127.0.0.1"}},
+            "isBase64Encoded": False,
+        }
+
+    return over_mangum(app, event)
+
+
+def over_mangum_rest(app: FastAPI) -> AbstractContextManager[Ask]:
+    """The events of API Gateway's REST APIs."""
+
+    def event(method: str, path: str, query: str, headers: dict[str, str]) -> dict[str, Any]:
+        return {
+            "resource": "/{proxy+}",
+            "path": path,
+            "httpMethod": method,
+            "multiValueHeaders": {name: [value] for name, value in headers.items()},
+            "multiValueQueryStringParameters": parse_qs(query),
+            "requestContext": {"resourcePath": "/{proxy+}", "identity": {"sourceIp": "127.0.0.1"}},
+            "body": None,
+            "isBase64Encoded": False,
+        }
+
+    return over_mangum(app, event)
 
 
 @contextmanager
@@ -153,7 +181,15 @@ def read(answer: Any) -> tuple[int, Any]:
     return answer.status_code, answer.json()
 
 
-DRIVERS = [over_uvicorn, over_hypercorn, over_asgi_lifespan, over_mangum, over_test_client, over_one_state]
+DRIVERS = [
+    over_uvicorn,
+    over_hypercorn,
+    over_asgi_lifespan,
+    over_mangum_http,
+    over_mangum_rest,
+    over_test_client,
+    over_one_state,
+]
 
 
 @pytest.fixture(params=DRIVERS, ids=[driver.__name__ for driver in DRIVERS])

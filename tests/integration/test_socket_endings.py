@@ -165,7 +165,10 @@ def test_a_stream_is_complete_when_its_session_ends(
     """
     ended: list[str] = []
     with caplog.at_level(logging.WARNING), driver(worker(valkey.url, ended=ended)) as server:
-        headers, others = log_in(server), log_in(server)
+        with httpx2.Client(
+            base_url=server.base_url
+        ) as client:  # Hypercorn 0.17.3 answers some POSTs too early for HTTP/2
+            headers, others = log_in(client), log_in(client)
         with (
             server.stream("GET", "/events", headers=others) as other,
             server.stream("GET", "/events", headers=headers) as answer,

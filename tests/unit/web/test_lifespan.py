@@ -24,7 +24,7 @@ from jwtsession import (
     Token,
 )
 from tests import servers
-from tests.conftest import SECRET
+from tests.conftest import SECRET, Clock
 from tests.web import bearer
 
 
@@ -333,8 +333,30 @@ class TestSync:
 def test_what_the_cookie_gives_up_stands_in_the_log(
     options: dict[str, Any], warnings: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A cookie over plain HTTP, one for a whole domain and no CSRF check are each a warning at the start."""
+    """A cookie over plain HTTP, one for a whole domain and no CSRF check are each a warning at the first start.
+
+    Some drivers (Mangum) start the application again for each request: they do not fill the log.
+    """
     sessions = SessionProvider(secret=SECRET, store=MemorySessionStore(), **options)
-    with caplog.at_level(logging.WARNING, "jwtsession"), TestClient(FastAPI(lifespan=sessions.lifespan)):
-        pass
+    for _ in range(3):
+        with caplog.at_level(logging.WARNING, "jwtsession"), TestClient(FastAPI(lifespan=sessions.lifespan)):
+            pass
     assert [record.getMessage().partition(":")[0] for record in caplog.records] == warnings
+
+
+async def test_a_start_soon_after_another_asks_no_server_for_its_policy(clock: Clock) -> None:
+    """As drivers do that start the application for each request (Mangum). After five minutes a start asks again."""
+
+    class Telling(MemorySessionStore):
+        asked = 0
+
+        async def eviction_policies(self) -> dict[str, tuple[str, int] | None]:
+            self.asked += 1
+            return {}
+
+    store = Telling(clock)
+    sessions = SessionProvider(secret=SECRET, store=store, clock=clock, user_index=True)
+    for seconds, asked in [(0, 1), (299, 1), (1, 2)]:
+        clock.advance(seconds)
+        async with sessions.lifespan(FastAPI()):
+            assert store.asked == asked
