@@ -34,7 +34,9 @@ class MeasuredStore:
         self.location = getattr(store, "location", id(store))
         """Where the sessions are: the same for all that measure one store."""
         for name in OPERATIONS:
-            if callable(getattr(store, name, None)) and not (name == "load" and isinstance(store, CachedSessionStore)):
+            if name == "load" and isinstance(store, CachedSessionStore):
+                self.load = store.load  # slower by `__getattr__`
+            elif callable(getattr(store, name, None)):
                 setattr(self, name, telemetry.operations.measured(name, store))
 
     def __repr__(self) -> str:
