@@ -203,7 +203,8 @@ class ClusterNodes:
     async def _move_slot(self, error: MovedError) -> None:
         """Note which node has the slot now."""
         slots = self.client.nodes_manager.slots_cache
-        old = slots[error.slot_id][0]
+        # In a map that was loaded meanwhile the slot may have no owner.
+        old = slots.setdefault(error.slot_id, [self._known(error.host, error.port)])[0]
         moved: Any = self.client.nodes_manager.move_slot(error)
         if inspect.isawaitable(moved):  # from redis-py 8 on
             await moved

@@ -193,3 +193,27 @@ async def test_of_many_that_learn_of_a_move_one_looks_through_the_map(server: se
         assert 1 <= slots.looks <= 2
         await old.disconnect()
         await nodes.close()
+
+
+async def test_a_slot_that_has_lost_its_owner_in_the_map_has_the_one_that_a_node_names(server: servers.Server) -> None:
+    """With `require_full_coverage=false` another call may load such a map while this one waits for its reply."""
+
+    async def moved(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while received := await reader.read(4096):
+            client.nodes_manager.slots_cache.pop(15495, None)
+            writer.write(b"-MOVED 15495 127.0.0.1:%d\r\n" % server.port * received.count(b"*"))
+        writer.close()
+
+    server.command("SET", "a", "1")
+    async with await asyncio.start_server(moved, "127.0.0.1", 0) as other:
+        client = RedisCluster("127.0.0.1", server.port, protocol=2, require_full_coverage=False)
+        nodes = ClusterNodes(client, 1.0)
+        await client.initialize()
+        old = ClusterNode("127.0.0.1", other.sockets[0].getsockname()[1], "primary", protocol=2)
+        client.nodes_manager.slots_cache[15495] = [old]
+        note: Any = SimpleNamespace(unanswered=0)
+        assert await nodes.call("a", ("GET", "a"), call=note) == [b"1"]
+        (owner,) = client.nodes_manager.slots_cache[15495]
+        assert owner.port == server.port
+        await old.disconnect()
+        await nodes.close()
