@@ -5,9 +5,9 @@ from statistics import median
 from . import charts as drawings
 from .figures import Report, cluster_times, find, of
 from .plan import FROZEN, NAMES
-from .prose import ADVICE, INTRODUCTION, NOTES
+from .prose import ADVICE, HOW_COLLECTOR, INTRODUCTION, NOTES
 from .single import CACHED
-from .tables import Row, added, tables
+from .tables import Row, added, collections, tables
 
 _LEAD = ("bare", "jwtsession", "jwtsession-near", "handwritten")
 """The applications of the first table."""
@@ -39,7 +39,7 @@ def markdown(report: Report) -> str:
         "lead": _lead(report),
         "expected": _expected(report),
         "about": _about(report),
-        "advice": ADVICE,
+        "advice": ADVICE.format(collector=_collector(report)),
         "charts": "\n\n".join(_charts(report)),
     }
     parts = [INTRODUCTION.format(**values)]
@@ -121,6 +121,16 @@ def _expected(report: Report) -> str:
             )
         lines.append(f"**Start.** `from jwtsession import SessionProvider` takes {rest['import_ms']['median']:.0f} ms.")
     return "\n".join(f"- {line}" for line in lines)
+
+
+def _collector(report: Report) -> str:
+    """The table of what the collector does, with what it says; nothing if that was not counted."""
+    table = collections(report)
+    if table is None:
+        return ""
+    title, header, rows = table
+    how = HOW_COLLECTOR.format(date=report["collector"]["time"][:10])
+    return f"\n{title}:\n\n{_markdown(header, rows)}\n\n{how}\n"
 
 
 def _cpu(report: Report, variation: str) -> float | None:

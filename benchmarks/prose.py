@@ -24,7 +24,7 @@ at each function and class of each module. The event loop stands still for that 
   where many requests are under way at once. Cycles of other packages wait longer for it, and take memory meanwhile.
 
 The two go together.
-
+{collector}
 What to know before you freeze:
 
 - In a lifespan of your own start the provider last. What the application makes later is not frozen: the collector looks
@@ -40,6 +40,12 @@ What to know before you freeze:
 - The end of the application unfreezes nothing, because `gc.unfreeze()` knows no owner. Another application that starts
   in the same process later, as in tests, is not frozen, so that it can be freed.
 - An implementation of Python without `gc.freeze()` refuses the setting at the start."""
+
+HOW_COLLECTOR = """\
+*Frozen*: `gc.freeze()` at the start; *when warm*: after the first requests; *at 50,000*: `gc.set_threshold(50_000)`.
+`python -m benchmarks.collector` counted it on {date}: Python tells of each collection, and the CPU time is that of its
+thread."""
+"""How the table of what the collector does was made."""
 
 ADVICE = f"""\
 {COLLECTOR}

@@ -3,6 +3,7 @@
 from statistics import median, quantiles
 from typing import Any
 
+from . import collector
 from .figures import Report, added_us, find, of
 from .goals import number_of
 from .plan import FROZEN, NAMES, THRESHOLD
@@ -62,6 +63,24 @@ def _collectors(report: Report) -> list[Table]:
         ]
         found.append((f"Python's collector, {number_of(64)}: {title}", header, rows))
     return found
+
+
+def collections(report: Report) -> Table | None:
+    """What `python -m benchmarks.collector` has counted; None if the report has nothing of that."""
+    if "collector" not in report:
+        return None
+    found = {(each["python"], each["way"], each["app"]): each for each in report["collector"]["rows"]}
+    apps = [app for app in collector.APPS if any(app == each for _, _, each in found)]
+    rows = [
+        [f"Python {python}, {way}", *(_collected(found.get((python, way, app))) for app in apps)]
+        for python, way in dict.fromkeys((python, way) for python, way, _ in found)
+    ]
+    title = f"What the collector takes of each request by CPU, and its longest stop, {number_of(collector.CLIENTS)}"
+    return title, ["", *(NAMES[app] for app in apps)], rows
+
+
+def _collected(row: collector.Row | None) -> str:
+    return f"{collector.us(row):.0f} µs, {1_000 * row['longest']:.1f} ms" if row else ""
 
 
 def _ways(report: Report, app: str) -> list[dict[str, Any] | None]:
