@@ -20,9 +20,10 @@ def merged(headers: Headers, ours: Headers) -> list[tuple[bytes, bytes]]:
 def _missing(name: bytes, value: bytes, own: Sequence[bytes]) -> Sequence[bytes]:
     """The members of a header's value that the answer's own header does not have.
 
-    `Cache-Control` and `Vary` are lists. The endpoint's own value of any other header stays as it is.
+    `Cache-Control` and `Vary` are lists, and `Vary: *` names all. The endpoint's own value of any other header stays
+    as it is.
     """
     held = {each.strip().lower() for part in own for each in part.split(b",")}
-    if name not in (b"cache-control", b"vary") or b"*" in held:
+    if name not in (b"cache-control", b"vary") or (name == b"vary" and b"*" in held):
         return ()
     return [each for each in value.split(b", ") if each.lower() not in held]
