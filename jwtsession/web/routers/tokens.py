@@ -1,20 +1,18 @@
 """The router for gateways and other services: introspection (RFC 7662) and revocation (RFC 7009)."""
 
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 
-from ...errors import AuthenticationError, ConfigurationError, InvalidClientError
+from ...errors import InvalidClientError
 from ...models import Claims
-from ..factories import is_factory, is_of_provider
-from ..openapi import Documented
 from ._forms import FORM, InvalidRequestError, form_fields
-from ._guards import answers_no, only_reads
+from ._guards import client_dependency
 
 _NO_STORE = {"Cache-Control": "no-store"}
 _TIMES = ("exp", "iat", "nbf", "auth_time")
@@ -116,13 +114,8 @@ def token_router(
     revoke_path: str,
 ) -> APIRouter:
     """See `SessionProvider.token_router`."""
-    _check_client(authenticate_client)
-
-    async def authenticated(client: Annotated[object, Depends(authenticate_client)]) -> None:
-        if await answers_no(client):
-            raise AuthenticationError
-
-    router = APIRouter(route_class=_TokenRoute, tags=["tokens"], dependencies=[Depends(authenticated)])
+    first = [client_dependency(authenticate_client)]
+    router = APIRouter(route_class=_TokenRoute, tags=["tokens"], dependencies=first)
     schema = TokenForm.model_json_schema()
     asked = {"requestBody": {"required": True, "content": {FORM: {"schema": schema}}}}
     answers: dict[int | str, dict[str, Any]] = {
@@ -158,19 +151,6 @@ def token_router(
         return Response(headers=_NO_STORE)
 
     return router
-
-
-def _check_client(authenticate_client: object) -> None:
-    """Refuse what lets every caller pass (RFC 7662 section 2.1: the caller must be authenticated)."""
-    remedy = "give client_credentials({...}), or a dependency that raises a 401"
-    if not callable(authenticate_client):
-        raise ConfigurationError(f"authenticate_client: {remedy}")
-    if is_factory(authenticate_client) or is_of_provider(authenticate_client):
-        raise ConfigurationError(f"authenticate_client: this makes a dependency, and is none: call it, or {remedy}")
-    if only_reads(authenticate_client):
-        raise ConfigurationError(f"authenticate_client: this only reads credentials and checks none: {remedy}")
-    if isinstance(authenticate_client, Documented) and authenticate_client.optional:
-        raise ConfigurationError(f"authenticate_client: this lets a request without a session pass: {remedy}")
 
 
 def _status(claims: Claims | None) -> TokenStatus:

@@ -24,11 +24,12 @@ OURS: Headers = (
             [(b"cache-control", b"private"), (b"cache-control", b"max-age=1")],
             [(b"cache-control", b"private, max-age=1, no-store"), *OURS[1:]],
         ),
+        ([(b"cache-control", b"*")], [(b"cache-control", b"*, no-store"), *OURS[1:]]),
         ([(b"VARY", b"accept,cookie")], [OURS[0], (b"vary", b"accept,cookie, Authorization"), OURS[2]]),
         ([(b"vary", b"*")], [OURS[0], (b"vary", b"*"), OURS[2]]),
         ([(b"referrer-policy", b"same-origin")], [*OURS[:2], (b"referrer-policy", b"same-origin")]),
     ],
-    ids=["none", "others", "list", "has it", "two lines", "vary", "vary star", "its own policy"],
+    ids=["none", "others", "list", "has it", "two lines", "star", "vary", "vary star", "its own policy"],
 )
 def test_the_endpoint_s_lists_get_what_they_lack(own: Headers, expected: Headers | None) -> None:
     """`Cache-Control` and `Vary` are completed, in one line each; any other header of the endpoint's stays as it is."""

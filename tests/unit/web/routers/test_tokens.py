@@ -365,10 +365,12 @@ class Basic(HTTPBasic):
         HTTPBasic,
         Basic(),
         partial(partial(HTTPBasic(auto_error=False))),
+        Claims,
+        Session,
     ],
 )
 def test_what_authenticates_nobody_is_refused(wrong: Any) -> None:
-    """FastAPI's own classes read credentials and check none of them."""
+    """FastAPI's own classes read credentials and check none of them, and a model is content with its fields."""
     sessions = SessionProvider(secret=SECRET, store=InspectableStore(Clock()))
     with pytest.raises(ConfigurationError, match="authenticate_client: "):
         sessions.token_router(wrong)
