@@ -1,6 +1,7 @@
 """Fixtures for all tests."""
 
 import asyncio
+import functools
 import gc
 import signal
 from collections.abc import Iterator
@@ -57,15 +58,23 @@ SERVERS = {"valkey_server", "redis_server", "cluster_server", "sentinel_server",
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # The garbage collector looks less often: what a test leaves to it is found some tests later, and fails that one.
+    gc.set_threshold(20_000, 10, 10)
     reaper.end_all_with_this_process()
     for folder in FOLDER.glob("[a-z]*/"):
         config.addinivalue_line("markers", f"{folder.name}: stands in tests/{folder.name}")
 
 
+@functools.cache
+def _folder(file: Path) -> str | None:
+    """The folder of `tests/` that a file stands in, which is `tests` itself for its own; None outside of it."""
+    return (FOLDER.name, *file.parent.relative_to(FOLDER).parts)[:2][-1] if FOLDER in file.parents else None
+
+
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Each test is marked by the folder that it stands in, and by `server` where it needs more than this process."""
-    folder = item.path.parent.relative_to(FOLDER).parts[0] if FOLDER in item.path.parent.parents else FOLDER.name
-    if FOLDER in item.path.parents and folder != FOLDER.name:
+    folder = _folder(item.path)
+    if folder not in (None, FOLDER.name):
         item.add_marker(folder)
     if folder not in IN_PROCESS or SERVERS & {*getattr(item, "fixturenames", ())}:
         item.add_marker("server")

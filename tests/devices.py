@@ -1,5 +1,7 @@
 """An application with the ready-made routers, and the devices of its users."""
 
+import functools
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,12 +9,13 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import httpx2
+import jwt
 from fastapi import Depends, FastAPI, HTTPException
 
 from jwtsession import Claims, Session, SessionInfo, SessionManager, SessionProvider, StoreUnavailableError, Token
-from jwtsession.testing import Clock, InspectableStore
+from jwtsession.testing import AsyncSessionTester, Clock, InspectableStore
 from tests.conftest import SECRET
-from tests.web import in_process
+from tests.web import InProcess, in_process
 
 FIREFOX = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:145.0) Gecko/20100101 Firefox/145.0"
 IPHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 26_0 like Mac OS X) Version/26.0 Mobile/15E148 Safari/604.1"
@@ -68,7 +71,7 @@ class Devices:
         options: Settings.
     """
 
-    client: httpx2.Client
+    client: InProcess
 
     def __init__(
         self, router: dict[str, Any] | None = None, admin: dict[str, Any] | None = None, **options: Any
@@ -105,6 +108,11 @@ class Devices:
         if admin is not None:
             app.include_router(sessions.admin_router(**({"guard": Depends(require_admin), "prefix": "/admin"} | admin)))
 
+    def begin_again(self) -> None:
+        """Forget all sessions, and set the clock back."""
+        self.clock.now = Clock().now
+        vars(self.store).update(vars(BreakableStore(self.clock)), down=False)
+
     def log_in(self, sub: str, *, by: str = "bearer", agent: str = FIREFOX, address: str = "", **query: str) -> Device:
         """Sign a user in on a new device, whose token is in the cookie or in a header."""
         headers = OWN | {"User-Agent": agent, "Session-Transport": by, "X-Forwarded-For": address}
@@ -119,8 +127,19 @@ class Devices:
         else:
             token = answer.json()["access_token"]
             headers = {"Authorization": f"Bearer {token}"}
-        who = self.client.get("/me", headers=headers).json()
-        return Device(headers, who["id"], SessionInfo(who["id"], 0, 0, 0).handle, token)
+        session_id = jwt.decode(token, options={"verify_signature": False})["jti"]
+        return Device(headers, session_id, SessionInfo(session_id, 0, 0, 0).handle, token)
+
+    def log_in_often(self, sub: str, times: int) -> None:
+        """Sign a user in on so many devices more, by one request."""
+
+        @self.app.post("/logins")
+        async def log_in() -> None:
+            tester = AsyncSessionTester(self.sessions)
+            for _ in range(times):
+                await tester.login({"secret of": sub}, Claims(sub=sub))
+
+        assert self.client.post("/logins").is_success
 
     def lives(self, device: Device) -> bool:
         """Whether the device's session has not ended."""
@@ -147,5 +166,25 @@ def serving_devices(
 ) -> Iterator[Devices]:
     """The application, running in this process for the length of a `with`."""
     devices = Devices(router, admin, **options)
+    with in_process(devices.app) as devices.client:
+        yield devices
+
+
+@functools.cache
+def _made(router: str, admin: str, options: str) -> Devices:
+    return Devices(json.loads(router), json.loads(admin), **json.loads(options))
+
+
+@contextmanager
+def serving_devices_again(
+    router: dict[str, Any] | None = None, admin: dict[str, Any] | None = None, **options: Any
+) -> Iterator[Devices]:
+    """As above, but an application of the same arguments is made once for all tests, which takes most of the time.
+
+    It starts anew for each test, with an empty store, at the same time of the clock. The arguments are what JSON can
+    hold. Who adds routes to it adds them for the tests that follow, too.
+    """
+    devices = _made(*map(json.dumps, (router, admin, options)))
+    devices.begin_again()
     with in_process(devices.app) as devices.client:
         yield devices

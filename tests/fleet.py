@@ -1,14 +1,16 @@
 """Two workers of one service: applications on one Valkey that get new settings one after the other."""
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
 import httpx2
 from fastapi import Depends, FastAPI
+from fastapi.testclient import TestClient
 
 from jwtsession import Claims, Session, SessionManager, SessionProvider, SessionSettings, Token
-from tests.web import bearer, in_process, serving
+from tests.web import bearer, serving
 
 
 class CartSession(Session):
@@ -31,7 +33,8 @@ class Fleet:
     def __init__(self, redis_url: str, clock: Callable[[], float], *, sockets: bool = False, **settings: Any) -> None:
         self._settings = {"redis_url": redis_url} | settings
         self._clock = clock
-        self._serving = serving if sockets else in_process
+        # Threads ask the workers, and a worker goes on between requests.
+        self._serving = serving if sockets else functools.partial(TestClient, raise_server_exceptions=False)
         self._stacks: dict[str, contextlib.ExitStack] = {}
         self.clients: dict[str, httpx2.Client] = {}
         self.tokens: list[str] = []

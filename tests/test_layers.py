@@ -72,6 +72,10 @@ ALONE = {
 MOST_LINES = 300
 
 
+BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
+"""Where a statement holds others. What is no statement imports nothing, and to look through it takes long."""
+
+
 @functools.cache
 def file_imports(path: Path) -> tuple[set[str], set[str]]:
     """The files of the package and the third-party packages that a file imports, but for type checkers."""
@@ -84,7 +88,7 @@ def file_imports(path: Path) -> tuple[set[str], set[str]]:
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
             waiting += node.orelse
             continue
-        waiting += ast.iter_child_nodes(node)
+        waiting += (each for name in BLOCKS for each in getattr(node, name, ()))
         if isinstance(node, ast.Import):
             others |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 0:

@@ -4,11 +4,10 @@ import json
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any, cast
+from typing import Any
 
 import httpx2
 import pytest
-from fastapi.testclient import TestClient
 
 from jwtsession import SessionInfo
 from tests.devices import Device, Devices, serving_devices
@@ -79,7 +78,7 @@ class Town:
         """The label of each session."""
         listed: list[SessionInfo] = []
         for name in ("ann", "bob", "root"):
-            listed += cast("TestClient", self.world.client).portal.call(self.world.sessions.list_sessions, name)
+            listed += self.world.client.call(self.world.sessions.list_sessions, name)
         return {each.handle: each.label for each in listed}
 
 

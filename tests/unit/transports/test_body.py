@@ -1,5 +1,6 @@
 """Tests of jwtsession.transports.body: what a search does to a request's body."""
 
+import functools
 import json
 from functools import partial
 from typing import Annotated, Any
@@ -128,7 +129,8 @@ class PureMiddleware:
         await self._app(scope, receive, send)
 
 
-def application(*, middleware: str | None) -> FastAPI:
+@functools.cache
+def application(middleware: str | None) -> FastAPI:
     """Endpoints that read their body in every way there is, behind a session that looks for its token in it."""
     sessions = SessionProvider(secret=SECRET, store=MemorySessionStore(), token_sources=("bearer", "body"))
     app = FastAPI(lifespan=sessions.lifespan)
@@ -182,7 +184,7 @@ def test_the_endpoint_has_its_body_after_the_search(middleware: str | None, path
     """However an endpoint reads its body, and whoever asked before: the token in it counts, and the body is whole."""
     if (path, kind) in (("model", "form"), ("form", "json")):
         return  # the endpoint's own 422
-    with TestClient(application(middleware=middleware), raise_server_exceptions=False) as client:
+    with TestClient(application(middleware), raise_server_exceptions=False) as client:
         token = client.post("/login").json()["access_token"]
         send = partial(client.post, f"/{path}")
         given, without = {"item": "tea", "accessToken": token}, {"item": "tea"}

@@ -1,8 +1,9 @@
 """Tests of jwtsession.web.routers.admin: the sessions of any user, for administrators and nobody else."""
 
+import functools
 import json
 from collections.abc import Iterator
-from functools import partial
+from contextlib import contextmanager
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -21,7 +22,7 @@ from jwtsession import (
     client_credentials,
 )
 from tests.conftest import SECRET
-from tests.devices import OWN, Devices, serving_devices
+from tests.devices import OWN, Devices, serving_devices, serving_devices_again
 from tests.web import in_process
 
 
@@ -39,7 +40,7 @@ def require_admin() -> None:
 
 def test_an_administrator_sees_and_ends_the_sessions_of_a_user() -> None:
     """The list, one by its handle, and all of them; and none of another user."""
-    with serving_devices(admin={}) as world:
+    with serving_devices_again(admin={}) as world:
         root, bob = world.log_in("root"), world.log_in("bob")
         first, second, third = (world.log_in("ann") for _ in range(3))
         listed = world.ask("GET", "/admin/users/ann/sessions", root).json()
@@ -58,9 +59,9 @@ SUBS = ["a/b", "a%2Fb", "a%00b", "a b", "ü/日本", "../ann", "a/.", "//", "?x=
         "ann/sessions/" + "H" * 22, "\x00", "\x7f"]  # fmt: skip
 
 
-@pytest.mark.parametrize("sub", SUBS, ids=lambda sub: sub.encode("unicode_escape").decode())
-async def test_every_user_has_a_path(sub: str) -> None:
-    """A `sub` is percent-encoded in the path, whatever it has; no path of one user is that of another one."""
+@functools.cache
+def unguarded() -> Devices:
+    """Anybody is an administrator, and any text a user."""
     world = Devices(admin={"guard": lambda: None})
 
     @world.app.post("/login")
@@ -68,6 +69,23 @@ async def test_every_user_has_a_path(sub: str) -> None:
         await manager.create({}, Claims(sub=sub))
         return (await world.sessions.list_sessions(sub))[0].handle
 
+    return world
+
+
+@contextmanager
+def serving_unguarded() -> Iterator[Devices]:
+    """As above, running in this process, without any session."""
+    world = unguarded()
+    world.begin_again()
+    with in_process(world.app) as world.client:
+        yield world
+
+
+@pytest.mark.parametrize("sub", SUBS, ids=lambda sub: sub.encode("unicode_escape").decode())
+async def test_every_user_has_a_path(sub: str) -> None:
+    """A `sub` is percent-encoded in the path, whatever it has; no path of one user is that of another one."""
+    world = unguarded()
+    world.begin_again()
     transport = httpx2.ASGITransport(world.app)
     async with (
         world.sessions.lifespan(world.app),
@@ -88,7 +106,7 @@ async def test_every_user_has_a_path(sub: str) -> None:
 
 def test_a_user_without_a_name() -> None:
     """An empty `sub` is a 422, and one that nobody has has no sessions."""
-    with serving_devices(admin={}) as world:
+    with serving_devices_again(admin={}) as world:
         root = world.log_in("root")
         for method in ("GET", "DELETE"):
             assert world.ask(method, "/admin/users//sessions", root).status_code == 422
@@ -100,7 +118,7 @@ def test_a_user_without_a_name() -> None:
 
 def test_log_out_everybody() -> None:
     """`POST /revoke-before` is there with the setting alone. A time in the future is a 422, and changes nothing."""
-    with serving_devices(admin={}, revoke_before=True) as world:
+    with serving_devices_again(admin={}, revoke_before=True) as world:
         root, ann = world.log_in("root"), world.log_in("ann")
         answer = world.ask("POST", "/admin/revoke-before", root, json={"time": "2999-01-01T00:00:00Z"})
         assert answer.status_code == 422
@@ -120,7 +138,7 @@ def test_log_out_everybody() -> None:
         assert answer.json() == {"time": "2027-01-15T08:00:10Z"}
         world.clock.advance(2)
         assert world.ask("GET", "/me", ann).status_code == 401
-    with serving_devices(admin={}) as world:
+    with serving_devices_again(admin={}) as world:
         assert world.ask("POST", "/admin/revoke-before", world.log_in("root"), json={}).status_code == 404
 
 
@@ -129,7 +147,7 @@ def test_log_out_everybody() -> None:
     [
         None, "admin", True, 1, [], object(), Depends(), Depends("admin"),  # type: ignore[arg-type]
         UserSession, Depends(UserSession), HTTPBearer(), Depends(HTTPBearer()), APIKeyHeader(name="x"),
-        partial(HTTPBearer()), Security(APIKeyHeader(name="x")),
+        functools.partial(HTTPBearer()), Security(APIKeyHeader(name="x")),
     ],
     ids=lambda each: type(each).__name__,
 )  # fmt: skip
@@ -240,7 +258,7 @@ def test_a_guard_that_forgets_to_raise_lets_nobody_in(guard: Any) -> None:
 @pytest.mark.parametrize("site", ["cross-site", "same-site", None])
 def test_a_guard_of_its_own_does_not_replace_the_check_of_other_sites(site: str | None) -> None:
     """A guard may look at anything, also at the session in the request's state. The cookie is checked all the same."""
-    with serving_devices(admin={"guard": lambda: None}) as world:
+    with serving_unguarded() as world:
         root, ann = world.log_in("root", by="cookie"), world.log_in("ann")
         headers = root.headers | ({} if site is None else {"Sec-Fetch-Site": site})
         for path in ("/admin/users/ann/sessions", f"/admin/users/ann/sessions/{ann.handle}"):
@@ -264,7 +282,7 @@ def test_a_guard_of_its_own_does_not_replace_the_check_of_other_sites(site: str 
 )
 def test_a_guard_s_own_cookie_is_no_way_in_for_other_sites(headers: dict[str, str], passes: bool) -> None:
     """A guard may look at a cookie that this package does not know: a write by another site's page is a 403."""
-    with serving_devices(admin={"guard": lambda: None}) as world:
+    with serving_unguarded() as world:
         ann = world.log_in("ann")
         headers |= {"Cookie": "admin=1"}
         assert world.client.get("/admin/users/ann/sessions", headers=headers).status_code == 200

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import httpx2
 import pytest
 
-from tests.devices import FIREFOX, IPHONE, Device, Devices, serving_devices
+from tests.devices import FIREFOX, IPHONE, Device, Devices, serving_devices, serving_devices_again
 
 BROWSER = {"Accept": "text/html", "Sec-Fetch-Mode": "navigate"}
 PAGE = "/account/devices"
@@ -55,7 +55,7 @@ class Outline(HTMLParser):
 
 def test_the_page_of_two_devices() -> None:
     """This device and the others, each in words that people know, with the times as `<time>`."""
-    with serving_devices(WITH_PAGES, capture_client=True) as world:
+    with serving_devices_again(WITH_PAGES, capture_client=True) as world:
         phone = world.log_in("ann", agent=IPHONE, address="192.0.2.7")
         world.clock.advance(3 * 3600)
         here = world.log_in("ann", by="cookie")
@@ -78,7 +78,7 @@ def test_the_page_of_two_devices() -> None:
 
 def test_a_page_has_headers_that_permit_nothing_else() -> None:
     """The policy names the style by its hash, and nothing of the page needs more: no script, no style in attributes."""
-    with serving_devices(WITH_PAGES) as world:
+    with serving_devices_again(WITH_PAGES) as world:
         here = world.log_in("ann", by="cookie")
         world.log_in("ann")
         for answer in (open_page(world, here), open_page(world, None), send(world, "end", here, handle="x")):
@@ -121,7 +121,7 @@ def test_nothing_that_a_client_chooses_becomes_html(place: str) -> None:
 
 def test_the_forms_do_what_they_say() -> None:
     """Each answers with a 303 to the page, which then says what happened, and says it in its title too."""
-    with serving_devices(WITH_PAGES) as world:
+    with serving_devices_again(WITH_PAGES) as world:
         here, phone, tablet = (world.log_in("ann", by=by) for by in ("cookie", "bearer", "bearer"))
         answer = send(world, "rename", here, handle=phone.handle, label=" My phone ")
         assert (answer.status_code, answer.headers["location"]) == (303, "../devices?done=named")
@@ -143,7 +143,7 @@ def test_the_forms_do_what_they_say() -> None:
 @pytest.mark.parametrize("login", [None, "/login"])
 def test_a_log_out(form: str, login: str | None) -> None:
     """The cookie is cleared, and the browser goes to the login page, if the router knows one."""
-    with serving_devices({**WITH_PAGES, "login": login}) as world:
+    with serving_devices_again({**WITH_PAGES, "login": login}) as world:
         here = world.log_in("ann", by="cookie")
         answer = send(world, form, here, handle=here.handle)
         assert "Max-Age=0" in answer.headers["set-cookie"]
@@ -156,7 +156,7 @@ def test_a_log_out(form: str, login: str | None) -> None:
 
 def test_the_page_does_not_say_that_a_session_has_ended_which_has_moved() -> None:
     """The other device may have got a new id since the list was made: then its session goes on."""
-    with serving_devices({"pages": True}) as world:
+    with serving_devices_again({"pages": True}) as world:
         here, other = world.log_in("ann", by="cookie"), world.log_in("ann")
         moved = world.device(world.ask("POST", "/regenerate", other))
         answer = world.ask("POST", "/account/devices/end", here, data={"handle": other.handle})
@@ -167,11 +167,11 @@ def test_the_page_does_not_say_that_a_session_has_ended_which_has_moved() -> Non
 
 def test_a_visitor_goes_to_the_login_and_back() -> None:
     """With `login` the browser gets a 303 with the page as `next`; without, a 401 that says so."""
-    with serving_devices({**WITH_PAGES, "login": "/login"}) as world:
+    with serving_devices_again({**WITH_PAGES, "login": "/login"}) as world:
         answer = open_page(world, None)
         assert (answer.status_code, answer.headers["location"]) == (303, "/login?next=/account/devices")
         assert send(world, "end", None, handle="x").headers["location"] == "/login"
-    with serving_devices(WITH_PAGES) as world:
+    with serving_devices_again(WITH_PAGES) as world:
         answer = open_page(world, None)
         assert answer.status_code == 401
         assert "You are not signed in" in text(answer)
@@ -179,7 +179,7 @@ def test_a_visitor_goes_to_the_login_and_back() -> None:
 
 def test_a_session_without_a_user() -> None:
     """A visitor's session has no devices: the page says so, and offers the log-out."""
-    with serving_devices(WITH_PAGES) as world:
+    with serving_devices_again(WITH_PAGES) as world:
         visitor = world.log_in("visitor", by="cookie")
         page = text(open_page(world, visitor))
         assert "This device You are not signed in. Log out Other devices You are not signed in anywhere else." in page
@@ -206,7 +206,7 @@ def test_a_refusal_is_a_page(
     form: str, fields: dict[str, str], headers: dict[str, str], status: int, title: str
 ) -> None:
     """With the right status, a sentence that people understand, and a way back; and nothing has changed."""
-    with serving_devices(WITH_PAGES) as world:
+    with serving_devices_again(WITH_PAGES) as world:
         here, other = world.log_in("ann", by="cookie"), world.log_in("ann")
         answer = world.ask("POST", f"{PAGE}/{form}", here, data=fields, headers=BROWSER | headers)
         assert (answer.status_code, text(answer).startswith(title)) == (status, True)
@@ -217,7 +217,7 @@ def test_a_refusal_is_a_page(
 
 def test_an_old_sign_in_is_told_to_sign_in_again() -> None:
     """With `fresh` the page links to the login, and from there back to the page. Naming needs no new sign-in."""
-    with serving_devices({**WITH_PAGES, "fresh": 300, "login": "/login?x=1"}) as world:
+    with serving_devices_again({**WITH_PAGES, "fresh": 300, "login": "/login?x=1"}) as world:
         here, other = world.log_in("ann", by="cookie"), world.log_in("ann")
         world.clock.advance(301)
         for form in ("end", "end-others"):
@@ -231,7 +231,7 @@ def test_an_old_sign_in_is_told_to_sign_in_again() -> None:
 
 def test_a_store_that_does_not_answer_is_a_page_too() -> None:
     """503, with `Retry-After`, and the user learns that nobody has been signed out."""
-    with serving_devices(WITH_PAGES) as world:
+    with serving_devices_again(WITH_PAGES) as world:
         here = world.log_in("ann", by="cookie")
         world.store.down = True
         answer = open_page(world, here)
@@ -242,7 +242,7 @@ def test_a_store_that_does_not_answer_is_a_page_too() -> None:
 
 def test_a_store_that_fails_halfway() -> None:
     """The page does not say that nobody has been signed out, where somebody may have been."""
-    with serving_devices(WITH_PAGES) as world:
+    with serving_devices_again(WITH_PAGES) as world:
         here = world.log_in("ann", by="cookie")
         world.log_in("ann")
         world.store.down = True
@@ -265,8 +265,7 @@ def test_only_what_is_included_has_a_button() -> None:
 def test_a_long_list_is_cut() -> None:
     """The page shows a hundred other sessions, says how many there are more, and can end them all."""
     with serving_devices(WITH_PAGES, touch_interval=60) as world:
-        for _ in range(103):
-            world.log_in("ann")
+        world.log_in_often("ann", 103)
         here = world.log_in("ann", by="cookie")
         page = open_page(world, here)
         assert page.text.count('action="devices/end"') == 100
@@ -280,8 +279,7 @@ def test_a_list_that_is_not_read_to_its_end_says_so(monkeypatch: pytest.MonkeyPa
     for module in ("_access", "_page"):
         monkeypatch.setattr(f"jwtsession.web.routers.{module}.LISTED", 102)
     with serving_devices(WITH_PAGES, touch_interval=60) as world:
-        for _ in range(105):
-            world.log_in("ann")
+        world.log_in_often("ann", 105)
         here = world.log_in("ann", by="cookie")
         assert len(world.listed(here)) == 102
         page = open_page(world, here)
@@ -310,7 +308,7 @@ def test_the_page_is_not_in_the_document_and_knows_no_prefix() -> None:
 )  # fmt: skip
 def test_times_as_people_say_them(seconds: int, shown: str) -> None:
     """Nobody knows the user's time zone, so a time is an age, and later a date."""
-    with serving_devices(WITH_PAGES, max_age=30 * 86_400) as world:
+    with serving_devices_again(WITH_PAGES, max_age=30 * 86_400) as world:
         here = world.log_in("ann", by="cookie")
         world.clock.advance(seconds)
         assert f"Signed in {shown} " in text(open_page(world, here))
@@ -319,7 +317,7 @@ def test_times_as_people_say_them(seconds: int, shown: str) -> None:
 @pytest.mark.parametrize("agent", ["", "a program", FIREFOX, IPHONE, "Googlebot/2.1 (+http://www.google.com/bot.html)"])
 def test_every_device_has_a_name(agent: str) -> None:
     """Also one of which nothing is known: the button's name would be empty without it."""
-    with serving_devices(WITH_PAGES, capture_client=True) as world:
+    with serving_devices_again(WITH_PAGES, capture_client=True) as world:
         world.log_in("ann", agent=agent)
         here = world.log_in("ann", by="cookie")
         (heading,) = re.findall(r"End<span class=\"unseen\"> session: ([^<]*)<", open_page(world, here).text)

@@ -16,7 +16,7 @@ from jwtsession import ConfigurationError, MemorySessionStore, SessionProvider, 
 from jwtsession.stores.base import SessionStore
 from jwtsession.web.routers.views import moment
 from tests.conftest import SECRET
-from tests.devices import IPHONE, OWN, Device, serving_devices
+from tests.devices import IPHONE, OWN, Device, serving_devices, serving_devices_again
 
 
 def provider(**options: Any) -> SessionProvider:
@@ -51,7 +51,7 @@ def test_a_user_sees_and_ends_their_sessions() -> None:
 @pytest.mark.parametrize("by", ["cookie", "bearer"])
 def test_who_am_i(by: str) -> None:
     """When the user signed in, both ends of the session, how the token came: and none of the application's data."""
-    with serving_devices(max_age=1000, absolute_max_age=1500) as world:
+    with serving_devices_again(max_age=1000, absolute_max_age=1500) as world:
         device = world.log_in("ann", by=by)
         start = world.clock()
         world.clock.advance(700)
@@ -68,7 +68,7 @@ def test_who_am_i(by: str) -> None:
 
 def test_a_visitor_has_no_other_sessions() -> None:
     """Without a `sub` nobody knows whose the session is: the list is empty, and it can end itself and nothing else."""
-    with serving_devices() as world:
+    with serving_devices_again() as world:
         visitor, other = world.log_in("visitor"), world.log_in("visitor")
         assert world.ask("GET", "/account/session", visitor).json()["created"] is None
         assert world.listed(visitor) == []
@@ -83,7 +83,7 @@ def test_a_visitor_has_no_other_sessions() -> None:
 
 def test_the_others_end_and_with_all_this_one_too() -> None:
     """`DELETE /sessions` counts what has ended; with `?all=true` the cookie is cleared as well."""
-    with serving_devices() as world:
+    with serving_devices_again() as world:
         here, bob = world.log_in("ann", by="cookie"), world.log_in("bob")
         for _ in range(3):
             world.log_in("ann")
@@ -99,7 +99,7 @@ def test_the_others_end_and_with_all_this_one_too() -> None:
 
 def test_a_log_out_twice() -> None:
     """The first clears the cookie; the second finds a genuine token without a session, which is no error."""
-    with serving_devices() as world:
+    with serving_devices_again() as world:
         device = world.log_in("ann", by="cookie")
         for _ in range(2):
             answer = world.ask("DELETE", "/account/session", device)
@@ -142,7 +142,7 @@ def test_a_session_is_ended_twice_at_once() -> None:
 )
 def test_a_name(label: str | None, shown: str | None) -> None:
     """It is kept as the user wrote it, without spaces around it, and outlives a regenerated id."""
-    with serving_devices() as world:
+    with serving_devices_again() as world:
         here, other = world.log_in("ann"), world.log_in("ann")
         for device in (here, other):
             path = f"/account/sessions/{device.handle}"
@@ -164,7 +164,7 @@ def test_no_name(body: Any) -> None:
 
     The answer does not repeat what was sent, which may be what no JSON can hold.
     """
-    with serving_devices() as world:
+    with serving_devices_again() as world:
         here = world.log_in("ann")
         path = f"/account/sessions/{here.handle}"
         world.ask("PATCH", path, here, json={"label": "before"})
@@ -195,7 +195,7 @@ def test_a_recent_sign_in() -> None:
 
 def test_refresh_and_ticket() -> None:
     """Where the settings permit them, they are `SessionManager.refresh()` and `ticket()`."""
-    with serving_devices(rotation={"after": 300}) as world:
+    with serving_devices_again(rotation={"after": 300}) as world:
         here = world.log_in("ann")
         ticket = world.ask("POST", "/account/session/ticket", here).json()
         assert set(ticket) == {"ticket", "expires_in"}
@@ -331,7 +331,7 @@ def test_places_that_fail(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_many_hostile_devices() -> None:
     """An answer parses 50 new user agents at most, and the next answers do the others."""
-    with serving_devices(capture_client=True) as world:
+    with serving_devices_again(capture_client=True) as world:
         for number in range(60):
             here = world.log_in("ann", agent=f"Mozilla/5.0 ({number}) Firefox/145.0")
         assert [sum(each["browser"] is not None for each in world.listed(here)) for _ in range(2)] == [50, 60]
@@ -339,7 +339,7 @@ def test_many_hostile_devices() -> None:
 
 def test_a_store_that_does_not_answer() -> None:
     """503 at each endpoint, and nobody is told that something has ended."""
-    with serving_devices() as world:
+    with serving_devices_again() as world:
         here = world.log_in("ann")
         world.store.down = True
         for method, path in [("GET", "session"), ("GET", "sessions"), ("DELETE", "session"), ("DELETE", "sessions"),
@@ -360,7 +360,7 @@ def test_times_that_no_calendar_has(seconds: float, year: int) -> None:
 
 def test_the_answers_are_kept_by_nobody() -> None:
     """`Cache-Control: no-store` on each answer, also on a refusal."""
-    with serving_devices() as world:
+    with serving_devices_again() as world:
         here = world.log_in("ann")
         for method, path in [("GET", "session"), ("GET", "sessions"), ("DELETE", "sessions"), ("DELETE", "sessions/x")]:
             assert "no-store" in world.ask(method, f"/account/{path}", here).headers["cache-control"]

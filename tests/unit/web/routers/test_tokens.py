@@ -27,7 +27,7 @@ from tests import proofs
 from tests.conftest import SECRET, Clock
 from tests.proofs import PUBLIC_URL
 from tests.security import forge
-from tests.web import bearer, in_process
+from tests.web import InProcess, bearer, in_process
 
 GATEWAY = secrets.token_urlsafe(32)
 INACTIVE = b'{"active":false}'
@@ -41,7 +41,7 @@ class UserClaims(Claims):
 class World:
     """An application with the router, a store and a clock, and a client that is the gateway."""
 
-    client: httpx2.Client
+    client: InProcess
 
     def __init__(self, router: dict[str, Any] | None = None, **options: Any) -> None:
         self.clock = Clock()
@@ -448,7 +448,7 @@ def test_a_token_from_before_revoke_before_is_inactive(world: World) -> None:
     """A gateway learns at once that everybody was logged out. A new login is active."""
     token = world.log_in()
     assert world.introspect(token) != INACTIVE
-    world.sessions.sync.revoke_before()
+    world.client.call(world.sessions.revoke_before)
     assert world.introspect(token) == INACTIVE
     world.clock.advance(1)
     assert world.introspect(world.log_in()) != INACTIVE
