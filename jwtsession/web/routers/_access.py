@@ -14,11 +14,9 @@ from ...manager import SessionManager
 from ...manager.logins import refuse_actor
 from ...sessions import SessionInfo
 from ..dependency import SessionDependency
+from . import paging
 
 Manager = SessionManager[Any, Any]
-
-LISTED = 1000
-"""The ready-made endpoints list at most so many sessions, those used last: an answer has a bounded size."""
 
 
 class ListSessions(Protocol):
@@ -65,14 +63,15 @@ class SessionAccess:
     check_origin: Callable[[Scope], None]
     """Raises `CSRFError` for a request that another site has made, if the request changes something."""
 
-    async def sessions(self, manager: Manager) -> list[SessionInfo]:
-        """The sessions of the manager's user, the one used last first: at most `LISTED`. A visitor has none."""
+    async def sessions(self, manager: Manager, offset: int = 0) -> list[SessionInfo]:
+        """The sessions of the manager's user, the one used last first: at most `paging.LISTED`. A visitor has none."""
         sub = user_of(manager)
-        return await self.sessions_of(sub, manager) if sub else []
+        return await self.sessions_of(sub, manager, offset) if sub else []
 
-    async def sessions_of(self, sub: str, manager: Manager) -> list[SessionInfo]:
-        """The sessions of any user, for the manager that asks: at most `LISTED`."""
-        return await self.list_sessions(sub, current_id=manager.id, limit=LISTED)
+    async def sessions_of(self, sub: str, manager: Manager, offset: int = 0) -> list[SessionInfo]:
+        """The sessions of any user, for the manager that asks: at most `paging.LISTED`."""
+        found = await self.list_sessions(sub, current_id=manager.id, limit=offset + paging.LISTED)
+        return found[offset:]
 
     async def end(self, handle: str, manager: Manager) -> None:
         """End a session of the manager's user.

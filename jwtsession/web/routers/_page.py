@@ -14,7 +14,8 @@ from ...errors import CSRFError, ImpersonationError, InvalidArgumentError, Login
 from ...sessions import check_label
 from ..dependency import SessionDependency
 from ..login_redirect import with_next
-from ._access import LISTED, SessionAccess
+from . import paging
+from ._access import SessionAccess
 from ._forms import InvalidRequestError, form_fields
 from ._page_html import MESSAGES, POLICY, SHOWN, notice, sessions_page
 from .views import Views
@@ -76,7 +77,11 @@ def page_router(
     async def show_sessions(request: Request, manager: Any = given) -> Response:
         found = await access.sessions(manager)
         others = [each for each in found if not each.current]
-        more = f"{'At least ' if len(found) == LISTED else ''}{len(others) - SHOWN:,}" if len(others) > SHOWN else None
+        more = (
+            f"{'At least ' if len(found) == paging.LISTED else ''}{len(others) - SHOWN:,}"
+            if len(others) > SHOWN
+            else None
+        )
         shown = await views.of([*(each for each in found if each.current), *others[:SHOWN]])
         message = MESSAGES.get(request.query_params.get("done", ""))
         acting = manager.actor is not None

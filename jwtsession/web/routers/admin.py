@@ -17,6 +17,7 @@ from ...models import Token
 from ._access import Manager, SessionAccess, not_found
 from ._guards import guard_dependency
 from ._validation import ValidatedRoute
+from .paging import MORE, Offset, tell_of_more
 from .sessions import NO_SUCH_SESSION
 from .views import EndedSessions, SessionError, SessionView, Views, moment
 
@@ -93,10 +94,14 @@ def admin_router(
     first = [guard_dependency(guard), given]
     router = APIRouter(prefix=prefix, tags=[*tags], dependencies=first, responses=_ANSWERS, route_class=ValidatedRoute)
 
-    @router.get(_SESSIONS, summary="The sessions of a user")
-    async def list_user_sessions(sub: Subject, manager: Any = given) -> list[SessionView]:
-        """The user's sessions, the one used last first, at most 1,000. A user without sessions, or nobody, has none."""
-        return await views.of(await access.sessions_of(sub, manager))
+    @router.get(_SESSIONS, summary="The sessions of a user", responses=MORE)
+    async def list_user_sessions(
+        sub: Subject, response: Response, manager: Any = given, offset: Offset = 0
+    ) -> list[SessionView]:
+        """The user's sessions, the one used last first, at most 1,000 at a time; an unknown user has none."""
+        found = await access.sessions_of(sub, manager, offset)
+        tell_of_more(response, offset, found)
+        return await views.of(found)
 
     @router.delete(_SESSIONS, summary="End all sessions of a user")
     async def end_user_sessions(sub: Subject) -> EndedSessions:

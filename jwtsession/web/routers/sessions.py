@@ -12,6 +12,7 @@ from ...models import Ticket
 from ..dependency import SessionDependency
 from ._access import SessionAccess
 from ._validation import ValidatedRoute
+from .paging import MORE, Offset, tell_of_more
 from .refresh import add_refresh
 from .views import CurrentSession, EndedSessions, SessionError, SessionLabel, SessionView, Views, moment
 
@@ -66,11 +67,13 @@ def session_router(
         """End the session of the request. If it is gone already, nothing happens."""
         await manager.destroy()
 
-    @_if("list" in endpoints, router.get, "/sessions", summary="My sessions")
-    async def list_sessions(manager: Any = given) -> list[SessionView]:
-        """The user's sessions on all devices, the one used last first, at most 1,000."""
+    @_if("list" in endpoints, router.get, "/sessions", summary="My sessions", responses=MORE)
+    async def list_sessions(response: Response, manager: Any = given, offset: Offset = 0) -> list[SessionView]:
+        """The user's sessions on all devices, the one used last first, at most 1,000 at a time."""
         manager.require()
-        return await views.of(await access.sessions(manager))
+        found = await access.sessions(manager, offset)
+        tell_of_more(response, offset, found)
+        return await views.of(found)
 
     @_if("end_others" in endpoints, router.delete, "/sessions", dependencies=first, summary="End my other sessions")
     async def end_sessions(manager: Any = given, all: bool = False) -> EndedSessions:  # noqa: A002  # the parameter's name

@@ -276,8 +276,7 @@ def test_a_long_list_is_cut() -> None:
 
 def test_a_list_that_is_not_read_to_its_end_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a user has more sessions than an answer lists, the page says how many it knows of, and ends all others."""
-    for module in ("_access", "_page"):
-        monkeypatch.setattr(f"jwtsession.web.routers.{module}.LISTED", 102)
+    monkeypatch.setattr("jwtsession.web.routers.paging.LISTED", 102)
     with serving_devices(WITH_PAGES, touch_interval=60) as world:
         world.log_in_often("ann", 105)
         here = world.log_in("ann", by="cookie")

@@ -358,6 +358,36 @@ def test_times_that_no_calendar_has(seconds: float, year: int) -> None:
     assert moment(seconds).tzinfo is not None
 
 
+@pytest.mark.parametrize("path", ["/account/sessions", "/admin/users/root/sessions"])
+@pytest.mark.parametrize(("count", "answers"), [(9, [9]), (10, [10, 0]), (25, [10, 10, 5])])
+def test_a_list_that_is_cut_says_where_it_goes_on(
+    path: str, count: int, answers: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By `Link` (RFC 8288), until an answer is not full: all sessions can be had, each once, that used last first."""
+    monkeypatch.setattr("jwtsession.web.routers.paging.LISTED", 10)
+    with serving_devices(admin={}) as world:
+        devices = [(world.log_in("root"), world.clock.advance(1))[0] for _ in range(count)]
+        url, found = httpx2.URL(path), list[list[str]]()
+        while True:
+            answer = world.ask("GET", str(url), devices[-1])
+            found.append([each["handle"] for each in answer.json()])
+            if "next" not in answer.links:
+                break
+            url = answer.url.join(answer.links["next"]["url"])
+        assert [len(each) for each in found] == answers
+        assert [handle for each in found for handle in each] == [each.handle for each in reversed(devices)]
+
+
+@pytest.mark.parametrize("path", ["/account/sessions", "/admin/users/root/sessions"])
+@pytest.mark.parametrize(("offset", "status"), [("-1", 422), ("x", 422), ("", 422), ("9" * 30, 200)])
+def test_an_offset_of_a_list(path: str, offset: str, status: int) -> None:
+    """What is no offset is a 422, and beyond the end there is nothing."""
+    with serving_devices(admin={}) as world:
+        answer = world.ask("GET", path, world.log_in("root"), params={"offset": offset})
+        assert answer.status_code == status
+        assert status == 422 or answer.json() == []
+
+
 def test_the_answers_are_kept_by_nobody() -> None:
     """`Cache-Control: no-store` on each answer, also on a refusal."""
     with serving_devices_again() as world:
@@ -381,6 +411,9 @@ def test_the_document() -> None:
     end = paths["/account/sessions/{handle}"]["delete"]["responses"]
     assert set(end) == {"204", "400", "401", "403", "404", "422", "503"}
     assert end["404"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/SessionError"}
+    for path in ("/account/sessions", "/admin/users/{sub}/sessions"):
+        assert paths[path]["get"]["responses"]["200"]["headers"]["Link"]["schema"] == {"type": "string"}
+        assert "offset" in [each["name"] for each in paths[path]["get"]["parameters"]]
     assert set(paths["/account/session"]["get"]["responses"]) == {"200", "400", "401", "503"}
     assert paths["/account/sessions/{handle}"]["patch"]["requestBody"]["required"]
     schemas = app.openapi()["components"]["schemas"]
