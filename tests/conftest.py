@@ -119,6 +119,19 @@ def caches(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module", autouse=True)
+def collected() -> Iterator[None]:
+    """What a module leaves to the garbage collector is freed at its end.
+
+    So the warning of a connection that nobody closed is an error of this module, and not of whatever test runs when the
+    collector comes by; and no server that another module looks at sees the connection end. Where there is no server
+    there is no connection.
+    """
+    yield
+    if servers.Server.allowed:
+        gc.collect()
+
+
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Servers may take long to answer, as on a busy machine: for tests of what is no matter of time."""
