@@ -93,7 +93,8 @@ class _Transport(httpx2.BaseTransport):
     async def _answer(self, request: httpx2.Request) -> httpx2.Response:
         request.stream = _Body(request.stream)
         answer = await self._transport.handle_async_request(request)
-        return httpx2.Response(answer.status_code, headers=answer.headers, content=await answer.aread())
+        body = b"".join([part async for part in answer.aiter_raw()])
+        return httpx2.Response(answer.status_code, headers=answer.headers, stream=httpx2.ByteStream(body))
 
 
 class InProcess(httpx2.Client):

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Annotated, Any
 
+import httpx2
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Security, WebSocket
 from fastapi.responses import PlainTextResponse
@@ -24,7 +25,7 @@ from jwtsession.testing import SessionTester
 from jwtsession.tokens import KeyRing, KeySpec, TokenCodec
 from tests.conftest import SECRET, Clock
 from tests.security.forge import with_claims
-from tests.web import bearer
+from tests.web import InProcess, bearer
 
 pytestmark = pytest.mark.caches("tokens")
 
@@ -162,22 +163,22 @@ class Shop:
 
 
 @pytest.fixture
-def shop() -> Iterator[TestClient]:
-    with TestClient(Shop(provider(token_url="session", scopes=SCOPES)).app) as client:
+def shop() -> Iterator[InProcess]:
+    with InProcess(Shop(provider(token_url="session", scopes=SCOPES)).app, raises=True) as client:
         yield client
 
 
-def log_in(shop: TestClient, *scopes: str) -> dict[str, str]:
+def log_in(shop: httpx2.Client, *scopes: str) -> dict[str, str]:
     form = {"username": "ann", "password": "x", "scope": " ".join(scopes)}
     return bearer(shop.post("/session", data=form).json()["access_token"])
 
 
-def status(shop: TestClient, path: str, *scopes: str) -> int:
+def status(shop: InProcess, path: str, *scopes: str) -> int:
     return shop.get(path, headers=log_in(shop, *scopes)).status_code
 
 
 @pytest.mark.parametrize("path", ["/read", "/sync", "/class", "/twice", "/optional", "/manager"])
-def test_an_endpoint_that_demands_a_scope(path: str, shop: TestClient) -> None:
+def test_an_endpoint_that_demands_a_scope(path: str, shop: InProcess) -> None:
     """With the scope, alone or among others, 200; without it 403. For each dependency, and for the class itself."""
     assert status(shop, path, "orders:read") == 200
     assert status(shop, path, "other", "orders:read", "admin") == 200
@@ -185,7 +186,7 @@ def test_an_endpoint_that_demands_a_scope(path: str, shop: TestClient) -> None:
         assert status(shop, path, *scopes) == 403
 
 
-def test_the_refusal_follows_rfc_6750(shop: TestClient) -> None:
+def test_the_refusal_follows_rfc_6750(shop: InProcess) -> None:
     """Section 3.1: 403, the error code, and the scopes that are demanded; nothing of those that the token has."""
     refused = shop.get("/both", headers=log_in(shop, "orders:read", "hidden"))
     assert refused.status_code == 403
@@ -197,14 +198,14 @@ def test_the_refusal_follows_rfc_6750(shop: TestClient) -> None:
     assert refused.json() == {"detail": "Insufficient scope"}
 
 
-def test_several_scopes_must_all_be_there(shop: TestClient) -> None:
+def test_several_scopes_must_all_be_there(shop: InProcess) -> None:
     """In any order; one of two is too few."""
     assert status(shop, "/both", "orders:write", "orders:read") == 200
     assert status(shop, "/both", "orders:read") == 403
     assert status(shop, "/both", "orders:write") == 403
 
 
-def test_a_session_without_the_claim_has_no_scope(shop: TestClient) -> None:
+def test_a_session_without_the_claim_has_no_scope(shop: InProcess) -> None:
     """No `scope` in the token: good for what demands none, 403 for the rest."""
     headers = bearer(shop.post("/without").json()["access_token"])
     assert shop.get("/none", headers=headers).status_code == 200
@@ -213,7 +214,7 @@ def test_a_session_without_the_claim_has_no_scope(shop: TestClient) -> None:
 
 
 @pytest.mark.parametrize("path", ["/read", "/class", "/nested", "/v1/router/none", "/route"])
-def test_who_has_no_session_is_401_and_not_403(path: str, shop: TestClient) -> None:
+def test_who_has_no_session_is_401_and_not_403(path: str, shop: InProcess) -> None:
     """Missing and dead tokens get the ordinary answers: first who, then what."""
     assert shop.get(path).status_code == 401
     assert shop.get(path).headers["www-authenticate"] == 'Bearer realm="session"'
@@ -221,14 +222,14 @@ def test_who_has_no_session_is_401_and_not_403(path: str, shop: TestClient) -> N
     assert (dead.status_code, dead.headers["www-authenticate"]) == (401, 'Bearer error="invalid_token"')
 
 
-def test_an_optional_session_has_the_scope_or_is_none(shop: TestClient) -> None:
+def test_an_optional_session_has_the_scope_or_is_none(shop: InProcess) -> None:
     """Nobody is None; somebody without the scope is refused, not made nobody."""
     assert shop.get("/optional").json() is None
     assert shop.get("/optional", headers=bearer("dead")).json() is None
     assert status(shop, "/optional") == 403
 
 
-def test_a_scope_that_the_manager_is_asked_for_needs_a_session(shop: TestClient) -> None:
+def test_a_scope_that_the_manager_is_asked_for_needs_a_session(shop: InProcess) -> None:
     """A guard on a route never lets somebody in for having no session at all."""
     assert status(shop, "/guarded", "admin") == 200
     assert status(shop, "/guarded") == 403
@@ -236,7 +237,7 @@ def test_a_scope_that_the_manager_is_asked_for_needs_a_session(shop: TestClient)
     assert shop.get("/guarded", headers=bearer("dead")).status_code == 401
 
 
-def test_nested_dependencies_add_their_scopes(shop: TestClient) -> None:
+def test_nested_dependencies_add_their_scopes(shop: InProcess) -> None:
     """What the endpoint and each dependency on the way demand comes together at the session."""
     assert status(shop, "/nested", "orders:read", "orders:write") == 200
     assert status(shop, "/nested", "orders:read") == 403
@@ -247,7 +248,7 @@ def test_nested_dependencies_add_their_scopes(shop: TestClient) -> None:
     assert status(shop, "/nested/without") == 200
 
 
-def test_a_router_demands_for_all_that_is_in_it(shop: TestClient) -> None:
+def test_a_router_demands_for_all_that_is_in_it(shop: InProcess) -> None:
     """Endpoints of an included router need its scope besides their own; so does one route with `dependencies`."""
     assert status(shop, "/v1/router/none", "admin") == 200
     assert status(shop, "/v1/router/none", "orders:read") == 403
@@ -258,18 +259,19 @@ def test_a_router_demands_for_all_that_is_in_it(shop: TestClient) -> None:
     assert status(shop, "/route", "orders:read") == 403
 
 
-def test_a_websocket_demands_a_scope_before_accept(shop: TestClient) -> None:
+def test_a_websocket_demands_a_scope_before_accept() -> None:
     """403 with the challenge is the answer to the handshake."""
-    with shop.websocket_connect("/ws", headers=log_in(shop, "orders:read")) as socket:
-        assert socket.receive_json() == 1
-    headers = log_in(shop, "admin")
-    with pytest.raises(WebSocketDenialResponse) as refused, shop.websocket_connect("/ws", headers=headers):
-        pass
+    with TestClient(Shop(provider()).app) as shop:
+        with shop.websocket_connect("/ws", headers=log_in(shop, "orders:read")) as socket:
+            assert socket.receive_json() == 1
+        headers = log_in(shop, "admin")
+        with pytest.raises(WebSocketDenialResponse) as refused, shop.websocket_connect("/ws", headers=headers):
+            pass
     assert refused.value.status_code == 403
     assert refused.value.headers["www-authenticate"] == 'Bearer error="insufficient_scope", scope="orders:read"'
 
 
-def test_openapi_shows_scopes_and_the_answer(shop: TestClient) -> None:
+def test_openapi_shows_scopes_and_the_answer(shop: InProcess) -> None:
     """Each way to send the token lists the scopes of the endpoint; 403 stands there, and only where scopes do."""
     schema = shop.get("/openapi.json").json()
     expected = {
@@ -295,7 +297,7 @@ def test_openapi_shows_scopes_and_the_answer(shop: TestClient) -> None:
     assert "insufficient_scope" in answer["headers"]["WWW-Authenticate"]["description"]
 
 
-def test_the_login_s_flow_lists_what_each_scope_permits(shop: TestClient) -> None:
+def test_the_login_s_flow_lists_what_each_scope_permits(shop: InProcess) -> None:
     """Swagger UI's dialog offers what `scopes=` describes."""
     schema = shop.get("/openapi.json").json()
     assert schema["components"]["securitySchemes"]["session_password"]["flows"]["password"] == {
@@ -304,9 +306,9 @@ def test_the_login_s_flow_lists_what_each_scope_permits(shop: TestClient) -> Non
     }
 
 
-def test_scopes_work_without_a_login_form(shop: TestClient) -> None:
+def test_scopes_work_without_a_login_form(shop: InProcess) -> None:
     """With a plain bearer scheme too; OpenAPI 3.1 lists scopes for any kind of scheme."""
-    with TestClient(Shop(provider()).app) as client:
+    with InProcess(Shop(provider()).app, raises=True) as client:
         assert status(client, "/read", "orders:read") == 200
         assert status(client, "/read") == 403
         security = client.get("/openapi.json").json()["paths"]["/read"]["get"]["security"]
@@ -319,7 +321,7 @@ def test_an_override_takes_the_place_of_session_and_scopes() -> None:
     app = Shop(sessions).app
     app.dependency_overrides[sessions.get_session] = lambda: UserSession(user_id=7)
     app.dependency_overrides[UserSession] = lambda: UserSession(user_id=8)
-    with TestClient(app) as client:
+    with InProcess(app, raises=True) as client:
         assert client.get("/read").json() == 7
         assert client.get("/both").json() == 7
         assert client.get("/nested").json() == 7
@@ -350,7 +352,7 @@ def test_odd_spaces_in_a_scope_do_not_matter() -> None:
                 assert client.get("/").status_code == expected
 
 
-def test_checks_of_one_s_own_are_ordinary_dependencies_on_typed_claims(shop: TestClient) -> None:
+def test_checks_of_one_s_own_are_ordinary_dependencies_on_typed_claims(shop: InProcess) -> None:
     """A dependency on the manager reads its claims with their types and refuses as the application likes."""
     headers = bearer(shop.post("/tenant", params={"number": 7}).json()["access_token"])
     assert shop.get("/tenant", headers=headers).json() == 7
@@ -371,6 +373,6 @@ def test_the_error_tells_a_handler_what_was_demanded() -> None:
         return PlainTextResponse("ask an administrator", 403)
 
     app.add_exception_handler(InsufficientScopeError, handle)
-    with TestClient(app) as client:
+    with InProcess(app, raises=True) as client:
         assert client.get("/both", headers=log_in(client, "admin")).text == "ask an administrator"
     assert seen == [("orders:read", "orders:write")]

@@ -4,12 +4,11 @@ from typing import Annotated, Any
 
 import pytest
 from fastapi import Depends, FastAPI, Security
-from fastapi.testclient import TestClient
 
 from jwtsession import SessionNotFoundError
 from tests.conftest import Clock
 from tests.unit.conftest import UserClaims, UserSession, World, request
-from tests.web import bearer
+from tests.web import InProcess, bearer
 
 
 class Uses:
@@ -68,14 +67,14 @@ def test_only_a_request_that_uses_the_session_keeps_it_alive(
 ) -> None:
     """Who only looks, and whoever is refused, leaves the idle timeout and the user's index as they are."""
     uses = Uses(clock, user_index=user_index)
-    with TestClient(uses.app) as client:
+    with InProcess(uses.app, raises=True) as client:
         token = client.post("/session").json()
         (session_id,) = uses.world.store.contents
         clock.advance(100)
         assert client.get(path, headers=bearer(token)).status_code == status
         assert uses.world.left(session_id) == (1000 if used else 900)
         if user_index:
-            (entry,) = client.portal.call(uses.world.provider.list_sessions, "ann")  # type: ignore[union-attr]
+            (entry,) = client.call(uses.world.provider.list_sessions, "ann")
             assert entry.last_seen == clock() - (0 if used else 100)
 
 
@@ -83,11 +82,11 @@ def test_only_a_request_that_uses_the_session_keeps_it_alive(
 def test_a_session_that_is_gone_is_a_401_before_all_else(clock: Clock, path: str) -> None:
     """Without a session nobody learns whether the token's scope or the time of its sign-in would have done."""
     uses = Uses(clock)
-    with TestClient(uses.app) as client:
+    with InProcess(uses.app, raises=True) as client:
         token = client.post("/session").json()
         (session_id,) = uses.world.store.contents
         clock.advance(100)
-        client.portal.call(uses.world.provider.revoke, session_id)  # type: ignore[union-attr]
+        client.call(uses.world.provider.revoke, session_id)
         answer = client.get(path, headers=bearer(token))
         assert (answer.status_code, answer.headers["www-authenticate"]) == (401, 'Bearer error="invalid_token"')
 
@@ -95,7 +94,7 @@ def test_a_session_that_is_gone_is_a_401_before_all_else(clock: Clock, path: str
 def test_a_session_that_nobody_uses_ends_however_often_somebody_looks(clock: Clock) -> None:
     """Polling every 100 seconds does not keep a session beyond its idle timeout."""
     uses = Uses(clock)
-    with TestClient(uses.app) as client:
+    with InProcess(uses.app, raises=True) as client:
         token = client.post("/session").json()
         for _ in range(9):
             clock.advance(100)
@@ -126,8 +125,8 @@ def test_a_space_alone_separates_scopes(clock: Clock, odd: str) -> None:
     @app.get("/empty", dependencies=[Security(world.provider.get_session, scopes=[""])])
     async def empty() -> None: ...
 
-    with TestClient(app) as client:
-        log_in = client.portal.call  # type: ignore[union-attr]
+    with InProcess(app, raises=True) as client:
+        log_in = client.call
 
         async def token(scope: str) -> str:
             return await world.log_in(scope=scope)

@@ -25,7 +25,7 @@ from jwtsession.testing import InspectableStore
 from tests import servers
 from tests.conftest import SECRET
 from tests.security.forge import genuine
-from tests.web import bearer
+from tests.web import InProcess, bearer
 
 ID = "an-id-of-nobody-in-particular"
 EVENT = SessionEvent("created", handle_of(ID))
@@ -164,13 +164,13 @@ def test_a_revocation_outside_a_request_is_told() -> None:
     events: list[SessionEvent] = []
     app = application(on_event=events.append)
     session_id = "an-id-of-nobody-in-particular"
-    with TestClient(app) as client:
+    with InProcess(app, raises=True) as client:
         client.delete(f"/revoke/{session_id}")
     assert events == []
     store = InspectableStore()
     store.put(session_id, b"{}", 1000)
     app = application(on_event=events.append, store=store)
-    with TestClient(app) as client:
+    with InProcess(app, raises=True) as client:
         client.delete(f"/revoke/{session_id}")
     assert events == [SessionEvent("destroyed", handle_of(session_id), reason="revoked", provider="session")]
 
@@ -184,7 +184,7 @@ def test_a_hook_that_raises_breaks_nothing(caplog: pytest.LogCaptureFixture) -> 
         raise KeyError("mine")
 
     app = application(on_event=hook)
-    with TestClient(app) as client:
+    with InProcess(app, raises=True) as client:
         token = client.post("/session").json()["access_token"]
         assert client.delete("/session", headers=bearer(token)).status_code == 200
     assert told == ["created", "destroyed"]
@@ -326,7 +326,7 @@ def test_a_logging_handler_that_raises_breaks_nothing() -> None:
     logger.setLevel(logging.DEBUG)
     try:
         app = application(on_event=hook)
-        with TestClient(app) as client:
+        with InProcess(app, raises=True) as client:
             token = client.post("/session").json()["access_token"]
             assert client.get("/session", headers=bearer("bad")).status_code == 401
             assert client.delete("/session", headers=bearer(token)).status_code == 200
@@ -378,7 +378,7 @@ def test_an_outage_is_in_the_log_and_no_event(caplog: pytest.LogCaptureFixture) 
     @app.get("/session")
     async def read(session: Annotated[Session, Depends(sessions.get_session)]) -> None: ...
 
-    with TestClient(app) as client:
+    with InProcess(app, raises=True) as client:
         assert client.get("/session", headers=bearer(genuine())).status_code == 503
     assert events == []
     assert "the session store is unavailable: ConnectionError" in caplog.text
@@ -435,7 +435,7 @@ def test_a_login_beyond_the_limit_is_told() -> None:
     async def log_in(manager: Annotated[SessionManager[Session, Claims], Depends(sessions.get_manager)]) -> Token:
         return await manager.create({}, Claims(sub="ann"))
 
-    with TestClient(app) as client:
+    with InProcess(app, raises=True) as client:
         assert [client.post("/session").status_code for _ in range(2)] == [200, 403]
     assert [(event.name, event.code) for event in events] == [("created", None), ("refused", "too_many_sessions")]
 
@@ -490,7 +490,7 @@ def test_the_setting_audit_sub_shows_users(options: dict[str, Any], is_shown: bo
         async def log_in(manager: Annotated[Any, Depends(sessions.get_manager)]) -> None:
             await manager.create({}, Claims(sub="ann"))
 
-        with TestClient(app) as client:
+        with InProcess(app, raises=True) as client:
             client.post("/session")
         names += [event.sub for event in events]
     if is_shown:
@@ -523,7 +523,7 @@ def test_why_sessions_ended_is_told() -> None:
         (info,) = await sessions.list_sessions("ann")
         return await sessions.revoke_handle(info.handle, sub="ann")
 
-    with TestClient(app) as client:
+    with InProcess(app, raises=True) as client:
         for _ in range(3):
             token = client.post("/session").json()
         client.delete("/others", headers=bearer(token))

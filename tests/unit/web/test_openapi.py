@@ -12,6 +12,7 @@ from starlette.routing import Mount
 
 from jwtsession import Claims, MemorySessionStore, Session, SessionManager, SessionProvider, SessionSettings, Token
 from tests.conftest import SECRET
+from tests.web import InProcess
 
 
 class UserSession(Session):
@@ -66,7 +67,7 @@ def application(sessions: SessionProvider[UserSession, Any]) -> FastAPI:
 
 
 def document(sessions: SessionProvider[UserSession, Any], path: str = "/openapi.json") -> dict[str, Any]:
-    with TestClient(application(sessions)) as client:
+    with InProcess(application(sessions), raises=True) as client:
         schema: dict[str, Any] = client.get(path).json()
     return schema
 
@@ -233,7 +234,7 @@ def test_a_mounted_application_shows_the_answers_however_it_is_mounted(mount: An
     app, sub = parent(lifespan=sessions.lifespan), FastAPI()
     sub.get("/me", dependencies=[Depends(sessions.get_session)])(lambda: None)
     mount(app, sub)
-    with TestClient(app) as client:
+    with InProcess(app, raises=True) as client:
         answers = client.get("/sub/openapi.json").json()["paths"]["/me"]["get"]["responses"]
     assert {"400", "401", "503"} <= set(answers)
 
@@ -243,7 +244,7 @@ def test_an_application_that_is_mounted_later_shows_the_answers_after_its_first_
     sessions = provider()
     app, sub = FastAPI(lifespan=sessions.lifespan), FastAPI()
     sub.get("/me", dependencies=[Depends(sessions.get_session)])(lambda: None)
-    with TestClient(app) as client:
+    with InProcess(app, raises=True) as client:
         app.mount("/sub", sub)
         assert client.get("/sub/me").status_code == 401
         answers = client.get("/sub/openapi.json").json()["paths"]["/me"]["get"]["responses"]
@@ -416,7 +417,7 @@ def test_two_providers_in_one_endpoint_are_both_needed() -> None:
         admin: Annotated[UserSession | None, Depends(admins.get_optional_session)],
     ) -> None: ...
 
-    with TestClient(app) as client:
+    with InProcess(app, raises=True) as client:
         security = client.get("/openapi.json").json()["paths"]["/"]["get"]["security"]
     assert {frozenset(item) for item in security} == {
         frozenset({"session_bearer", "admin_query"}),
@@ -456,7 +457,7 @@ def test_routes_that_come_later_and_documents_of_ones_own_are_completed() -> Non
         return schema
 
     app.openapi = custom  # type: ignore[method-assign]
-    with TestClient(app) as client:
+    with InProcess(app, raises=True) as client:
 
         @app.get("/late")
         async def late(session: Annotated[UserSession, Depends(sessions.get_session)]) -> None: ...
@@ -474,7 +475,7 @@ def test_what_is_not_in_the_schema_stays_out() -> None:
     @app.get("/hidden", include_in_schema=False)
     async def hidden(session: Annotated[UserSession, Depends(sessions.get_session)]) -> None: ...
 
-    with TestClient(app) as client:
+    with InProcess(app, raises=True) as client:
         assert client.get("/openapi.json").json()["paths"] == {}
 
 

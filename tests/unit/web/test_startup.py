@@ -9,7 +9,6 @@ from typing import Annotated, Any, Generic, Optional, TypeVar
 
 import pytest
 from fastapi import APIRouter, Body, Cookie, Depends, FastAPI, Form, Header, Query, WebSocket
-from fastapi.testclient import TestClient
 from pydantic import BaseModel, Json, RootModel
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.routing import Mount
@@ -25,7 +24,7 @@ from jwtsession import (
     client_credentials,
 )
 from tests.conftest import SECRET
-from tests.web import bearer
+from tests.web import InProcess, bearer
 
 T = TypeVar("T")
 numbers = itertools.count()
@@ -250,7 +249,7 @@ def test_an_application_may_be_mounted_in_itself_and_use_any_name_of_its_state()
     app = FastAPI(lifespan=sessions.lifespan)
     app.mount("/v1", app)
     app.state.jwtsession = sessions
-    with TestClient(app):
+    with InProcess(app, raises=True):
         assert app.state.jwtsession is sessions
 
 
@@ -285,7 +284,7 @@ def test_a_type_that_nobody_can_read_does_not_hinder_the_start() -> None:
     sessions = provider()
     app = FastAPI(lifespan=sessions.lifespan)
     app.post("/")(endpoint(Incomplete))
-    with TestClient(app):
+    with InProcess(app, raises=True):
         pass
 
 
@@ -309,7 +308,7 @@ def test_what_asks_rightly_starts() -> None:
     async def read_all(session: UserSession = Depends(sessions.get_session)) -> Any:  # noqa: B008
         return [session]
 
-    with TestClient(app) as client:
+    with InProcess(app, raises=True) as client:
         headers = bearer(client.post("/session", json={"user_id": 1}).json())
         assert client.get("/", headers=headers).json() == {"user_id": 1}
         assert client.get("/all", headers=headers).json() == [{"user_id": 1}]
@@ -337,7 +336,7 @@ def application(
 
 
 def start(app: FastAPI) -> None:
-    with TestClient(app):
+    with InProcess(app, raises=True):
         pass
 
 
@@ -477,7 +476,7 @@ def test_tokens_of_two_providers_from_one_environment() -> None:
     @app.get("/admins")
     async def admin(session: Annotated[UserSession, Depends(admins.get_session)]) -> None: ...
 
-    with TestClient(app) as client:
+    with InProcess(app, raises=True) as client:
         headers = bearer(client.post("/session").json())
         assert client.get("/users", headers=headers).status_code == 200
         assert client.get("/admins", headers=headers).status_code == 401
@@ -559,5 +558,5 @@ def test_a_method_that_asks_the_client_for_nothing_is_a_dependency() -> None:
     async def health(answers: Annotated[bool, Depends(sessions.ping)]) -> bool:
         return answers
 
-    with TestClient(app) as client:
+    with InProcess(app, raises=True) as client:
         assert client.get("/health").json() is True
