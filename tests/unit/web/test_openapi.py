@@ -27,7 +27,8 @@ def provider(token_url: str | None = None, **options: Any) -> SessionProvider[Us
     )
 
 
-def application(sessions: SessionProvider[UserSession, Any]) -> FastAPI:
+def application(sessions: SessionProvider[UserSession, Any], *, thrice: bool = True) -> FastAPI:
+    """Endpoints of every kind; also below a prefix, and in a mounted application."""
     app = FastAPI(lifespan=sessions.lifespan)
     router = APIRouter()
 
@@ -59,6 +60,8 @@ def application(sessions: SessionProvider[UserSession, Any]) -> FastAPI:
     async def public() -> None: ...
 
     app.include_router(router)
+    if not thrice:
+        return app
     app.include_router(router, prefix="/v1")
     sub = FastAPI()
     sub.include_router(router)
@@ -66,9 +69,10 @@ def application(sessions: SessionProvider[UserSession, Any]) -> FastAPI:
     return app
 
 
-def document(sessions: SessionProvider[UserSession, Any], path: str = "/openapi.json") -> dict[str, Any]:
-    with InProcess(application(sessions), raises=True) as client:
-        schema: dict[str, Any] = client.get(path).json()
+def document(sessions: SessionProvider[UserSession, Any], path: str | None = None) -> dict[str, Any]:
+    """The document at this path; None for that of the endpoints alone."""
+    with InProcess(application(sessions, thrice=path is not None), raises=True) as client:
+        schema: dict[str, Any] = client.get(path or "/openapi.json").json()
     return schema
 
 
@@ -442,7 +446,7 @@ def test_starting_twice_changes_nothing() -> None:
         first = client.get("/openapi.json").json()
     with TestClient(app) as client:
         assert client.get("/openapi.json").json() == first
-    assert first == document(provider())
+    assert first == document(provider(), "/openapi.json")
 
 
 def test_routes_that_come_later_and_documents_of_ones_own_are_completed() -> None:
