@@ -33,13 +33,19 @@ _OPTIONS: dict[str, Any] = {
 }
 _POOL_OPTIONS: dict[str, Any] = {"max_connections": 50, "timeout": 0.5}
 
-# While maintenance notifications are on redis-py misses that the server has closed a connection. Versions before 8
-# have no such notifications.
-_QUIET: dict[str, Any] = {}
+# Options that redis-py's older versions do not have.
+_NEWER: dict[str, Any] = {}
+# While maintenance notifications are on redis-py misses that the server has closed a connection.
 if "maint_notifications_config" in inspect.signature(Redis.__init__).parameters:
     from redis.maint_notifications import MaintNotificationsConfig
 
-    _QUIET["maint_notifications_config"] = MaintNotificationsConfig(enabled=False)
+    _NEWER["maint_notifications_config"] = MaintNotificationsConfig(enabled=False)
+
+# Otherwise redis-py searches the installed packages for its own version at each connection, on the event loop.
+if "driver_info" in inspect.signature(Redis.__init__).parameters:
+    from redis.driver_info import DriverInfo
+
+    _NEWER["driver_info"] = DriverInfo()
 
 
 def connect(place: Place) -> SingleServer | ClusterNodes:
@@ -58,7 +64,7 @@ def connect(place: Place) -> SingleServer | ClusterNodes:
 def _connect(place: Place) -> SingleServer | ClusterNodes:
     retry = Retry(NoBackoff(), 0)  # the store tries again itself, because it knows what may run twice
     given = {name: value for name, value in place.options.items() if name not in SENTINEL_OPTIONS}
-    options: dict[str, Any] = _OPTIONS | _POOL_OPTIONS | _QUIET | given | {"retry": retry}
+    options: dict[str, Any] = _OPTIONS | _POOL_OPTIONS | _NEWER | given | {"retry": retry}
     if not place.kind:
         if place.path:
             options |= {"connection_class": UnixDomainSocketConnection, "path": place.path}
@@ -79,7 +85,7 @@ def _connect(place: Place) -> SingleServer | ClusterNodes:
     theirs |= {
         name.removeprefix("sentinel_"): place.options[name] for name in SENTINEL_OPTIONS if name in place.options
     }
-    sentinel = NewestSentinel(place.hosts, sentinel_kwargs=_OPTIONS | _QUIET | theirs | {"retry": retry}, **options)  # type: ignore[no-untyped-call]
+    sentinel = NewestSentinel(place.hosts, sentinel_kwargs=_OPTIONS | _NEWER | theirs | {"retry": retry}, **options)  # type: ignore[no-untyped-call]
     client = cast("Redis", sentinel.master_for(place.service, connection_pool_class=PrimaryPool))
     return SingleServer(client, place.location)
 

@@ -4,6 +4,7 @@ import ssl
 from typing import Any
 
 import pytest
+import redis
 from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
 from redis.asyncio.connection import SSLConnection, UnixDomainSocketConnection
 
@@ -50,6 +51,15 @@ async def test_every_url_is_understood_and_says_where_it_leads(url: str) -> None
         assert isinstance(client.connection_pool, BlockingConnectionPool)
         secure = "ssl" in str(client.connection_pool.connection_class).lower()
         assert secure == url.startswith(("rediss", "valkeys"))
+
+
+@pytest.mark.parametrize("url", ["redis://h", "rediss://h", "unix:///run/valkey.sock"])
+def test_a_connection_searches_no_installed_package(url: str) -> None:
+    """redis-py reads its own version once, and not for each connection."""
+    kept = connect(parse(url)).client.connection_pool
+    told = [kept.make_connection().driver_info for _ in range(2)]
+    assert told[0] is told[1]
+    assert (told[0].formatted_name, told[0].lib_version) == ("redis-py", redis.__version__)
 
 
 async def test_other_stores_say_where_they_are_too() -> None:
