@@ -63,7 +63,7 @@ class Executor:
             try:
                 return await connections.pipeline.request(sent, replies, command[1], node)
             except (RedisError, RedisClusterException, OSError) as error:
-                failed = error
+                failed = error.with_traceback(None)  # or it refers to this frame, which refers to it
         return await self._read_again(command, ttl, failed, since)
 
     def _read_again(
@@ -81,7 +81,7 @@ class Executor:
             try:
                 replies = await connections.pipeline.together(commands)
             except (RedisError, RedisClusterException, OSError) as error:
-                failed = error
+                failed = error.with_traceback(None)  # or it refers to this frame, which refers to it
             else:
                 failed = next((each for each in replies if isinstance(each, ResponseError)), None)
                 if failed is None:
@@ -187,6 +187,8 @@ class Executor:
             )
             message, found, _ = str(error).partition(REPEATED)
             raise StoreUnavailableError from (ResponseError(message) if found else error)
+        finally:
+            failed = None  # as above
 
     def _said(self, error: Exception) -> str:
         return said(error, self._connections.secrets, self._keyspace)
