@@ -6,7 +6,6 @@ from typing import Any
 
 from fastapi import routing
 from starlette.routing import BaseRoute, Host, Mount
-from starlette.types import ASGIApp
 
 
 def applications(app: Any, prefix: str = "", above: tuple[Any, ...] = ()) -> Iterator[tuple[str, Any]]:
@@ -61,12 +60,14 @@ def nodes(route: Any) -> Iterator[Any]:
 def first_called(route: Any) -> Any | None:
     """The node that FastAPI calls first at a request; None if the application may do something else before.
 
-    Before come a dependency that stands before it, the reading of a body, a limit of its size, and a route class of the
-    application's own. Only routes for HTTP have such a node.
+    Before come a dependency that stands before it, the reading of a body, a limit of its size, a route class of the
+    application's own, and what the application has put around the route. Only routes for HTTP have such a node.
     """
     node: Any = getattr(route, "dependant", None)
     is_plain = type(getattr(route, "original_route", route)) is routing.APIRoute
     if not is_plain or route.body_field is not None or getattr(route, "max_body_size", None) is not None:
+        return None
+    if not _is_fastapis(served(route).app):
         return None
     while node.dependencies:
         node = node.dependencies[0]
@@ -74,11 +75,19 @@ def first_called(route: Any) -> Any | None:
     return node if getattr(node, "concurrency", None) is None else None
 
 
-def wrap_route(route: Any, wrapper: Callable[[ASGIApp], ASGIApp]) -> None:
-    """Wrap FastAPI's ASGI application of a route for HTTP."""
+def _is_fastapis(app: Any) -> bool:
+    """Whether a route's application is FastAPI's own function, and so is the handler in it: nobody has wrapped them.
+
+    Sentry, for instance, wraps handlers, and reads the body there.
+    """
+    handlers = [cell.cell_contents for cell in getattr(app, "__closure__", None) or ()]
+    return all(getattr(each, "__globals__", None) is vars(routing) for each in (app, *handlers))
+
+
+def served(route: Any) -> Any:
+    """The object whose `app` is the ASGI application of a route."""
     # Versions of FastAPI with contexts keep the applications of included routes there.
-    served = getattr(route, "_effective_route", route)
-    served.app = wrapper(served.app)
+    return getattr(route, "_effective_route", route)
 
 
 def parameters(node: Any) -> Iterator[Any]:

@@ -11,7 +11,6 @@ from .._tracebacks import clear_frame_locals
 from ..errors import JWTSessionError
 from ..manager import SessionManager
 from . import openapi
-from .kept import EARLY
 from .scopes import Demand, both, scope_demand
 
 T = TypeVar("T")
@@ -45,6 +44,9 @@ class SessionDependency(openapi.Documented, Generic[T]):
         super().__init__(**documentation)
         self._ask, self._give, self._demand, self._extend = ask, give, demand, extend
         self.reads_bodies = reads_bodies
+        self.early_key = f"jwtsession_early_{id(self)}"
+        """The name in a request's scope of what this dependency gets: a manager, or the error to raise; see `early.py`.
+        Each has its own, so that no other one takes it, above all none of another provider."""
         self.set_signature(connection=HTTPConnection, response=Response, scopes=SecurityScopes)
 
     def early(self, scopes: Sequence[str]) -> Callable[[HTTPConnection], Awaitable[Manager]]:
@@ -78,7 +80,7 @@ class SessionDependency(openapi.Documented, Generic[T]):
             ConfigurationError: The application did not start the provider itself, and something in it can't work.
             StoreUnavailableError: The store did not answer.
         """
-        manager = connection.scope.pop(EARLY, None)
+        manager = connection.scope.pop(self.early_key, None)
         try:
             demand = self._demand
             if scopes is not None and scopes.scopes:
@@ -86,7 +88,10 @@ class SessionDependency(openapi.Documented, Generic[T]):
             if manager is None:
                 manager = await self._ask(connection, response, demand, self._extend)
             elif isinstance(manager, Exception):
-                raise manager
+                try:
+                    raise manager
+                finally:
+                    manager = None  # the error refers to this frame, and a cycle waits for the garbage collector
             return self._give(connection, manager, demand)
         except JWTSessionError as error:
             del connection, response, scopes, manager  # or the traceback refers to the request, and its token

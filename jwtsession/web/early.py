@@ -14,10 +14,9 @@ from typing import Any
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ..errors import JWTSessionError
-from .dependants import applications, first_called, routes, scopes, wrap_route
+from .dependants import applications, first_called, routes, scopes, served
 from .dependency import SessionDependency
-from .kept import EARLY
+from .outgoing import KEY
 
 
 class EarlyLoad:
@@ -34,34 +33,37 @@ class EarlyLoad:
     def __init__(self, app: ASGIApp, dependency: SessionDependency[Any], scopes: Sequence[str], overrider: Any) -> None:
         self.app = app
         self._ask = dependency.early(scopes)
+        self._key = dependency.early_key
         self._overrider = overrider
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Keep the manager, or the error, until the dependency is called. Pass the request on."""
-        if self._overrider is None or not self._overrider.dependency_overrides:
-            try:
-                scope[EARLY] = await self._ask(HTTPConnection(scope))
-            except JWTSessionError as error:
-                scope[EARLY] = error.with_traceback(None)  # its frames hold the request's token
-            except Exception as error:
-                scope[EARLY] = error
+        # Without an `Outgoing`, only FastAPI's own `Response` takes the headers to the client: this application is
+        # mounted in the one that started the provider, and a server runs it by itself too.
+        if (self._overrider and self._overrider.dependency_overrides) or scope.get(KEY) is None:
+            await self.app(scope, receive, send)
+            return
         try:
+            scope[self._key] = await self._ask(HTTPConnection(scope))
+        except Exception as error:
+            # As if the dependency had asked: without this frame, which has the token as long as the request runs.
+            scope[self._key] = error.with_traceback(error.__traceback__ and error.__traceback__.tb_next)
+        try:
+            if self._overrider and self._overrider.dependency_overrides:
+                del scope[self._key]  # overridden while this waited; the override may want another session
             await self.app(scope, receive, send)
         finally:
-            scope.pop(EARLY, None)  # a driver may use the scope again
+            scope.pop(self._key, None)  # a driver may use the scope again
 
 
 def load_early(app: Any) -> None:
     """Let the routes of an application, also of mounted ones, load their sessions early, where that is the same."""
     for _, each in applications(app):
         for route in routes(each):
+            holder = served(route)
+            if isinstance(getattr(holder, "app", None), EarlyLoad):
+                holder.app = holder.app.app  # the application was started before, and the route may have changed
             first = first_called(route)
             if first is not None and isinstance(first.call, SessionDependency) and not first.call.reads_bodies:
                 overrider = route.dependency_overrides_provider
-
-                def wrapped(inner: ASGIApp, first: Any = first, overrider: Any = overrider) -> ASGIApp:
-                    if isinstance(inner, EarlyLoad):  # the application was started before
-                        return inner
-                    return EarlyLoad(inner, first.call, scopes(first), overrider)
-
-                wrap_route(route, wrapped)
+                holder.app = EarlyLoad(holder.app, first.call, scopes(first), overrider)

@@ -14,9 +14,6 @@ Kept = tuple[SessionManager[Any, Any], object, tuple[object, ...], object, objec
 whether the body was searched for the token too. A plain tuple, because making a named tuple takes a tenth of the time
 of a load."""
 
-EARLY = "jwtsession_early"
-"""The name in the scope of what the first dependency gets: a manager, or the error to raise. See `early.py`."""
-
 
 def kept_of(scope: Scope, manager: SessionManager[Any, Any], token: object, searched: bool) -> Kept:
     """Return what is kept of a request's manager.

@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 import pytest
-from fastapi import APIRouter, Body, Depends, FastAPI, Request, Security
+from fastapi import APIRouter, Body, Depends, FastAPI, Request, Security, routing
+from fastapi.dependencies.utils import get_parameterless_sub_dependant
 from fastapi.routing import APIRoute
 from starlette.responses import Response
 
@@ -185,6 +186,49 @@ async def test_a_route_where_something_comes_first_is_not_early(site: Site) -> N
         assert not await site.is_early("/body", "POST", body=b'"text"')
 
 
+async def test_a_route_that_somebody_has_wrapped_is_not_early(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A limit of an application's own around the route, or around FastAPI's handler, as Sentry has it, comes first."""
+    reads(site, path="/limited")
+    limited = site.app.routes[-1]
+    inner, seen = limited.app, []  # type: ignore[attr-defined]
+
+    async def limit(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(site.store.loads)
+        await inner(scope, receive, send)
+
+    limited.app = limit  # type: ignore[attr-defined]
+    get_handler = routing.get_request_handler
+
+    def get_other(*args: Any, **options: Any) -> Any:
+        handler = get_handler(*args, **options)
+
+        async def handle(request: Request) -> Response:
+            seen.append(site.store.loads)
+            return await handler(request)
+
+        return handle
+
+    monkeypatch.setattr(routing, "get_request_handler", get_other)
+    reads(site, path="/watched")
+    async with site.running():
+        assert not await site.is_early("/limited")
+        assert not await site.is_early("/watched")
+    assert seen == [0, 1]
+
+
+async def test_an_application_that_is_mounted_and_served_alone_has_its_headers(site: Site) -> None:
+    """There its own `Response` takes them to the client, so it loads the session when FastAPI asks for it."""
+    inner = FastAPI()
+    reads(site, inner)
+    site.app.mount("/mounted", inner)
+    async with site.running():
+        assert await site.is_early("/mounted/")
+        answer = await ask(inner, "GET", "/", ("authorization", f"Bearer {site.token}"))
+    assert answer.status == 200
+    assert answer.all("cache-control") == ["no-store"]
+    assert answer.all("vary") == ["Authorization, x-access-token"]
+
+
 async def test_a_token_in_a_body_is_never_looked_for_early(clock: Clock) -> None:
     """Only FastAPI's own `Request` keeps a body that was read."""
     site = Site(clock, token_sources=["bearer", "body"])
@@ -255,6 +299,53 @@ async def test_an_error_is_raised_by_the_dependency(site: Site) -> None:
         assert (await site.ask()).status == 200
 
 
+async def test_an_error_shows_where_it_was_raised(site: Site) -> None:
+    """Its traceback is as if the dependency had asked the store itself, and no frame below it has variables."""
+    reads(site)
+    seen: list[tuple[list[str], list[Any]]] = []
+
+    @site.app.exception_handler(StoreUnavailableError)
+    async def answer(request: Request, error: StoreUnavailableError) -> Response:
+        frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+        names = [frame.f_code.co_name for frame in frames]
+        begin = names.index("solve_dependencies") + 2
+        seen.append((names[begin:], [frame.f_locals for frame in frames[begin:] if frame.f_locals]))
+        return Response(status_code=418)
+
+    async with site.running():
+        site.store.error = StoreUnavailableError("down")
+        assert (await site.ask()).status == 418
+    ((names, variables),) = seen
+    assert names[0] == "authenticate"
+    assert names[-1] == "load"
+    assert variables == []
+
+
+@pytest.mark.parametrize("error", [StoreUnavailableError, RuntimeError], ids=["down", "unknown"])
+async def test_an_error_leaves_nothing_to_the_garbage_collector(site: Site, error: type[Exception]) -> None:
+    """Neither one that is answered, nor one that passes through the application."""
+    reads(site)
+
+    async def fails() -> None:
+        site.store.error = error("failed")
+        try:
+            await site.ask()
+        except RuntimeError:
+            pass
+        finally:
+            site.store.error = None
+
+    async with site.running():
+        await fails()
+        gc.collect()
+        gc.disable()
+        try:
+            await fails()
+            assert gc.collect() == 0
+        finally:
+            gc.enable()
+
+
 async def test_an_overridden_dependency_loads_nothing(site: Site) -> None:
     """`dependency_overrides` counts for the early load too, and its removal as well."""
     reads(site)
@@ -309,6 +400,46 @@ async def test_a_scope_that_a_driver_uses_again_gives_nobody_anothers_session(si
         scope |= {"path": "/late", "headers": []}
         await site.app(scope, receive, send)
     assert statuses == [200, 401]
+
+
+async def test_an_override_that_comes_while_a_request_waits_counts(site: Site, clock: Clock) -> None:
+    """As it does where FastAPI asks. The other provider's dependency gets no session of the first one."""
+
+    class OtherSession(Session):
+        name: str = "other"
+
+    other = SessionProvider(
+        OtherSession, secret=SECRET, store=InspectableStore(clock), clock=clock, request_key="other", keyspace="other"
+    )
+
+    @site.app.get("/")
+    async def read(
+        session: site.session,  # type: ignore[name-defined]
+        another: Annotated[OtherSession | None, Depends(other.get_optional_session)],
+    ) -> tuple[int, str | None]:
+        return session.user_id, another and type(another).__name__
+
+    async with site.running(), other:
+        site.store.answers.clear()
+        task = asyncio.create_task(site.ask())
+        await site.store.asked()
+        site.app.dependency_overrides[site.sessions.get_session] = lambda: UserSession(user_id=7)
+        site.store.answers.set()
+        assert (await task).body == b"[7,null]"
+
+
+async def test_a_route_that_was_changed_between_two_starts_is_looked_at_again(site: Site) -> None:
+    """Something may come first now."""
+
+    async def first() -> None: ...
+
+    reads(site)
+    async with site.running():
+        assert await site.is_early()
+    node = site.app.routes[-1].dependant  # type: ignore[attr-defined]
+    node.dependencies.insert(0, get_parameterless_sub_dependant(depends=Depends(first), path="/"))
+    async with site.running():
+        assert not await site.is_early()
 
 
 async def test_an_application_that_starts_again_loads_once(site: Site) -> None:
