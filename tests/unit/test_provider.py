@@ -1,6 +1,7 @@
 """Tests of jwtsession.provider."""
 
 import threading
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -76,7 +77,7 @@ async def test_two_providers_under_one_request_key_are_refused_at_start() -> Non
     first, second = provider(), provider()
 
     @asynccontextmanager
-    async def both(app: FastAPI) -> Any:
+    async def both(app: FastAPI) -> AsyncIterator[None]:
         async with first.lifespan(app), second.lifespan(app):
             yield
 

@@ -4,6 +4,7 @@ import asyncio
 import importlib.util
 import json
 import secrets
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -22,7 +23,8 @@ URL = "https://shop.example"
 
 def found(check: Any, **options: Any) -> dict[str, tuple[str, str]]:
     """The findings of a check for settings, by their ids."""
-    settings = SessionSettings(**({"secret": SECRET} | options))
+    options.setdefault("secret", SECRET)
+    settings = SessionSettings(**options)
     findings = asyncio.run(bounded("", check(settings)))
     return {each.id: (each.state, each.said) for each in findings}
 
@@ -161,11 +163,11 @@ def test_a_missing_package_is_told(
 async def test_a_check_that_fails_ends_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """An error nobody has thought of is a finding, without its message; so is a check that takes too long."""
 
-    async def breaks() -> Any:
+    async def breaks() -> AsyncIterator[Finding]:
         yield ok("before", "it was well")
         raise RuntimeError(SECRET)
 
-    async def hangs() -> Any:
+    async def hangs() -> AsyncIterator[Finding]:
         yield ok("before", "it was well")
         await asyncio.sleep(3600)
 

@@ -26,7 +26,8 @@ GROUPS = {
 
 
 def settings(**values: Any) -> SessionSettings:
-    return SessionSettings(**({"secret": SECRET} | values))
+    values.setdefault("secret", SECRET)
+    return SessionSettings(**values)
 
 
 def keys_of(made: SessionSettings) -> list[str]:

@@ -25,7 +25,8 @@ AT_REST = "VGhpcnR5LXR3byByYW5kb20tbG9va2luZyBieXRlcyE"
 
 
 def settings(**values: Any) -> SessionSettings:
-    return SessionSettings(**({"secret": SECRET} | values))
+    values.setdefault("secret", SECRET)
+    return SessionSettings(**values)
 
 
 def test_the_defaults_are_those_of_the_design() -> None:
@@ -353,8 +354,9 @@ def test_a_secret_that_changed_places_with_its_name_is_not_shown() -> None:
 
 def test_a_provider_does_not_show_a_secret_in_the_place_of_a_name() -> None:
     """Where it refuses arguments beside `settings`."""
+    options: dict[str, Any] = {AT_REST: 1, "max_age": 5}
     with pytest.raises(ConfigurationError, match=r"^give either settings or \*, max_age, not both$"):
-        SessionProvider(settings=settings(), **{AT_REST: 1, "max_age": 5})
+        SessionProvider(settings=settings(), **options)
 
 
 # --- an application's own settings -----------------------------------------------------------------------------------

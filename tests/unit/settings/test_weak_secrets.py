@@ -7,6 +7,7 @@ import string
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -47,8 +48,10 @@ WEAK = [
 @pytest.mark.parametrize("named", [False, True])
 def test_what_can_be_guessed_is_refused(weak: str, named: bool) -> None:
     """As `secret` and among `keys`: the message names the setting and the remedy, and does not show it."""
+    options: dict[str, Any] = {}
+    options |= {"keys": [Key(kid="a", secret=weak)]} if named else {"secret": weak}
     with pytest.raises(ConfigurationError, match=r"make one with python -c .*secrets\.token_urlsafe") as caught:
-        SessionSettings(**({"keys": [Key(kid="a", secret=weak)]} if named else {"secret": weak}))
+        SessionSettings(**options)
     assert str(caught.value).startswith("keys: 'a': " if named else "secret: ")
     assert weak.strip()[:12] not in str(caught.value) or not weak.strip()
 

@@ -1,6 +1,7 @@
 """`AsyncSessionTester`: what differs from `SessionTester`, which has the same methods."""
 
 import inspect
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
@@ -86,7 +87,7 @@ async def test_the_state_of_the_lifespan_reaches_requests() -> None:
 
     def lifespan_of(fails: bool) -> Any:
         @asynccontextmanager
-        async def lifespan(app: FastAPI) -> Any:
+        async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, str]]:
             async with provider.lifespan(app):
                 if fails:
                     raise LookupError("no database")

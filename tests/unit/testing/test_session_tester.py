@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import logging
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
@@ -255,7 +255,7 @@ def test_two_providers_of_one_application() -> None:
     admins = SessionProvider(Session, request_key="admins", keyspace="admins:")
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> Any:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with users.lifespan(app), admins.lifespan(app):
             yield
 

@@ -131,8 +131,9 @@ def test_claims_that_make_no_good_token_are_refused(claims: Any, why: str) -> No
 @pytest.mark.parametrize("name", ["exp", "nbf"])
 def test_milliseconds_are_no_time(name: str) -> None:
     """Where no absolute timeout cuts it, an `exp` in milliseconds would be good for ever, and an `nbf` never."""
+    claims: dict[str, Any] = {name: NOW * 1000}
     with pytest.raises(InvalidArgumentError, match=f"{name}: give seconds since the epoch, not milliseconds"):
-        codec(absolute_max_age=None).encode(ID, UserClaims(**{name: NOW * 1000}))
+        codec(absolute_max_age=None).encode(ID, UserClaims(**claims))
 
 
 @pytest.mark.parametrize(

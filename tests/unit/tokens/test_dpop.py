@@ -224,7 +224,8 @@ def test_the_name_of_a_proof_is_of_its_key_method_url_and_id() -> None:
     """Two proofs have one name if all four are the same, however the URL is spelled; the time changes nothing."""
 
     def name(path: str = "/me", method: str = "GET", **options: Any) -> str:
-        given = proof(**{"url": PUBLIC_URL + path, "method": method} | options)
+        options.setdefault("url", PUBLIC_URL + path)
+        given = proof(method=method, **options)
         return verifier().verify([given], method, path, None).name
 
     assert re.fullmatch("[0-9a-f]{64}", name())

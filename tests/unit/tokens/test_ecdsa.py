@@ -4,6 +4,7 @@ import jwt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jwt import utils
 
 from jwtsession.tokens.ecdsa import ECDSAVerifier
 from tests.keymaterial import private_key
@@ -50,7 +51,7 @@ def test_another_form_is_refused(algorithm: str) -> None:
         bytes(half) + signature[half:],
         b"\xff" * len(signature),
         signature[half:] + signature[:half],
-        jwt.utils.raw_to_der_signature(signature, private_key(algorithm).curve),
+        utils.raw_to_der_signature(signature, private_key(algorithm).curve),
     ):
         assert verdicts(algorithm, changed) == [False, False]
 

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import x25519
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 from cryptography.x509.oid import NameOID
+from jwt import utils
 
 from jwtsession import Claims, ConfigurationError, InvalidArgumentError, Key, SessionProvider, SessionSettings
 from jwtsession.errors import InvalidTokenError
@@ -88,7 +89,7 @@ def test_no_algorithm_takes_another_key_s_or_a_changed_signature(algorithm: str)
     keys, token = ring(first, algorithm), new_token(ring(first, algorithm))
     assert not accepts(keys, new_token(ring(second, algorithm)))
     signed, _, text = token.rpartition(".")
-    signature = jwt.utils.base64url_decode(text)
+    signature = utils.base64url_decode(text)
     assert keys.verify(None, signed.encode(), signature)
     assert not keys.verify(None, signed.encode() + b"A", signature)
     for bad in (
@@ -113,7 +114,7 @@ def test_an_ecdsa_signature_has_one_twin_and_no_other_spelling(algorithm: str) -
     assert accepts(keys, other)
     assert twin(algorithm, other) == token
     signed, _, text = token.rpartition(".")
-    signature = jwt.utils.base64url_decode(text)
+    signature = utils.base64url_decode(text)
     half = len(signature) // 2
     for r, s in ((signature[:half] + b"\0", signature[half:]), (b"\0" + signature[:half], b"\0" + signature[half:])):
         assert not keys.verify(None, signed.encode(), r + s)
@@ -124,7 +125,7 @@ def test_one_rsa_key_does_not_serve_two_algorithms(ours: str, theirs: str) -> No
     """A signature of another padding or hash by the right key is no signature of ours."""
     material = pem(private_key(ours))
     signed, _, signature = new_token(ring(material, theirs)).rpartition(".")
-    assert not ring(material, ours).verify(None, signed.encode(), jwt.utils.base64url_decode(signature))
+    assert not ring(material, ours).verify(None, signed.encode(), utils.base64url_decode(signature))
 
 
 @pytest.mark.parametrize("algorithm", ASYMMETRIC)
@@ -190,7 +191,7 @@ def certificate() -> str:
 
 
 def oct_jwk() -> str:
-    return json.dumps({"kty": "oct", "k": jwt.utils.base64url_encode(SECRET.encode()).decode()})
+    return json.dumps({"kty": "oct", "k": utils.base64url_encode(SECRET.encode()).decode()})
 
 
 def without(text: str, *members: str) -> str:
@@ -302,7 +303,7 @@ def test_the_refusal_says_what_is_needed(algorithm: str, needs: str) -> None:
 
 
 @pytest.mark.parametrize("algorithm", ["RS256", "ES256", "EdDSA"])
-def test_the_provider_refuses_at_start(algorithm: str) -> None:
+def test_the_provider_refuses_at_start(algorithm: Any) -> None:
     """An application with a wrong key does not come up, and its error hides the key behind the settings too."""
     material = pem(private_key("Ed448"))
     settings = SessionSettings(secret=material, algorithm=algorithm, redis_url="redis://localhost")
@@ -312,14 +313,15 @@ def test_the_provider_refuses_at_start(algorithm: str) -> None:
 
 
 @pytest.mark.parametrize(("algorithm", "least"), [("HS256", 32), ("HS384", 48), ("HS512", 64)])
-def test_each_of_several_secrets_must_be_long_enough(algorithm: str, least: int) -> None:
+def test_each_of_several_secrets_must_be_long_enough(algorithm: Any, least: int) -> None:
     """One byte too few is refused by the key's name and size, for `keys` as for `secret`."""
     enough = (OTHER + SECRET)[:least]
     SessionSettings(algorithm=algorithm, keys=[Key(kid="a", secret=enough)])
-    for options in (
+    wrong: list[dict[str, Any]] = [
         {"keys": [{"kid": "a", "secret": enough}, {"kid": "b", "secret": enough[1:]}]},
         {"keys": [{"kid": "b", "secret": enough[1:], "verify_only": True}], "secret": enough},
-    ):
+    ]
+    for options in wrong:
         with pytest.raises(ConfigurationError, match=f"keys: 'b': {algorithm} needs at least {least} bytes") as refused:
             SessionSettings(algorithm=algorithm, **options)
         assert enough[1:13] not in str(refused.value)
@@ -399,10 +401,10 @@ def test_two_kids_in_one_header_are_no_token() -> None:
     material = spec("old").material
     text = b'{"alg":"HS256","kid":"new","kid":"old"}'
     payload = signed(material).split(".")[1]
-    head = jwt.utils.base64url_encode(text).decode()
+    head = utils.base64url_encode(text).decode()
     algorithm = jwt.get_algorithm_by_name("HS256")
     signature = algorithm.sign(f"{head}.{payload}".encode(), material.encode())
-    token = f"{head}.{payload}.{jwt.utils.base64url_encode(signature).decode()}"
+    token = f"{head}.{payload}.{utils.base64url_encode(signature).decode()}"
     with pytest.raises(InvalidTokenError) as refused:
         codec(several("new", "old"), Clock()).decode(token)
     assert refused.value.code == "token_malformed"

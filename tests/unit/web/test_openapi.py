@@ -1,5 +1,6 @@
 """Tests of jwtsession.web.openapi."""
 
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, Literal
 
@@ -409,7 +410,7 @@ def test_two_providers_in_one_endpoint_are_both_needed() -> None:
     users, admins = provider(), provider(request_key="admin", token_sources=("query",))
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> Any:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with users.lifespan(app), admins.lifespan(app):
             yield
 

@@ -28,8 +28,9 @@ async def store(valkey: servers.Server) -> AsyncIterator[RedisSessionStore]:
 
 
 def pipeline(store: RedisSessionStore) -> AutoPipeline:
-    assert store._connections.pipeline is not None
-    return store._connections.pipeline
+    made = store._connections.pipeline
+    assert isinstance(made, AutoPipeline)
+    return made
 
 
 def calls(server: servers.Server, name: str) -> int:

@@ -55,7 +55,8 @@ async def until(condition: Callable[[], object]) -> None:
 
 
 def application(tester: Tester, answer: Callable[[Manager], Any], **options: Any) -> FastAPI:
-    app = FastAPI(**({"middleware": [Middleware(SessionMiddleware)]} | options))
+    options.setdefault("middleware", [Middleware(SessionMiddleware)])
+    app = FastAPI(**options)
 
     @app.get("/")
     async def get(manager: Annotated[Manager, Depends(tester.sessions.get_manager)]) -> Response:

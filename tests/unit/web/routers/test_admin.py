@@ -31,7 +31,8 @@ class UserSession(Session):
 
 
 def provider(**options: Any) -> SessionProvider[UserSession, Any]:
-    return SessionProvider(UserSession, secret=SECRET, store=MemorySessionStore(), **{"user_index": True} | options)
+    options.setdefault("user_index", True)
+    return SessionProvider(UserSession, secret=SECRET, store=MemorySessionStore(), **options)
 
 
 def require_admin() -> None:

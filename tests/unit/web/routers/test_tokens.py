@@ -341,7 +341,8 @@ def test_the_caller_must_authenticate(world: World, path: str) -> None:
     """401 with a challenge, before the body is looked at, and the session lives."""
     token = world.log_in()
     for auth in (None, ("gateway", "x"), ("other", GATEWAY), ("gateway", GATEWAY + "x"), (GATEWAY, "gateway")):
-        for sent in ({"data": {"token": token}}, {"json": {}}):
+        bodies: list[dict[str, Any]] = [{"data": {"token": token}}, {"json": {}}]
+        for sent in bodies:
             answer = world.client.post(f"/oauth/{path}", auth=auth, **sent)
             assert answer.status_code == 401
             assert answer.json() == {"error": "invalid_client"}
