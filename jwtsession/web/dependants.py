@@ -80,8 +80,12 @@ def _is_fastapis(app: Any) -> bool:
 
     Sentry, for instance, wraps handlers, and reads the body there.
     """
-    handlers = [cell.cell_contents for cell in getattr(app, "__closure__", None) or ()]
-    return all(getattr(each, "__globals__", None) is vars(routing) for each in (app, *handlers))
+
+    def stands_there(function: Any) -> bool:
+        return getattr(function, "__globals__", None) is vars(routing)
+
+    # Not the variables of another function: one may have no value yet.
+    return stands_there(app) and all(stands_there(cell.cell_contents) for cell in app.__closure__ or ())
 
 
 def served(route: Any) -> Any:

@@ -190,11 +190,15 @@ async def test_a_route_that_somebody_has_wrapped_is_not_early(site: Site, monkey
     """A limit of an application's own around the route, or around FastAPI's handler, as Sentry has it, comes first."""
     reads(site, path="/limited")
     limited = site.app.routes[-1]
-    inner, seen = limited.app, []  # type: ignore[attr-defined]
+    inner, seen, counted = limited.app, [], True  # type: ignore[attr-defined]
 
     async def limit(scope: Any, receive: Any, send: Any) -> None:
+        nonlocal counted
+        counted = True
         seen.append(site.store.loads)
         await inner(scope, receive, send)
+
+    del counted  # a variable of the function may have no value yet
 
     limited.app = limit  # type: ignore[attr-defined]
     get_handler = routing.get_request_handler
