@@ -46,7 +46,7 @@ demo: $(VENV)/.example  ## Run the example application at PORT, on an embedded V
 check: $(VENV)/.test $(VENV)/.lint  ## Check format and lint, and run the tests that need no server: in a minute
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
-	@$(PYTEST) --quiet $(ON_EACH_CORE) -m "not server and not slow and not ci" tests/unit tests/contract tests/security \
+	@EXAMPLES=0.3 $(PYTEST) --quiet $(ON_EACH_CORE) -m "not server and not slow and not ci" tests/unit tests/contract tests/security \
 		tests/docs/test_claims.py $(wildcard tests/test_*.py)
 
 test: $(VENV)/.test $(if $(EVERY),$(VENV)/.migrations)  ## Run the tests, in about 5 minutes; every test, with coverage, by EVERY=1; another Python by PYTHON=python3.12
@@ -57,7 +57,7 @@ ifdef EVERY
 	$(BIN)/coverage report --format=total >/dev/null || { echo "Less is covered than pyproject.toml demands"; exit 1; }; \
 	[ -z "$$failed" ] || $(ONCE_MORE)
 else
-	@RACES=0.3 $(PYTEST) $(SPREAD) -m "not ci"
+	@RACES=0.3 EXAMPLES=0.3 $(PYTEST) $(SPREAD) -m "not ci"
 endif
 
 python: PYTEST += -o cache_dir=$(VENV)/.pytest_cache

@@ -12,6 +12,7 @@ from jwtsession import Session, SessionProvider
 from jwtsession.testing import AsyncSessionTester
 from tests.asgi import call, scope_of
 from tests.conftest import SECRET
+from tests.properties import exact
 from tests.security.stores import CountingStore
 
 pytestmark = pytest.mark.slow
@@ -78,7 +79,7 @@ def expected(sent: list[bytes], token: bytes) -> int:
     return 400 if len(found) > 1 else 200 if found == [token] else 401
 
 
-@settings(max_examples=300, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(exact(300), suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(headers, max_size=3))
 @example([NAME + b"=TOKEN"])
 @example([b"a=b; " + NAME + b"=TOKEN;", b"c=d"])

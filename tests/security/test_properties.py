@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from jwtsession import Claims, ExpiredTokenError, InvalidTokenError, Session, SessionCorruptError
@@ -14,13 +14,10 @@ from jwtsession.sessions.encryption import AESGCMSealer
 from jwtsession.sessions.serialization import SessionSerializer
 from jwtsession.tokens import KeyRing, KeySpec, TokenCodec
 from tests.conftest import SECRET, Clock
+from tests.properties import exact
 from tests.security.forge import CLAIMS, HEADER, ID, signed
 
 pytestmark = pytest.mark.slow
-
-# The same examples every time: a failure in one run is a failure in the next.
-settings.register_profile("exact", derandomize=True, deadline=None, max_examples=400)
-settings.load_profile("exact")
 
 
 class UserSession(Session):
@@ -51,12 +48,14 @@ def accepted(token: object) -> Claims | None:
     return None
 
 
+@exact(400)
 @given(st.text() | st.binary() | st.none() | st.integers() | st.from_regex(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[\w-]*"))
 def test_no_input_makes_the_decoder_raise_anything_else(token: object) -> None:
     """Any object, any text and anything in a token's form is refused and never more than that."""
     assert accepted(token) is None
 
 
+@exact(400)
 @given(st.integers(0, len(signed()) - 1), st.characters(), st.booleans())
 def test_no_changed_character_is_accepted(position: int, character: str, insert: bool) -> None:
     """A good token with one character replaced or inserted is no token, whatever the character."""
@@ -65,6 +64,7 @@ def test_no_changed_character_is_accepted(position: int, character: str, insert:
     assert changed == good or accepted(changed) is None
 
 
+@exact(400)
 @given(st.dictionaries(names, json_values, max_size=5))
 @example({"exp": 1e308})
 def test_what_is_accepted_keeps_the_rules(changes: dict[str, Any]) -> None:
@@ -82,6 +82,7 @@ def test_what_is_accepted_keeps_the_rules(changes: dict[str, Any]) -> None:
         assert verified.actor == (None if claims.act is None else claims.act["sub"])
 
 
+@exact(400)
 @given(st.dictionaries(st.sampled_from(["alg", "typ", "kid", "crit", "jwk"]) | st.text(), json_values, max_size=4))
 def test_no_header_makes_the_decoder_raise_anything_else(changes: dict[str, Any]) -> None:
     """Signed headers of any content are accepted with the right algorithm alone."""
@@ -92,6 +93,7 @@ def test_no_header_makes_the_decoder_raise_anything_else(changes: dict[str, Any]
         assert not {"crit", "jwk"} & set(header)
 
 
+@exact(400)
 @given(st.dictionaries(st.text(min_size=1).filter(lambda name: name.isidentifier()), json_values, max_size=4))
 def test_claims_come_back_as_they_were(custom: dict[str, Any]) -> None:
     """Custom claims of any JSON that can be signed are read back equal; the others are refused when they are signed."""
@@ -103,6 +105,7 @@ def test_claims_come_back_as_they_were(custom: dict[str, Any]) -> None:
         assert json.loads(json.dumps(custom)).items() <= (issued.model_extra or {}).items()
 
 
+@exact(400)
 @given(st.binary() | json_values.map(lambda value: json.dumps(value).encode()))
 def test_no_stored_bytes_make_the_parser_raise_anything_else(value: bytes) -> None:
     """Whatever stands in the store is a session or SessionCorruptError, sealed or not, for a model and without one."""
@@ -112,6 +115,7 @@ def test_no_stored_bytes_make_the_parser_raise_anything_else(value: bytes) -> No
                 SessionSerializer(model).load(ENCRYPTION.open(ID, stored))
 
 
+@exact(400)
 @given(st.dictionaries(st.text(), json_values, max_size=5), st.lists(st.text()))
 def test_unknown_fields_survive_a_change(fields: dict[str, Any], cart: list[str]) -> None:
     """A change of a known field keeps every other field of any JSON as it was."""
@@ -125,6 +129,7 @@ def test_unknown_fields_survive_a_change(fields: dict[str, Any], cart: list[str]
         assert json.dumps(changed, sort_keys=True) == json.dumps(expected, sort_keys=True)
 
 
+@exact(400)
 @given(st.binary(max_size=300))
 def test_what_is_sealed_is_opened_for_its_own_session_alone(value: bytes) -> None:
     """Encryption is undone for the same id, and for no other."""

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jwtsession._lru import ByteLRU
+from tests.properties import exact
 
 Value = tuple[str, int]
 """With its cost."""
@@ -102,6 +103,7 @@ def test_what_is_removed_costs_nothing() -> None:
     assert made.pop("a") is made.get("a") is None
 
 
+@exact(400)
 @given(st.lists(st.tuples(st.sampled_from(["put", "get", "pop"]), st.sampled_from("abcdefgh"), st.integers(1, 12))))
 def test_it_never_costs_more_than_its_limit(steps: Sequence[tuple[str, str, int]]) -> None:
     """Whatever is done with it, its size is the sum of what it holds, within the limit."""

@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, computed_field, field_serializer, field_validator, model_validator
 
 from jwtsession import Session, SessionCorruptError
 from jwtsession.sessions import Edits, SessionSerializer
+from tests.properties import exact
 
 S = TypeVar("S", bound=Session)
 
@@ -251,7 +252,7 @@ values = st.recursive(
 
 
 @pytest.mark.slow
-@settings(deadline=None)
+@exact(400)
 @given(st.dictionaries(st.text(min_size=1), values, max_size=5), st.booleans(), st.sampled_from([None, 1]))
 def test_any_free_form_json_is_unchanged_by_reading(data: dict[str, Any], ascii_only: bool, indent: int | None) -> None:
     """Whatever JSON another writer has stored, with escapes and spaces or without."""

@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from jwtsession import ConfigurationError, SessionCorruptError, SessionProvider, SessionSettings
 from jwtsession.sessions.encryption import AESGCMSealer, PlaintextSealer
 from jwtsession.testing import AsyncSessionTester, InspectableStore
 from tests.conftest import SECRET
+from tests.properties import exact
 
 ID = "0123456789abcdefghijkl"
 VALUE = b'{"user_id": 1, "cart": ["tea", "milk"]}'
@@ -107,7 +108,7 @@ def test_a_cut_value_is_noticed_at_every_length(mode: str) -> None:
         assert refusal(encryption(), sealed[start:]).startswith("session_")
 
 
-@settings(max_examples=300, deadline=None)
+@exact(300)
 @given(rest=st.binary(max_size=200), named=st.booleans())
 def test_nothing_else_opens_and_nothing_else_is_raised(rest: bytes, named: bool) -> None:
     """Arbitrary bytes after the mark, also after a known key's name, are SessionCorruptError and nothing else."""

@@ -10,14 +10,13 @@ from typing import Annotated, Any, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, RootModel, create_model
 
 from jwtsession import InvalidArgumentError, Session
 from jwtsession.sessions.serialization import SessionSerializer
-
-EXACT = settings(derandomize=True, deadline=None, max_examples=200)
+from tests.properties import exact
 
 numbers = count()
 
@@ -117,7 +116,7 @@ def places(now: Any, data: Any, *before: Any) -> Iterator[tuple[Any, bool]]:
 
 @pytest.mark.slow
 @given(st.data())
-@EXACT
+@exact(200)
 def test_what_is_stored_reads_back_as_what_was_put(data: st.DataObject) -> None:
     """Of any model and any two states, the second reads back after the first; unknown fields stay beside models alone.
 

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from jwtsession import ConfigurationError, EncryptionSettings, Key, SessionSettings
 from jwtsession.settings._weak_secrets import _LISTED, weakness
+from tests.properties import exact
 
 LISTED = [line for line in _LISTED.read_text(encoding="utf-8").split("\n") if len(line.encode()) >= 32]
 ROOT = Path(__file__).parents[3]
@@ -56,6 +57,7 @@ def test_what_can_be_guessed_is_refused(weak: str, named: bool) -> None:
     assert weak.strip()[:12] not in str(caught.value) or not weak.strip()
 
 
+@exact(400)
 @given(
     st.sampled_from(LISTED), st.sampled_from([str, str.upper, str.lower, "{}\n".format, " {} ".format, "'{}'".format])
 )
@@ -87,7 +89,7 @@ def test_a_random_secret_is_never_refused(kind: str) -> None:
         assert weakness(secret) is None, secret
 
 
-@settings(deadline=None)
+@exact(400)
 @given(st.binary(min_size=32, max_size=32).filter(lambda key: len(set(key)) >= 24))
 def test_random_bytes_are_never_refused_as_a_key_at_rest(key: bytes) -> None:
     """Whatever they look like, unless they are a text."""

@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from jwtsession import (
@@ -19,6 +19,7 @@ from jwtsession import (
 )
 from jwtsession.sessions import Verb
 from jwtsession.web.answers.outcome import Attempt, Outcome, failed, outcome
+from tests.properties import exact
 
 FACTS = [*itertools.product((False, True), Verb, (False, True), Attempt)]
 
@@ -35,7 +36,7 @@ def test_the_whole_space(attempt: Attempt) -> None:
             assert found is Outcome.PASS
 
 
-@settings(deadline=None)
+@exact(400)
 @given(st.integers(100, 599), st.sampled_from(FACTS))
 def test_nothing_is_stored_without_a_reason(status: int, facts: tuple[bool, Verb, bool, Attempt]) -> None:
     """A failed answer, an unchanged session, an ended one and a lost client each forbid to store, whatever the rest."""
@@ -47,7 +48,7 @@ def test_nothing_is_stored_without_a_reason(status: int, facts: tuple[bool, Verb
         assert attempt not in (Attempt.NOT_MADE, Attempt.STORED)
 
 
-@settings(deadline=None)
+@exact(400)
 @given(st.integers(100, 598), st.sampled_from(FACTS))
 def test_only_whether_the_status_is_below_400_counts(status: int, facts: tuple[bool, Verb, bool, Attempt]) -> None:
     """All other statuses on one side of 400 have the same outcome."""
