@@ -10,6 +10,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ResponseError
 
 from . import _exchange
+from ._closing import Close, close_all
 from ._exchange import Call, Command, Read, exchange_pooled, packed
 from .autopipeline import AutoPipeline
 from .sentinel import PrimaryPool
@@ -150,11 +151,9 @@ class SingleServer:
 
     async def close(self) -> None:
         """See `Servers.close`."""
-        if self.pipeline is not None:
-            await self.pipeline.close()
-        await self.client.aclose()
         # redis-py before 8 disconnects the pool only, and leaves the connections to its Sentinels open.
-        await self.client.connection_pool.aclose()
+        closers: list[Close] = [self.client.aclose, self.client.connection_pool.aclose]
+        await close_all(closers if self.pipeline is None else [self.pipeline.close, *closers])
 
 
 def _pipeline(client: Redis) -> AutoPipeline:

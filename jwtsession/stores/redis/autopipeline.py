@@ -15,6 +15,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError, ResponseError, TimeoutError
 
 from ..._tracebacks import clear_frame_locals
+from ._closing import close_all
 from ._exchange import Read, has_ended, packed
 from ._round_trip import RoundTrip
 
@@ -162,8 +163,7 @@ class AutoPipeline:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for connection in self._connections:
-            await connection.disconnect()
+        await close_all([connection.disconnect for connection in self._connections])
 
     def _release(self, connection: AbstractConnection) -> None:
         """Free the connection, or use it for the waiting loads in a new task, which no caller's cancellation ends."""

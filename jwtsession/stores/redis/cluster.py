@@ -26,6 +26,7 @@ from redis.exceptions import (
     TimeoutError,
 )
 
+from ._closing import Close, close_all
 from ._exchange import Call, Command, Read, exchange, ready
 from .cluster_pipelines import ClusterPipelines
 
@@ -56,11 +57,8 @@ class ClusterNodes:
 
     async def close(self) -> None:
         """See `Servers.close`."""
-        if self.pipeline is not None:
-            await self.pipeline.close()
-        await self.client.aclose()
-        for node in self._first:
-            await node.disconnect()
+        closers: list[Close] = [self.client.aclose, *(node.disconnect for node in self._first)]
+        await close_all(closers if self.pipeline is None else [self.pipeline.close, *closers])
 
     async def reconnect(self) -> None:
         """Nothing to do: a node that has become a replica answers MOVED."""

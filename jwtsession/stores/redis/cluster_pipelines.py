@@ -10,6 +10,7 @@ from redis.crc import key_slot
 from redis.exceptions import ConnectionError, RedisClusterException, SlotNotCoveredError
 
 from . import _exchange
+from ._closing import close_all
 from ._exchange import Read, packed
 from ._servers import pipeline_to
 from .autopipeline import AutoPipeline
@@ -93,7 +94,7 @@ class ClusterPipelines:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.gather(*[each.close() for each in [*self._pipelines.values(), *self._leaving]])
+        await close_all([each.close for each in [*self._pipelines.values(), *self._leaving]])
 
     async def _ask(self, name: str, commands: Sequence[Read]) -> list[Any]:
         reply = await self.request(b"".join([packed(*each) for each in commands]), len(commands), node=name)

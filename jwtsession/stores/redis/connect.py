@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import inspect
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
@@ -14,6 +14,7 @@ from redis.backoff import NoBackoff
 
 from ...errors import ConfigurationError, StoreUnavailableError
 from ..embedded import EmbeddedServer
+from ._closing import Close, close_all
 from ._servers import TIMEOUT_SECONDS, Pipeline, Servers, SingleServer
 from ._url import SENTINEL_OPTIONS, Place, parse
 from .cluster import ClusterNodes
@@ -21,8 +22,6 @@ from .sentinel import NewestSentinel, PrimaryPool
 
 if TYPE_CHECKING:
     from ...observability import Operations
-
-Close = Callable[[], Awaitable[None]]
 
 # redis-py's own defaults hold a request for up to a minute when a server stalls. Options in the URL override these.
 _OPTIONS: dict[str, Any] = {
@@ -219,5 +218,4 @@ async def _in_use(closers: Sequence[Close]) -> AsyncGenerator[None, None]:
     try:
         yield
     finally:
-        for close in closers:
-            await close()
+        await close_all(closers)

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from ....errors import ConfigurationError
 from ...base import Outcome
+from .._closing import Close
 from .._servers import Servers
-from ..connect import Close
 from ..store import RedisSessionStore
 from .cache import ClientCache
 from .observed import ObservedLoads
