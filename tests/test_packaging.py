@@ -157,6 +157,7 @@ def test_an_old_python_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.server
+@pytest.mark.ci
 def test_an_environment_is_made_anew_for_another_python_only(tmp_path: Path) -> None:
     """`make test PYTHON=...` never runs on the Python of an earlier one, and a second run changes nothing."""
     folder = tmp_path / "venv"

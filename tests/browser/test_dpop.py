@@ -77,7 +77,9 @@ def application(settings: SessionSettings, seen: list[tuple[int, dict[str, str]]
     return app
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["plain", "nonce"])
+@pytest.fixture(
+    scope="module", params=[pytest.param(False, id="plain"), pytest.param(True, id="nonce", marks=pytest.mark.ci)]
+)
 def site(request: pytest.FixtureRequest) -> Iterator[Site]:
     """Without nonces and with them. A page of localhost is a secure context."""
     port = free_port()

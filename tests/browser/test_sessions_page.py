@@ -103,7 +103,7 @@ def test_by_the_keyboard(ours: Home, chromium: Browser) -> None:
     expect(page.get_by_role("heading", name="Work")).to_be_visible()
 
 
-@pytest.mark.parametrize("width", [320, 390, 768, 1280])
+@pytest.mark.parametrize("width", [320, *(pytest.param(each, marks=pytest.mark.ci) for each in (390, 768)), 1280])
 def test_every_width(ours: Home, chromium: Browser, width: int) -> None:
     """Nothing is wider than the window, also with a name of one long word and with an open form."""
     page = ours.open(chromium, width=width)
@@ -118,7 +118,7 @@ def test_every_width(ours: Home, chromium: Browser, width: int) -> None:
         assert box["height"] >= 24  # WCAG 2.2, 2.5.8
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("dark", [False, pytest.param(True, marks=pytest.mark.ci)], ids=["light", "dark"])
 def test_for_screen_readers(ours: Home, chromium: Browser, axe: str, dark: bool) -> None:
     """axe-core finds nothing, on the page, after a form, and on a page that refuses; each session is told by name."""
     page = ours.open(chromium, dark=dark)

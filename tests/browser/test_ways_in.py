@@ -5,11 +5,11 @@ from playwright.sync_api import BrowserContext, Page
 
 from . import scripts
 from .test_own_page import ask
-from .world import World
+from .world import WORLDS, World
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.parametrize("world", [("https", "lax"), ("http", "lax")], ids="-".join, indirect=True, scope="module"),
+    pytest.mark.parametrize("world", WORLDS, indirect=True, scope="module"),
 ]
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -25,6 +26,12 @@ from tests.web import serving
 
 PAGE = "<!doctype html><meta charset=utf-8><link rel=icon href=data:,><title>page</title>"
 PIXEL = b'<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>'
+
+WORLDS = [
+    pytest.param(("https", "lax"), id="https-lax"),
+    pytest.param(("http", "lax"), id="http-lax", marks=pytest.mark.ci),
+]
+"""Where the cookie of the page is a first-party cookie: with TLS and without."""
 
 
 class UserSession(Session):

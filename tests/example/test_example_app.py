@@ -312,6 +312,7 @@ def test_health_is_503_without_the_store(tmp_path_factory: pytest.TempPathFactor
             assert client.get(path).status_code == 200
 
 
+@pytest.mark.ci
 def test_a_session_outlives_a_restart_with_a_secret_and_a_server_of_ones_own(valkey: servers.Server) -> None:
     """With both settings given the token works in the next process; with a random secret it does not."""
     with open_shop(JWTSESSION_REDIS_URL=valkey.url, JWTSESSION_SECRET=SECRET) as shop, shop.client() as client:
