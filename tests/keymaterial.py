@@ -2,9 +2,11 @@
 
 import functools
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import jwt
+import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -17,6 +19,20 @@ from cryptography.hazmat.primitives.serialization import (
 HMAC = ("HS256", "HS384", "HS512")
 ASYMMETRIC = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 ALGORITHMS = (*HMAC, *ASYMMETRIC)
+
+
+def by_algorithm(names: Iterable[str], *forms: str) -> list[Any]:
+    """Parameters, each algorithm with each form: `slow` are those that differ from RS256 and PS256 in the hash alone.
+
+    To read a private key of RSA takes long.
+    """
+    hashes = ("RS384", "RS512", "PS384", "PS512")
+    return [
+        pytest.param(name, *form, marks=[pytest.mark.slow] if name in hashes else [])
+        for name in names
+        for form in ([[each] for each in forms] or [[]])
+    ]
+
 
 _CURVES = {"ES256": ec.SECP256R1(), "ES256K": ec.SECP256K1(), "ES384": ec.SECP384R1(), "ES512": ec.SECP521R1()}
 

@@ -159,6 +159,7 @@ async def test_the_cache_of_tokens_counts_its_questions(sdk: SDK) -> None:
     assert sdk.numbers("jwtsession.token_cache.requests") == {("hit",): 1, ("miss",): 1, ("bypass",): 2}
 
 
+@pytest.mark.slow
 async def test_a_mutate_notes_how_often_it_tried(sdk: SDK) -> None:
     """Also one that gives up."""
     async with AsyncSessionTester(SessionProvider(Visit, secret=SECRET, store=MemorySessionStore())) as tester:
