@@ -43,13 +43,13 @@ PORT ?= 8000
 demo: $(VENV)/.example  ## Run the example application at PORT, on an embedded Valkey or on JWTSESSION_REDIS_URL
 	@$(BIN)/python -m example_app --port $(PORT)
 
-check: $(VENV)/.test $(VENV)/.lint  ## Check format and lint, and run the tests that need no server: in a minute
+check: $(VENV)/.test $(VENV)/.lint  ## Check format and lint, and run the tests that need no server: in less than a minute
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
 	@EXAMPLES=0.3 $(PYTEST) --quiet $(ON_EACH_CORE) -m "not server and not slow and not ci" tests/unit tests/contract tests/security \
 		tests/docs/test_claims.py $(wildcard tests/test_*.py)
 
-test: $(VENV)/.test $(if $(EVERY),$(VENV)/.migrations)  ## Run the tests, in about 5 minutes; every test, with coverage, by EVERY=1; another Python by PYTHON=python3.12
+test: $(VENV)/.test $(if $(EVERY),$(VENV)/.migrations)  ## Run the tests, in about 5 minutes with the installation; every test, with coverage, by EVERY=1; another Python by PYTHON=python3.12
 ifdef EVERY
 	@failed=; \
 	$(PYTEST) $(ON_EACH_CORE) -m "not alone" --cov --cov-report= --cov-fail-under=0 || failed=1; \
