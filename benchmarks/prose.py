@@ -52,6 +52,7 @@ ADVICE = f"""\
 - Ask for the session where it is needed. An endpoint that does not ask pays nothing, and Redis is not asked.
 - Let the session be the first of an endpoint's dependencies, before the database, for instance. If the endpoint has no
   body either, the request loads the session before FastAPI prepares the rest of it, and holds little while it waits.
+  Not so if something has wrapped FastAPI's handlers, as Sentry's integration does.
 - The [near cache](guides/near-cache.md), where a session may be served a moment longer than it lives.
 - `pip install 'fastapi-jwtsession[hiredis]'` and uvicorn's `standard` extra: the parser of Redis's protocol, the event
   loop and the parser of HTTP that were measured here.
