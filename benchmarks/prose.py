@@ -11,11 +11,11 @@ _ABOUT_COLLECTOR = """\
 ## The garbage collector
 
 Python's garbage collector looks for cycles of objects that nobody uses. A request of this package leaves none:
-reference counting frees all that it has made. With FastAPI alone as with this package, a stream that ends before its
-time, because its client leaves or its session ends, does leave some: those of the task group in which it ran. But the
-collector counts the objects that there are, and requests that wait for Redis at the same time hold many. So it comes
-often, by default after every 700 new objects (2,000 from Python 3.13 on), and now and then it looks at everything, also
-at each function and class of each module. The event loop stands still for that long.
+reference counting frees all that it has made. (A stream that ends before its time, because its client leaves or its
+session ends, leaves the cycles of its task group, with FastAPI alone too.) But the collector counts the objects that
+there are, and requests that wait for Redis at the same time hold many. So it comes often, by default after every 700
+new objects (2,000 from Python 3.13 on), and now and then it looks at everything, also at each function and class of
+each module. The event loop stands still for that long.
 
 - **`gc_freeze=True`** (`JWTSESSION_GC_FREEZE=true`): when the application starts, the provider's lifespan calls
   `gc.collect()` and then `gc.freeze()`, once in each process. The collector never again looks at what there is at that
@@ -23,7 +23,7 @@ at each function and class of each module. The event loop stands still for that 
 - **`gc.set_threshold(50_000)`** in the application's module: the collector comes after so many new objects. It pays
   where many requests are under way at once. Cycles of other packages wait longer for it, and take memory meanwhile.
 
-The two go together.
+Both can be set at the same time.
 {collector}
 What to know before you freeze:
 
@@ -37,8 +37,8 @@ What to know before you freeze:
 - A server that forks its workers (gunicorn with `preload_app`) runs the lifespan in each of them, after the fork. To
   share the memory of what was loaded before, call `gc.freeze()` there too, right before the fork. Workers of uvicorn
   are new processes and share nothing.
-- The end of the application unfreezes nothing, because `gc.unfreeze()` knows no owner. Another application that starts
-  in the same process later, as in tests, is not frozen, so that it can be freed.
+- What is frozen stays so when the application ends: `gc.unfreeze()` would also unfreeze what others have frozen. Only
+  the first application of a process freezes: those that start later, as in tests, can be freed.
 - An implementation of Python without `gc.freeze()` refuses the setting at the start."""
 
 HOW_COLLECTOR = """\
@@ -50,9 +50,11 @@ thread."""
 ADVICE = f"""\
 {COLLECTOR}
 - Ask for the session where it is needed. An endpoint that does not ask pays nothing, and Redis is not asked.
-- Let the session be the first of an endpoint's dependencies, before the database, for instance. If the endpoint has no
-  body either, the request loads the session before FastAPI prepares the rest of it, and holds little while it waits.
-  Not so if something has wrapped FastAPI's handlers, as Sentry's integration does.
+- Let the session be the first of an endpoint's dependencies, before the database, for instance; parameters of the URL
+  may stand before it. If the endpoint has no body either, the request loads the session before FastAPI prepares the
+  rest of it, and holds little while it waits.
+  [There are exceptions](architecture.md#what-a-request-holds-while-it-waits), such as routes that Sentry's integration
+  has wrapped.
 - The [near cache](guides/near-cache.md), where a session may be served a moment longer than it lives.
 - `pip install 'fastapi-jwtsession[hiredis]'` and uvicorn's `standard` extra: the parser of Redis's protocol, the event
   loop and the parser of HTTP that were measured here.
@@ -83,7 +85,8 @@ of these figures anew where you are, `make bench BENCH=--quick` some of them in 
 
 Each application has one endpoint, which needs a session and answers two things that it holds. All were measured in one
 run, in rounds that took turns, on the same core, with the same Valkey beside them. What a session adds is the CPU that
-a request takes more than in the same framework without sessions.
+a request takes more than in the same framework without sessions, in the same round. Shown is the median of the rounds,
+which is not the difference of the medians.
 
 {charts}"""
 
