@@ -182,6 +182,7 @@ class AutoPipeline:
                 del self._waiting[:_MAX_BATCH]
                 if batch:
                     await self._execute_batch(connection, batch)
+                del batch  # as there
                 if self._waiting:
                     await asyncio.sleep(0)  # those who got their replies may be the next: they join those who wait
         finally:
@@ -194,8 +195,7 @@ class AutoPipeline:
         try:
             found = await self._execute(connection, b"".join(commands), sum(counts), sinces[0] + self._deadline)
         except Exception as error:
-            clear_frame_locals(error)  # the replies that have come already belong to others
-            # Nor does the error refer to this frame, which has the futures of all: they refer to the error.
+            clear_frame_locals(error)  # replies that have come already belong to others, as the commands here do
             _fail(batch, error.with_traceback(error.__traceback__ and error.__traceback__.tb_next))
         except BaseException:
             _fail(batch, ConnectionError("the store was closed"))
@@ -204,12 +204,12 @@ class AutoPipeline:
             rest = iter(found)
             for future, count, first in zip(futures, counts, rest, strict=False):
                 reply = first if count == 1 else [first, *islice(rest, count - 1)]
-                if future.done():
-                    continue
-                if isinstance(first, ResponseError):
+                if isinstance(first, ResponseError) and not future.done():
                     future.set_exception(first)
-                else:
+                elif not future.done():
                     future.set_result(reply)
+        finally:
+            del batch, futures  # frames of an error's causes refer to this one, and the futures to the error
 
     async def _execute(self, connection: AbstractConnection, commands: bytes, replies: int, latest: float) -> list[Any]:
         """One round trip. If it fails half-way redis-py closes the connection: no reply reaches another's caller."""

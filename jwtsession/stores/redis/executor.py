@@ -63,8 +63,10 @@ class Executor:
             try:
                 return await connections.pipeline.request(sent, replies, command[1], node)
             except (RedisError, RedisClusterException, OSError) as error:
-                failed = error.with_traceback(None)  # or it refers to this frame, which refers to it
-        return await self._read_again(command, ttl, failed, since)
+                failed = error.with_traceback(None)
+        again = self._read_again(command, ttl, failed, since)
+        del failed  # its causes may refer to this frame
+        return await again
 
     def _read_again(
         self, command: Read, ttl: Read | None, failed: Exception | None, since: float | None
@@ -81,13 +83,15 @@ class Executor:
             try:
                 replies = await connections.pipeline.together(commands)
             except (RedisError, RedisClusterException, OSError) as error:
-                failed = error.with_traceback(None)  # or it refers to this frame, which refers to it
+                failed = error.with_traceback(None)
             else:
                 failed = next((each for each in replies if isinstance(each, ResponseError)), None)
                 if failed is None:
                     return replies
         call = Call()
-        return await self._run(lambda servers: servers.each(commands, call), call, failed=failed, since=since)
+        again = self._run(lambda servers: servers.each(commands, call), call, failed=failed, since=since)
+        del failed  # as above
+        return await again
 
     async def call(self, *command: str | bytes | int, call: Call | None = None) -> Any:
         """The reply to one command, whose first key tells the server."""
