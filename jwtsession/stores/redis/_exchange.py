@@ -92,6 +92,18 @@ async def ready(connection: AbstractConnection) -> bool:
     return True
 
 
+async def send(connection: AbstractConnection, commands: Any, *, check_health: bool = True) -> None:
+    """Write commands of `packed`, or of redis-py's `pack_commands`.
+
+    Raises:
+        RedisError: The connection failed. For one that was reset uvloop has a `RuntimeError` of its own.
+    """
+    try:
+        await connection.send_packed_command(commands, check_health=check_health)
+    except RuntimeError as error:
+        raise ConnectionError(str(error)) from error
+
+
 async def exchange(connection: AbstractConnection, parse: Parse, commands: Sequence[Command], call: Call) -> list[Any]:
     """Write commands on a connection that is `ready`, and read their replies. An error reply is an item of the list.
 
@@ -101,7 +113,7 @@ async def exchange(connection: AbstractConnection, parse: Parse, commands: Seque
     replies: list[Any] = []
     call.unanswered += 1
     try:
-        await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+        await send(connection, connection.pack_commands(commands), check_health=False)
         for name, *_ in commands:
             try:
                 replies.append(await parse(connection, str(name)))

@@ -16,7 +16,7 @@ from redis.exceptions import ConnectionError, ResponseError, TimeoutError
 
 from ..._tracebacks import clear_frame_locals
 from ._closing import close_all
-from ._exchange import Read, has_ended, packed
+from ._exchange import Read, has_ended, packed, send
 from ._round_trip import RoundTrip
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ class AutoPipeline:
                 del self._waiting[:_MAX_BATCH]
                 if batch:
                     await self._execute_batch(connection, batch)
-                del batch  # as there
+                del batch  # see the end of `_execute_batch`
                 if self._waiting:
                     await asyncio.sleep(0)  # those who got their replies may be the next: they join those who wait
         finally:
@@ -236,7 +236,7 @@ class AutoPipeline:
                     await connection.disconnect()
                     raise ConnectionError("the store was closed")
             self._limit(trip, self._timeout, latest)
-            await connection.send_packed_command(commands)
+            await send(connection, commands)
             found: list[Any] = []
             for _ in range(replies):
                 try:

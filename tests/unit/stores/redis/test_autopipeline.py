@@ -3,6 +3,8 @@
 import asyncio
 import gc
 import math
+import socket
+import struct
 import traceback
 import weakref
 from collections.abc import AsyncIterator
@@ -227,3 +229,37 @@ async def test_a_flood_is_bounded(store: RedisSessionStore, monkeypatch: pytest.
     answers = await asyncio.gather(*(store.load("a") for _ in range(100)), return_exceptions=True)
     assert answers.count(b"1") >= 11  # one under way, and ten that wait
     assert all(answer == b"1" or getattr(answer, "status_code", None) == 503 for answer in answers)
+
+
+def test_a_connection_that_was_reset_has_failed_under_uvloop_too() -> None:
+    """A load gets the error of a failed connection, which is tried again, and not the `RuntimeError` of uvloop."""
+    uvloop = pytest.importorskip("uvloop")
+
+    async def main() -> None:
+        peers: list[asyncio.StreamWriter] = []
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            peers.append(writer)
+            while data := await reader.read(1000):
+                writer.write(b"+OK\r\n" * data.count(b"*"))
+
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        made = AutoPipeline(lambda: Connection(port=port, protocol=2), timeout=5, connect_timeout=5, deadline=5)
+        try:
+            assert await made.request(packed("GET", "a")) == b"OK"
+            peers[0].get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            peers[0].transport.abort()
+            for _ in range(100):
+                await asyncio.sleep(0)  # the reset arrives, while nobody reads
+            with pytest.raises(ConnectionError):
+                await made.request(packed("GET", "a"))
+            assert await made.request(packed("GET", "a")) == b"OK"
+        finally:
+            await made.close()
+            for each in peers:
+                each.close()
+            server.close()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())
